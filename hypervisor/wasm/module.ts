@@ -1,0 +1,188 @@
+/** A WebAssembly module under construction: imports, functions, exports, table entries (spec 3.0, chapter 5.5 "Modules"). */
+import { ByteBuffer } from './bytes.ts';
+import { emitFunction } from './emit.ts';
+import { FunctionBuilder, type FunctionRef, type FunctionType } from './function.ts';
+import { valueTypeCode } from './opcodes.ts';
+
+interface Import {
+  readonly module: string;
+  readonly name: string;
+  readonly write: (out: ByteBuffer) => void;
+}
+
+/** Builds a module; imports come before functions. */
+export class ModuleBuilder {
+  readonly #types: FunctionType[] = [];
+  readonly #typeNumbers = new Map<string, number>();
+  readonly #imports: Import[] = [];
+  #importedFunctions = 0;
+  readonly #functions: { type: number; builder: FunctionBuilder }[] = [];
+  readonly #exports: { name: string; index: number }[] = [];
+  readonly #elements: { offset: number; functions: number[] }[] = [];
+  #offsetFromGlobal: { module: string; name: string } | undefined;
+  readonly #data: { offset: number; bytes: Uint8Array }[] = [];
+
+  /** Number of a function type, adding it when it is new. */
+  typeIndex(type: FunctionType): number {
+    const key = `${type.parameters.join()}>${type.results.join()}`;
+    let index = this.#typeNumbers.get(key);
+    if (index === undefined) {
+      index = this.#types.length;
+      this.#types.push(type);
+      this.#typeNumbers.set(key, index);
+    }
+    return index;
+  }
+
+  /** Imports the memory: shared, of `pages` to `maximum` pages of 64 KiB. */
+  importMemory(module: string, name: string, pages: number, maximum: number): void {
+    const write = (out: ByteBuffer) => {
+      out.byte(0x02);
+      out.byte(0x03);
+      out.unsigned(pages);
+      out.unsigned(maximum);
+    };
+    this.#imports.push({ module, name, write });
+  }
+
+  /** Imports table 0, of function references, with at least `entries`. */
+  importTable(module: string, name: string, entries: number): void {
+    const write = (out: ByteBuffer) => {
+      out.byte(0x01);
+      out.byte(0x70);
+      out.byte(0x00);
+      out.unsigned(entries);
+    };
+    this.#imports.push({ module, name, write });
+  }
+
+  importFunction(module: string, name: string, type: FunctionType): FunctionRef {
+    if (this.#functions.length > 0) throw new Error(`import of ${name} behind the first function`);
+    const number = this.typeIndex(type);
+    const write = (out: ByteBuffer) => {
+      out.byte(0x00);
+      out.unsigned(number);
+    };
+    this.#imports.push({ module, name, write });
+    return { index: this.#importedFunctions++, type };
+  }
+
+  /** Starts a function, to be built through the result's `builder` now or later. */
+  declare(name: string, type: FunctionType): FunctionRef & { readonly builder: FunctionBuilder } {
+    const builder = new FunctionBuilder(name, type, (each) => this.typeIndex(each));
+    this.#functions.push({ type: this.typeIndex(type), builder });
+    return { index: this.#importedFunctions + this.#functions.length - 1, type, builder };
+  }
+
+  /** Defines a function; `build` writes its body. */
+  define(name: string, type: FunctionType, build: (fn: FunctionBuilder) => void): FunctionRef {
+    const declared = this.declare(name, type);
+    build(declared.builder);
+    return declared;
+  }
+
+  export(name: string, fn: FunctionRef): void {
+    this.#exports.push({ name, index: fn.index });
+  }
+
+  /** Puts functions into table 0 from entry `offset` on when the module is instantiated. */
+  tableEntries(offset: number, functions: readonly FunctionRef[]): void {
+    this.#elements.push({ offset, functions: functions.map((fn) => fn.index) });
+  }
+
+  /**
+   * Makes the offset of table entries relative to an imported i32 global, so that a module's bytes do not
+   * depend on where its functions stand in the table.
+   */
+  importTableBase(module: string, name: string): void {
+    this.#offsetFromGlobal = { module, name };
+    const write = (out: ByteBuffer) => {
+      out.byte(0x03);
+      out.byte(valueTypeCode.i32);
+      out.byte(0x00);
+    };
+    this.#imports.push({ module, name, write });
+  }
+
+  /** Puts bytes into memory at `offset` when the module is instantiated. */
+  data(offset: number, bytes: Uint8Array): void {
+    this.#data.push({ offset, bytes });
+  }
+
+  /** The module in the binary format. */
+  finish(): Uint8Array<ArrayBuffer> {
+    // Bodies first: they may add types.
+    const bodies = this.#functions.map(({ builder }) => emitFunction(builder));
+    const out = new ByteBuffer(4096);
+    out.bytes(new Uint8Array([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]));
+    const section = (id: number, count: number, write: (to: ByteBuffer) => void) => {
+      if (count === 0) return;
+      const contents = new ByteBuffer(1024);
+      contents.unsigned(count);
+      write(contents);
+      out.byte(id);
+      out.sized(contents);
+    };
+    section(1, this.#types.length, (to) => {
+      for (const type of this.#types) {
+        to.byte(0x60);
+        for (const list of [type.parameters, type.results]) {
+          to.unsigned(list.length);
+          for (const each of list) to.byte(valueTypeCode[each]);
+        }
+      }
+    });
+    section(2, this.#imports.length, (to) => {
+      for (const each of this.#imports) {
+        to.name(each.module);
+        to.name(each.name);
+        each.write(to);
+      }
+    });
+    section(3, this.#functions.length, (to) => {
+      for (const { type } of this.#functions) to.unsigned(type);
+    });
+    section(7, this.#exports.length, (to) => {
+      for (const { name, index } of this.#exports) {
+        to.name(name);
+        to.byte(0x00);
+        to.unsigned(index);
+      }
+    });
+    section(9, this.#elements.length, (to) => {
+      for (const { offset, functions } of this.#elements) {
+        to.unsigned(0);
+        if (this.#offsetFromGlobal === undefined) {
+          to.byte(0x41);
+          to.signed(offset);
+        } else {
+          to.byte(0x23);
+          to.unsigned(0);
+          to.byte(0x41);
+          to.signed(offset);
+          to.byte(0x6a);
+        }
+        to.byte(0x0b);
+        to.unsigned(functions.length);
+        for (const index of functions) to.unsigned(index);
+      }
+    });
+    section(10, bodies.length, (to) => {
+      for (const body of bodies) {
+        to.unsigned(body.length);
+        to.bytes(body);
+      }
+    });
+    section(11, this.#data.length, (to) => {
+      for (const { offset, bytes } of this.#data) {
+        to.unsigned(0);
+        to.byte(0x41);
+        to.signed(offset);
+        to.byte(0x0b);
+        to.unsigned(bytes.length);
+        to.bytes(bytes);
+      }
+    });
+    return new Uint8Array(out.view());
+  }
+}
