@@ -251,7 +251,7 @@ class Emitter {
         break;
       case 'call':
         out.byte(0x10);
-        out.unsigned(node.immediate);
+        out.unsigned(node.target!.index);
         break;
       case 'callIndirect':
       case 'returnCallIndirect':
@@ -261,7 +261,7 @@ class Emitter {
         break;
       case 'returnCall':
         out.byte(0x12);
-        out.unsigned(node.immediate);
+        out.unsigned(node.target!.index);
         break;
       case 'return':
         out.byte(0x0f);

@@ -19,6 +19,7 @@ export interface FunctionType {
 
 /** A function of a module, imported or defined, to be called. */
 export interface FunctionRef {
+  /** Its number; final once the module has all its imports. */
   readonly index: number;
   readonly type: FunctionType;
 }
@@ -237,7 +238,9 @@ export class FunctionBuilder {
   /** Calls a function; gives all its results. */
   callAll(target: FunctionRef, ...values: Operand[]): Value[] {
     const operands = this.#arguments(target.type, values, `call from ${this.name}`);
-    const call = this.append(new Value(this, 'call', 'i32', operands, undefined, target.index));
+    const call = this.append(
+      new Value(this, 'call', 'i32', operands, undefined, 0, undefined, undefined, target),
+    );
     return this.#results(call, target.type);
   }
 
@@ -251,7 +254,7 @@ export class FunctionBuilder {
   /** Leaves this function by calling another in its place. */
   returnCall(target: FunctionRef, ...values: Operand[]): void {
     const operands = this.#arguments(target.type, values, `tail call from ${this.name}`);
-    this.append(new Value(this, 'returnCall', 'i32', operands, undefined, target.index));
+    this.append(new Value(this, 'returnCall', 'i32', operands, undefined, 0, undefined, undefined, target));
   }
 
   /** Calls entry `index` (i32) of table 0. */

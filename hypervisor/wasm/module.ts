@@ -10,15 +10,34 @@ interface Import {
   readonly write: (out: ByteBuffer) => void;
 }
 
-/** Builds a module; imports come before functions. */
+/** A function defined in a module. Its number is known when all imports are, since those come first. */
+class DefinedFunction implements FunctionRef {
+  readonly #imports: () => number;
+  readonly #number: number;
+  readonly type: FunctionType;
+  readonly builder: FunctionBuilder;
+
+  constructor(imports: () => number, number: number, type: FunctionType, builder: FunctionBuilder) {
+    this.#imports = imports;
+    this.#number = number;
+    this.type = type;
+    this.builder = builder;
+  }
+
+  get index(): number {
+    return this.#imports() + this.#number;
+  }
+}
+
+/** Builds a module. */
 export class ModuleBuilder {
   readonly #types: FunctionType[] = [];
   readonly #typeNumbers = new Map<string, number>();
   readonly #imports: Import[] = [];
   #importedFunctions = 0;
   readonly #functions: { type: number; builder: FunctionBuilder }[] = [];
-  readonly #exports: { name: string; index: number }[] = [];
-  readonly #elements: { offset: number; functions: number[] }[] = [];
+  readonly #exports: { name: string; fn: FunctionRef }[] = [];
+  readonly #elements: { offset: number; functions: readonly FunctionRef[] }[] = [];
   #offsetFromGlobal: { module: string; name: string } | undefined;
   readonly #data: { offset: number; bytes: Uint8Array }[] = [];
 
@@ -56,8 +75,8 @@ export class ModuleBuilder {
     this.#imports.push({ module, name, write });
   }
 
+  /** Imports a function; functions may have been defined before, since they are numbered when the module is finished. */
   importFunction(module: string, name: string, type: FunctionType): FunctionRef {
-    if (this.#functions.length > 0) throw new Error(`import of ${name} behind the first function`);
     const number = this.typeIndex(type);
     const write = (out: ByteBuffer) => {
       out.byte(0x00);
@@ -71,7 +90,7 @@ export class ModuleBuilder {
   declare(name: string, type: FunctionType): FunctionRef & { readonly builder: FunctionBuilder } {
     const builder = new FunctionBuilder(name, type, (each) => this.typeIndex(each));
     this.#functions.push({ type: this.typeIndex(type), builder });
-    return { index: this.#importedFunctions + this.#functions.length - 1, type, builder };
+    return new DefinedFunction(() => this.#importedFunctions, this.#functions.length - 1, type, builder);
   }
 
   /** Defines a function; `build` writes its body. */
@@ -82,12 +101,12 @@ export class ModuleBuilder {
   }
 
   export(name: string, fn: FunctionRef): void {
-    this.#exports.push({ name, index: fn.index });
+    this.#exports.push({ name, fn });
   }
 
   /** Puts functions into table 0 from entry `offset` on when the module is instantiated. */
   tableEntries(offset: number, functions: readonly FunctionRef[]): void {
-    this.#elements.push({ offset, functions: functions.map((fn) => fn.index) });
+    this.#elements.push({ offset, functions });
   }
 
   /**
@@ -143,10 +162,10 @@ export class ModuleBuilder {
       for (const { type } of this.#functions) to.unsigned(type);
     });
     section(7, this.#exports.length, (to) => {
-      for (const { name, index } of this.#exports) {
+      for (const { name, fn } of this.#exports) {
         to.name(name);
         to.byte(0x00);
-        to.unsigned(index);
+        to.unsigned(fn.index);
       }
     });
     section(9, this.#elements.length, (to) => {
@@ -164,7 +183,7 @@ export class ModuleBuilder {
         }
         to.byte(0x0b);
         to.unsigned(functions.length);
-        for (const index of functions) to.unsigned(index);
+        for (const fn of functions) to.unsigned(fn.index);
       }
     });
     section(10, bodies.length, (to) => {

@@ -6,7 +6,7 @@
  * it is used, whichever gives shorter code; `emit.ts` sees to it that the difference cannot be observed.
  */
 import { foldBinary, foldUnary } from './fold.ts';
-import type { Block, FunctionBuilder } from './function.ts';
+import type { Block, FunctionBuilder, FunctionRef } from './function.ts';
 import { type MemoryOp, type PureOp, pureOp, type ValueType } from './opcodes.ts';
 
 /** What a node does. Kinds before `set` have no effect and may be dropped or moved; the others stay in order. */
@@ -49,12 +49,14 @@ export class Value {
   readonly operands: readonly Value[];
   /** The instruction, for kinds `op`, `load` and `store`. */
   readonly op: PureOp | MemoryOp | undefined;
-  /** Memory offset, lane, local index, function, table, type or label number, by kind. */
+  /** Memory offset, lane, local index, type or label number, by kind. */
   readonly immediate: number;
   /** The value of a `const`: i32 as a signed number, i64 as a signed bigint, f32 and f64 as a number. */
   readonly constant: Constant | undefined;
   /** Further immediates: shuffle lanes, br_table labels, the bytes of a v128 constant. */
   readonly list: readonly number[] | undefined;
+  /** The function that a `call` or `returnCall` goes to. */
+  readonly target: FunctionRef | undefined;
   /** The block in which it was created. */
   readonly block: Block | undefined;
   /** Blocks inside an `if` (then, else), `block` or `loop`. */
@@ -75,6 +77,7 @@ export class Value {
     immediate = 0,
     constant: Constant | undefined = undefined,
     list: readonly number[] | undefined = undefined,
+    target: FunctionRef | undefined = undefined,
   ) {
     this.fn = fn;
     this.kind = kind;
@@ -84,6 +87,7 @@ export class Value {
     this.immediate = immediate;
     this.constant = constant;
     this.list = list;
+    this.target = target;
     this.block = kind === 'const' ? undefined : fn.currentBlock;
     this.bodies = undefined;
   }

@@ -1,0 +1,68 @@
+/**
+ * The one memory in which everything lives that WebAssembly touches: the vCPUs' state, decoded code, and the
+ * simulated host's page frames. It is reserved whole at the start, so addresses and views stay valid; the
+ * operating system provides pages only as they are touched.
+ */
+
+/** Size of a page, guest's and host's, in bytes. */
+export const pageSize = 4096;
+const wasmPageSize = 65536;
+/** A memory with 32-bit addresses ends here. */
+const addressLimit = 2 ** 32;
+
+/** Views of the whole memory, and an allocator for what is never moved. */
+export class HostMemory {
+  readonly memory: WebAssembly.Memory;
+  readonly u8: Uint8Array;
+  readonly u16: Uint16Array;
+  readonly i32: Int32Array;
+  readonly u32: Uint32Array;
+  readonly f64: Float64Array;
+  readonly u64: BigUint64Array;
+  readonly view: DataView;
+  /** Address and number of the page frames. */
+  readonly framesStart: number;
+  readonly frameCount: number;
+  readonly #arenaEnd: number;
+  /** Address 0 is never given out, so that it can mean "none". */
+  #next = wasmPageSize;
+
+  /**
+   * @param frameBytes memory of the simulated host in bytes, a multiple of the page size
+   * @param arenaBytes room for everything else (vCPU state, decoded and translated code), a multiple of 64 KiB
+   */
+  constructor(frameBytes: number, arenaBytes: number) {
+    const pages = Math.ceil((arenaBytes + frameBytes) / wasmPageSize);
+    if (pages * wasmPageSize > addressLimit) {
+      throw new RangeError(
+        `host memory of ${frameBytes} bytes: at most ${addressLimit - arenaBytes} can be simulated`,
+      );
+    }
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const { buffer } = this.memory;
+    this.u8 = new Uint8Array(buffer);
+    this.u16 = new Uint16Array(buffer);
+    this.i32 = new Int32Array(buffer);
+    this.u32 = new Uint32Array(buffer);
+    this.f64 = new Float64Array(buffer);
+    this.u64 = new BigUint64Array(buffer);
+    this.view = new DataView(buffer);
+    this.framesStart = arenaBytes;
+    this.frameCount = Math.floor(frameBytes / pageSize);
+    this.#arenaEnd = arenaBytes;
+  }
+
+  /** The memory's size in WebAssembly pages. */
+  get wasmPages(): number {
+    return this.u8.length / wasmPageSize;
+  }
+
+  /** Reserves `size` bytes, zeroed, for good. `alignment` is a power of two. Throws RangeError when the room is used up. */
+  allocate(size: number, alignment = 16): number {
+    const at = Math.ceil(this.#next / alignment) * alignment;
+    if (at + size > this.#arenaEnd)
+      throw new RangeError('the room for vCPU state and decoded code is used up');
+    this.#next = at + size;
+    return at;
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * Decoded code. A code page is 4 KiB of guest code in decoded form: for each byte offset the record of the
+ * instruction that starts there, made when it is first reached. Code pages belong to content: all frames of
+ * all guests that hold the same bytes (and are executed in the same code size) share one.
+ *
+ * A record is what the interpreter executes: which handler, and where its operands are. Records of
+ * consecutive instructions follow each other. Every address in them is relative to the page, every register
+ * an offset into the vCPU's state, so a record fits every guest.
+ */
+
+/** Offsets of a code page's parts in memory. */
+export const entriesOffset = 0;
+/** The bytes that the page stands for. */
+export const contentOffset = 4096 * 4;
+/** The code size (0: 16 bits, 1: 32, 2: 64) it is decoded for (i32). */
+export const codeModeOffset = contentOffset + 4096;
+export const codePageSize = codeModeOffset + 16;
+
+/** Size of a record. */
+export const recordSize = 32;
+/** Table entry of the function that executes the record (i32). */
+export const handler = 0;
+/** Operand of ModRM.reg, or of the opcode's low bits: offset into the state (u16). */
+export const reg = 4;
+/** Operand of ModRM.rm when a register; otherwise the address's base register (u16). */
+export const rm = 6;
+/** The address's index register (u16). */
+export const index = 8;
+/** Offset of the base of the address's segment (u16). */
+export const segment = 10;
+/** Displacement, sign-extended when used (i32); for 64-bit ones see `immediate`. */
+export const displacement = 12;
+/** Immediate operand (i64); for a direct jump, the target's distance from the start of the page. */
+export const immediate = 16;
+/** Distance of the instruction from the start of the page, 0 … 4096 (u16). */
+export const offset = 24;
+/** Length of the instruction in bytes; 0 for records that are no instruction (u8). */
+export const length = 26;
+/** Bits 0 … 1: log2 of the address's scale. Bit 2: the address is in the stack segment. */
+export const addressFlags = 27;
+export const stackFlag = 4;
+/**
+ * For a direct jump: the record of its target; 0 when not yet known; −1 when the target is not in this page (i32).
+ * For a crossing: the first alternative, and there the next one.
+ */
+export const link = 28;
+
+/**
+ * An instruction that reaches into the next page depends on that page as well. Its record is a `crossing`, which
+ * chooses among alternatives by the next page's decoded form. An alternative is three records: a head that names
+ * that page in its immediate, the instruction, and a jump behind it.
+ */
+export const alternativePage = immediate;

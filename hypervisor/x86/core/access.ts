@@ -1,0 +1,327 @@
+/** The slow path of memory accesses: TLB refill, accesses across pages, device registers. */
+import type { FunctionBuilder } from '../../wasm/function.ts';
+import type { Value } from '../../wasm/value.ts';
+import { codeModeOffset } from '../codepage.ts';
+import * as exceptions from '../exceptions.ts';
+import * as exits from '../exits.ts';
+import * as layout from '../layout.ts';
+import { reads, stack, system, writes } from '../memoryaccess.ts';
+import { CR4, codeSizeMask, longMode } from '../mode.ts';
+import * as tlb from '../tlb.ts';
+import type { Core, CorePart, Host } from './core.ts';
+import { walkFetch, walkGlobal, walkOpen, walkUser } from './paging.ts';
+
+/** Host address of the TLB set with the given number. */
+function setAddress(cpu: Value, set: number): Value {
+  return cpu.add(tlb.setOffset(set, layout.stateSize));
+}
+
+/** Address of the entry for a linear address in a set. */
+function entryOf(set: Value, linear: Value): Value {
+  return set.add(
+    linear
+      .shrU(12 - tlb.entryShift)
+      .wrap()
+      .and(tlb.entryMask),
+  );
+}
+
+/** Makes an entry stand for `page`, dropping what it held of another. */
+function claimEntry(fn: FunctionBuilder, entry: Value, page: Value): void {
+  const none = fn.i64(-1);
+  const old = (offset: number) => fn.load('i64', entry, offset);
+  // A tag is the page or -1; if none of the three is the page, the entry held another.
+  const same = old(tlb.readTag).eq(page).or(old(tlb.writeTag).eq(page)).or(old(tlb.executeTag).eq(page));
+  fn.if(same.eqz(), () => {
+    fn.store('i64', entry, none, tlb.readTag);
+    fn.store('i64', entry, none, tlb.writeTag);
+    fn.store('i64', entry, none, tlb.executeTag);
+    fn.store('i32', entry, 0, tlb.code);
+  });
+}
+
+/** Marks an entry global when the walk found it so and CR4.PGE is set. */
+function markGlobal(fn: FunctionBuilder, cpu: Value, entry: Value, attributes: Value): void {
+  const enabled = fn.load('i32', cpu, layout.cr4).and(CR4.PGE).ne(0);
+  const global = attributes.wrap().and(walkGlobal).and(enabled);
+  fn.store('i32', entry, fn.load('i32', entry, tlb.code).and(-2).or(global), tlb.code);
+}
+
+export const access: CorePart = (define, core, host) => {
+  define('page', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const linear = fn.parameter(1).get();
+    const kind = fn.parameter(2).get();
+    const set = fn.local('i32', fn.load('i32', cpu, layout.tlb));
+    const privilege = fn.local(
+      'i32',
+      fn.select(fn.load('i32', cpu, layout.cpl).eq(3), fn.i32(walkUser), fn.i32(0)),
+    );
+    fn.if(set.get().eq(setAddress(cpu, tlb.supervisorOpenSet)), () => privilege.set(walkOpen));
+    fn.if(kind.and(system), () => {
+      set.set(setAddress(cpu, tlb.supervisorSet));
+      privilege.set(0);
+    });
+    const write = kind.and(writes).ne(0);
+    const found = fn.call(core.walk, cpu, linear, privilege.get().or(write));
+    fn.if(found.eq(-1), () => fn.return(0));
+    const physical = found.and(-4096);
+    const at = fn.call(core.physical, cpu, physical, write);
+    fn.if(at.eqz(), () => fn.return(0));
+    fn.if(at.eq(-1), () => {
+      fn.store('i64', cpu, physical.or(linear.and(0xfff)), layout.result0);
+      fn.return(1);
+    });
+    // The set that checks alignment stays empty.
+    fn.if(set.get().ne(setAddress(cpu, tlb.alignmentCheckSet)), () => {
+      const page = linear.and(-4096);
+      const entry = entryOf(set.get(), linear);
+      claimEntry(fn, entry, page);
+      fn.store('i64', entry, page, tlb.readTag);
+      fn.if(write, () => fn.store('i64', entry, page, tlb.writeTag));
+      fn.store('i32', entry, at.sub(page.wrap()), tlb.addend);
+      markGlobal(fn, cpu, entry, found);
+    });
+    fn.return(at.or(linear.wrap().and(0xfff)));
+  });
+
+  define('access', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const linear = fn.parameter(1).get();
+    const kind = fn.parameter(2).get();
+    const size = kind.and(0xff);
+    const refuse = (vector: number | Value, code: number) => {
+      fn.store('i32', cpu, vector, layout.faultVector);
+      fn.store('i32', cpu, code, layout.faultCode);
+      fn.return(0);
+    };
+    const last = linear.add(size.sub(1).extendU());
+    fn.if(fn.load('i32', cpu, layout.mode).and(longMode), () => {
+      // Canonical: bits 63 … 47 are equal.
+      const canonical = (value: Value) => value.shl(16).shrS(16).eq(value);
+      fn.if(canonical(linear).and(canonical(last)).eqz(), () => {
+        const vector = fn.select(kind.and(stack), fn.i32(exceptions.SS), fn.i32(exceptions.GP));
+        refuse(vector, 0);
+      });
+    });
+    fn.if(
+      fn.load('i32', cpu, layout.tlb).eq(setAddress(cpu, tlb.alignmentCheckSet)).and(kind.and(system).eqz()),
+      () => {
+        // 16-byte accesses that must be aligned raise #GP by themselves; others are checked for 8 (SDM vol. 3, table 6-7).
+        const alignment = fn.select(size.gtU(8), fn.i32(8), size);
+        fn.if(linear.wrap().and(alignment.sub(1)), () => refuse(exceptions.AC, 0));
+      },
+    );
+    const first = fn.call(core.page, cpu, linear, kind);
+    fn.if(first.eqz(), () => fn.return(0));
+    const scratch = cpu.add(layout.scratch);
+    const firstGpa = fn.load('i64', cpu, layout.result0);
+    const inFirst = fn.i32(4096).sub(linear.wrap().and(0xfff));
+    fn.store('i32', cpu, size, layout.pendingSize);
+    fn.store('i32', cpu, fn.select(first.eq(1), fn.i32(0), first), layout.pendingFirst);
+    fn.store('i64', cpu, firstGpa, layout.pendingGpa);
+    fn.if(
+      inFirst.geU(size),
+      () => {
+        fn.if(first.ne(1), () => {
+          fn.store('i32', cpu, 0, layout.pendingSize);
+          fn.return(first);
+        });
+        fn.if(kind.and(writes | reads).ne(writes), () => deviceCopy(fn, host, scratch, firstGpa, size, 'in'));
+      },
+      () => {
+        const second = fn.call(core.page, cpu, linear.and(-4096).add(4096), kind);
+        fn.if(second.eqz(), () => {
+          fn.store('i32', cpu, 0, layout.pendingSize);
+          fn.return(0);
+        });
+        const secondGpa = fn.load('i64', cpu, layout.result0);
+        fn.store('i32', cpu, fn.select(second.eq(1), fn.i32(0), second), layout.pendingSecond);
+        fn.store('i64', cpu, secondGpa, layout.pendingGpaSecond);
+        fn.if(kind.and(writes | reads).ne(writes), () => {
+          const rest = size.sub(inFirst);
+          fn.if(
+            first.ne(1),
+            () => fn.copy(scratch, first, inFirst),
+            () => deviceCopy(fn, host, scratch, firstGpa, inFirst, 'in'),
+          );
+          fn.if(
+            second.ne(1),
+            () => fn.copy(scratch.add(inFirst), second, rest),
+            () => deviceCopy(fn, host, scratch.add(inFirst), secondGpa, rest, 'in'),
+          );
+        });
+      },
+    );
+    fn.store('i64', cpu, linear, layout.pendingAddress);
+    fn.return(scratch);
+  });
+
+  define('commit', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const size = fn.load('i32', cpu, layout.pendingSize);
+    // Nothing is pending when the slow path found plain memory.
+    fn.if(size.eqz(), () => fn.return());
+    fn.store('i32', cpu, 0, layout.pendingSize);
+    const scratch = cpu.add(layout.scratch);
+    const inFirst = fn.i32(4096).sub(fn.load('i32', cpu, layout.pendingAddress).and(0xfff));
+    const firstPart = fn.select(inFirst.geU(size), size, inFirst);
+    const first = fn.load('i32', cpu, layout.pendingFirst);
+    fn.if(
+      first,
+      () => fn.copy(first, scratch, firstPart),
+      () => deviceCopy(fn, host, scratch, fn.load('i64', cpu, layout.pendingGpa), firstPart, 'out'),
+    );
+    fn.if(inFirst.ltU(size), () => {
+      const second = fn.load('i32', cpu, layout.pendingSecond);
+      const rest = size.sub(inFirst);
+      fn.if(
+        second,
+        () => fn.copy(second, scratch.add(inFirst), rest),
+        () =>
+          deviceCopy(
+            fn,
+            host,
+            scratch.add(inFirst),
+            fn.load('i64', cpu, layout.pendingGpaSecond),
+            rest,
+            'out',
+          ),
+      );
+    });
+  });
+
+  define('fetch', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const linear = fn.parameter(1).get();
+    const mode = fn.load('i32', cpu, layout.mode);
+    fn.if(mode.and(longMode), () => {
+      fn.if(linear.shl(16).shrS(16).ne(linear), () => {
+        fn.store('i32', cpu, exceptions.GP, layout.faultVector);
+        fn.store('i32', cpu, 0, layout.faultCode);
+        fn.return(0);
+      });
+    });
+    const user = fn.select(fn.load('i32', cpu, layout.cpl).eq(3), fn.i32(walkUser), fn.i32(0));
+    const found = fn.call(core.walk, cpu, linear, user.or(walkFetch));
+    fn.if(found.eq(-1), () => fn.return(0));
+    const physical = found.and(-4096);
+    const at = fn.call(core.physical, cpu, physical, 0);
+    fn.if(at.eqz(), () => fn.return(0));
+    fn.if(at.eq(-1), () => {
+      fn.store('i32', cpu, exits.noMemory, layout.exit);
+      fn.store('i64', cpu, physical, layout.exitInfo);
+      fn.store('i32', cpu, -1, layout.faultVector);
+      fn.return(0);
+    });
+    const number = physical.shrU(12).wrap();
+    const map = fn.load('i32', cpu, layout.codeMap).add(number.shl(2));
+    const code = fn.local('i32', fn.load('i32', map));
+    const codeSize = mode.and(codeSizeMask);
+    const known = fn.local('i32', 0);
+    fn.if(code.get(), () => known.set(fn.load('i32', code.get(), codeModeOffset).eq(codeSize)));
+    fn.if(known.get().eqz(), () => {
+      code.set(fn.call(host.codePageFor, fn.load('i32', cpu, layout.number), number, codeSize));
+    });
+    const page = linear.and(-4096);
+    const entry = entryOf(fn.load('i32', cpu, layout.tlb), linear);
+    claimEntry(fn, entry, page);
+    // A page that holds decoded code is not written without asking.
+    fn.store('i64', entry, -1, tlb.writeTag);
+    fn.store('i64', entry, page, tlb.executeTag);
+    fn.store('i32', entry, code.get(), tlb.code);
+    markGlobal(fn, cpu, entry, found);
+    fn.return(code.get());
+  });
+
+  define('flushTlb', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const keepGlobal = fn.parameter(1).get();
+    const at = fn.local('i32', setAddress(cpu, 0));
+    const end = fn.local('i32', at.get().add(tlb.size));
+    fn.loop((again) => {
+      const entry = at.get();
+      const keep = fn.load('i32', entry, tlb.code).and(1).and(keepGlobal);
+      fn.if(keep.eqz(), () => {
+        const none = fn.i64(-1);
+        fn.store('i64', entry, none, tlb.readTag);
+        fn.store('i64', entry, none, tlb.writeTag);
+        fn.store('i64', entry, none, tlb.executeTag);
+        fn.store('i32', entry, 0, tlb.code);
+      });
+      at.set(entry.add(1 << tlb.entryShift));
+      again.brIf(at.get().ltU(end.get()));
+    });
+  });
+
+  define('flushPage', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const page = fn.parameter(1).get().and(-4096);
+    for (let set = 0; set < tlb.setCount; set++) {
+      const entry = entryOf(setAddress(cpu, set), page);
+      const none = fn.i64(-1);
+      fn.store('i64', entry, none, tlb.readTag);
+      fn.store('i64', entry, none, tlb.writeTag);
+      fn.store('i64', entry, none, tlb.executeTag);
+      fn.store('i32', entry, 0, tlb.code);
+    }
+  });
+};
+
+/**
+ * Copies between the scratch area and device registers, in accesses of 4 bytes, or of 1 and 2 where the length
+ * says so.
+ */
+function deviceCopy(
+  fn: FunctionBuilder,
+  host: Host,
+  scratch: Value,
+  gpa: Value,
+  length: Value,
+  way: 'in' | 'out',
+): void {
+  const number = fn.load('i32', fn.parameter(0).get(), layout.number);
+  const base = gpa.wrap();
+  const done = fn.local('i32', 0);
+  const part = (size: 1 | 2 | 4) => {
+    const at = scratch.add(done.get());
+    const address = base.add(done.get());
+    const store = size === 1 ? 'i32_8' : size === 2 ? 'i32_16' : 'i32';
+    const load = size === 1 ? 'i32_8u' : size === 2 ? 'i32_16u' : 'i32';
+    if (way === 'in') fn.store(store, at, fn.call(host.mmioRead, number, address, size));
+    else fn.callAll(host.mmioWrite, number, address, size, fn.load(load, at));
+    done.set(done.get().add(size));
+  };
+  fn.block((end) => {
+    fn.loop((again) => {
+      const left = length.sub(done.get());
+      end.brIf(left.eqz());
+      // A register of 2 bytes is accessed whole only when it is aligned, as on the bus.
+      fn.if(
+        left.geU(4).and(base.add(done.get()).and(3).eqz()),
+        () => part(4),
+        () =>
+          fn.if(
+            left.geU(2).and(base.add(done.get()).and(1).eqz()),
+            () => part(2),
+            () => part(1),
+          ),
+      );
+      again.br();
+    });
+  });
+}
+
+/** Used by parts of the core that read or write the system's own structures. Gives the host address; leaves with 0 on a fault. */
+export function systemAccess(
+  fn: FunctionBuilder,
+  core: Core,
+  linear: Value,
+  size: number,
+  write: boolean,
+): Value {
+  const cpu = fn.parameter(0).get();
+  const host = fn.call(core.access, cpu, linear, size | system | (write ? writes : 0));
+  fn.if(host.eqz(), () => fn.return(0));
+  return host;
+}

@@ -1,0 +1,197 @@
+/** How control gets from one instruction to the next when it is not simply the next record: jumps, faults, stops. */
+import type { FunctionBuilder } from '../../wasm/function.ts';
+import type { Value } from '../../wasm/value.ts';
+import * as record from '../codepage.ts';
+import * as exceptions from '../exceptions.ts';
+import { AC, VM } from '../flags.ts';
+import * as layout from '../layout.ts';
+import { CR0, CR4, EFER, longMode, protectedMode, virtual8086 } from '../mode.ts';
+import * as tlb from '../tlb.ts';
+import { type CorePart, handlerType } from './core.ts';
+
+const csBase = layout.segmentOffset(layout.CS);
+/** Attributes of a segment: D/B and L (SDM vol. 3, 3.4.5), as kept in the state. */
+const big = 0x4000;
+const long = 0x2000;
+
+/** Offset in CS of a record's instruction. */
+function ipOf(fn: FunctionBuilder, cpu: Value, at: Value): Value {
+  const linear = fn.load('i64', cpu, layout.pageBase).add(fn.load('i64_16u', at, record.offset));
+  return linear.sub(fn.load('i64', cpu, csBase));
+}
+
+/** The instruction pointer wraps with the code segment's size. */
+export function cutIp(fn: FunctionBuilder, cpu: Value, ip: Value): Value {
+  const code64 = fn.load('i32', cpu, layout.mode).and(2);
+  return fn.select(code64, ip, ip.and(0xffff_ffff));
+}
+
+export const control: CorePart = (define, core, host) => {
+  define('jump', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const linear = fn.parameter(1).get();
+    const budget = fn.parameter(2).get();
+    const page = linear.and(-4096);
+    const entry = fn.load('i32', cpu, layout.tlb).add(
+      linear
+        .shrU(12 - tlb.entryShift)
+        .wrap()
+        .and(tlb.entryMask),
+    );
+    const code = fn.local('i32');
+    fn.if(
+      fn.load('i64', entry, tlb.executeTag).eq(page),
+      () => code.set(fn.load('i32', entry, tlb.code).and(-2)),
+      () => {
+        fn.store('i32', cpu, budget, layout.budget);
+        code.set(fn.call(core.fetch, cpu, linear));
+        fn.if(code.get().eqz(), () => {
+          fn.store('i64', cpu, cutIp(fn, cpu, linear.sub(fn.load('i64', cpu, csBase))), layout.rip);
+          fn.returnCall(core.exception, cpu);
+        });
+      },
+    );
+    fn.store('i64', cpu, page, layout.pageBase);
+    fn.store('i32', cpu, code.get(), layout.codePage);
+    const offset = linear.wrap().and(0xfff);
+    const at = fn.local('i32', fn.load('i32', code.get().add(offset.shl(2)), record.entriesOffset));
+    fn.if(at.get().eqz(), () => {
+      fn.store('i32', cpu, budget, layout.budget);
+      at.set(fn.call(host.decode, fn.load('i32', cpu, layout.number), code.get(), offset));
+    });
+    fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget);
+  });
+
+  define('link', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const from = fn.parameter(1).get();
+    const budget = fn.parameter(2).get();
+    const code = fn.load('i32', cpu, layout.codePage);
+    const offset = fn.load('i32', from, record.immediate);
+    const at = fn.local('i32', fn.load('i32', code.add(offset.shl(2)), record.entriesOffset));
+    fn.if(at.get().eqz(), () => {
+      fn.store('i32', cpu, budget, layout.budget);
+      at.set(fn.call(host.decode, fn.load('i32', cpu, layout.number), code, offset));
+    });
+    fn.store('i32', from, at.get(), record.link);
+    fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget);
+  });
+
+  define('crossing', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const from = fn.parameter(1).get();
+    const budget = fn.parameter(2).get();
+    fn.store('i32', cpu, budget, layout.budget);
+    const linear = fn.load('i64', cpu, layout.pageBase).add(4096);
+    const entry = fn.load('i32', cpu, layout.tlb).add(
+      linear
+        .shrU(12 - tlb.entryShift)
+        .wrap()
+        .and(tlb.entryMask),
+    );
+    const next = fn.local('i32');
+    fn.if(
+      fn.load('i64', entry, tlb.executeTag).eq(linear),
+      () => next.set(fn.load('i32', entry, tlb.code).and(-2)),
+      () => {
+        next.set(fn.call(core.fetch, cpu, linear));
+        fn.if(next.get().eqz(), () => fn.returnCall(core.fault, cpu, from));
+      },
+    );
+    const alternative = fn.local('i32', fn.load('i32', from, record.link));
+    const at = fn.local('i32');
+    fn.block((found) => {
+      fn.loop((again) => {
+        fn.if(alternative.get(), () => {
+          fn.if(fn.load('i32', alternative.get(), record.alternativePage).eq(next.get()), () => {
+            at.set(alternative.get().add(record.recordSize));
+            found.br();
+          });
+          alternative.set(fn.load('i32', alternative.get(), record.link));
+          again.br();
+        });
+      });
+      const number = fn.load('i32', cpu, layout.number);
+      at.set(fn.call(host.decodeCrossing, number, from, fn.load('i32', cpu, layout.codePage), next.get()));
+    });
+    fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget);
+  });
+
+  define('stop', (fn) => {
+    const cpu = fn.parameter(0).get();
+    fn.store('i64', cpu, cutIp(fn, cpu, ipOf(fn, cpu, fn.parameter(1).get())), layout.rip);
+    fn.store('i32', cpu, fn.parameter(2).get(), layout.budget);
+    fn.return();
+  });
+
+  define('fault', (fn) => {
+    const cpu = fn.parameter(0).get();
+    fn.store('i64', cpu, cutIp(fn, cpu, ipOf(fn, cpu, fn.parameter(1).get())), layout.rip);
+    fn.returnCall(core.exception, cpu);
+  });
+
+  define('exception', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const vector = fn.load('i32', cpu, layout.faultVector);
+    // The host must act first: the exit says how. The instruction is executed again afterwards.
+    fn.if(vector.ltS(0), () => fn.return());
+    const code = fn.load('i32', cpu, layout.faultCode);
+    fn.if(vector.eq(exceptions.PF), () => {
+      fn.store('i64', cpu, fn.load('i64', cpu, layout.faultAddress), layout.cr2);
+    });
+    const delivered = fn.call(core.deliver, cpu, vector, code, 0);
+    fn.if(delivered.eqz(), () => fn.return());
+    fn.store('i32', cpu, fn.load('i32', cpu, layout.budget).sub(1), layout.budget);
+    fn.returnCall(core.enter, cpu);
+  });
+
+  define('enter', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const budget = fn.load('i32', cpu, layout.budget);
+    fn.if(budget.leS(0), () => fn.return());
+    const linear = fn.load('i64', cpu, csBase).add(fn.load('i64', cpu, layout.rip));
+    const code64 = fn.load('i32', cpu, layout.mode).and(2);
+    fn.if(code64.eqz(), () => {
+      const limit = fn.load('i64_32u', cpu, csBase + layout.segmentLimit);
+      fn.if(fn.load('i64', cpu, layout.rip).gtU(limit), () => {
+        fn.store('i32', cpu, exceptions.GP, layout.faultVector);
+        fn.store('i32', cpu, 0, layout.faultCode);
+        fn.returnCall(core.exception, cpu);
+      });
+    });
+    fn.returnCall(core.jump, cpu, fn.select(code64, linear, linear.and(0xffff_ffff)), budget);
+  });
+
+  define('updateMode', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const cr0 = fn.load('i32', cpu, layout.cr0);
+    const cr4 = fn.load('i32', cpu, layout.cr4);
+    const flags = fn.load('i32', cpu, layout.systemFlags);
+    const csAttributes = fn.load('i32', cpu, csBase + layout.segmentAttributes);
+    const isLong = fn.load('i32', cpu, layout.efer).and(EFER.LMA).ne(0);
+    const isProtected = cr0.and(CR0.PE);
+    const isVirtual = isProtected.and(flags.and(VM).ne(0));
+    const code64 = isLong.and(csAttributes.and(long).ne(0));
+    const code32 = csAttributes.and(big).ne(0);
+    const mode = fn
+      .select(code64, fn.i32(2), code32)
+      .or(isProtected.mul(protectedMode))
+      .or(isVirtual.mul(virtual8086))
+      .or(isLong.mul(longMode));
+    fn.store('i32', cpu, mode, layout.mode);
+    // The privilege level is SS's (SDM vol. 3, 5.5: CS's and SS's agree); 3 in virtual-8086 mode, 0 in real mode.
+    const ssLevel = fn
+      .load('i32', cpu, layout.segmentOffset(layout.SS) + layout.segmentAttributes)
+      .shrU(5)
+      .and(3);
+    const cpl = fn.select(isVirtual, fn.i32(3), fn.select(isProtected, ssLevel, fn.i32(0)));
+    fn.store('i32', cpu, cpl, layout.cpl);
+    const checksAlignment = flags.and(AC).ne(0).and(cr0.and(CR0.AM).ne(0));
+    const userSet = fn.select(checksAlignment, fn.i32(tlb.alignmentCheckSet), fn.i32(tlb.userSet));
+    const open = flags.and(AC).ne(0).or(cr4.and(CR4.SMAP).eqz());
+    const supervisorSet = fn.select(open, fn.i32(tlb.supervisorOpenSet), fn.i32(tlb.supervisorSet));
+    const set = fn.select(cpl.eq(3), userSet, supervisorSet);
+    fn.store('i32', cpu, cpu.add(layout.stateSize).add(set.mul(tlb.setOffset(1, 0))), layout.tlb);
+    fn.return();
+  });
+};

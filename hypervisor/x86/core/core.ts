@@ -1,0 +1,187 @@
+/**
+ * The core: routines that instructions share, as one WebAssembly module. What happens often (TLB refill, page
+ * walk, jumps, exceptions, segment loads) is done there and never leaves WebAssembly.
+ */
+import type { FunctionBuilder, FunctionRef, FunctionType } from '../../wasm/function.ts';
+import type { ModuleBuilder } from '../../wasm/module.ts';
+import type { ValueType } from '../../wasm/opcodes.ts';
+
+function type(parameters: string, result = ''): FunctionType {
+  return {
+    parameters: parameters === '' ? [] : (parameters.split(' ') as ValueType[]),
+    results: result === '' ? [] : (result.split(' ') as ValueType[]),
+  };
+}
+
+/** What executes a record: (cpu, record, budget). It ends by calling the next record's handler in its place. */
+export const handlerType = type('i32 i32 i32');
+
+/** Every routine of the core; the first parameter is the vCPU's base. */
+export const coreTypes = {
+  // flags.ts
+  /** CF of the lazy flags. */
+  carry: type('i32', 'i32'),
+  /** All six arithmetic flags at their places. */
+  allFlags: type('i32', 'i32'),
+  // paging.ts
+  /** (cpu, physical address, 1 to write) → host address; 0 when the host must act first; −1 when there is no memory. */
+  physical: type('i32 i64 i32', 'i32'),
+  /** (cpu, linear, access) → physical address of the page with attributes, or −1 after recording a fault. */
+  walk: type('i32 i64 i32', 'i64'),
+  // access.ts
+  /** (cpu, linear, kind) → host address, 0 after recording a fault; see `memoryaccess.ts`. */
+  access: type('i32 i64 i32', 'i32'),
+  /** (cpu, linear, kind) → host address in one page; 0 fault, 1 device. */
+  page: type('i32 i64 i32', 'i32'),
+  /** Completes the write that `access` left in the scratch area. */
+  commit: type('i32'),
+  /** (cpu, linear) → decoded page to execute from, 0 after recording a fault. */
+  fetch: type('i32 i64', 'i32'),
+  /** (cpu, 1 to keep global pages): forgets translations. */
+  flushTlb: type('i32 i32'),
+  /** (cpu, linear): forgets the translation of one page. */
+  flushPage: type('i32 i64'),
+  // control.ts
+  /** (cpu, linear, budget): goes on there. */
+  jump: type('i32 i64 i32'),
+  /** (cpu, record of a direct jump within its page, budget): finds the target's record, links it, goes on there. */
+  link: type('i32 i32 i32'),
+  /** (cpu, record, budget): goes on at an instruction that reaches into the next page. */
+  crossing: type('i32 i32 i32'),
+  /** (cpu, record, budget): stops before the record. */
+  stop: type('i32 i32 i32'),
+  /** (cpu, record): the exception recorded in the state happens to the record's instruction. */
+  fault: type('i32 i32'),
+  /** (cpu): the exception recorded in the state happens at the state's RIP. */
+  exception: type('i32'),
+  /** (cpu): starts at the state's RIP with the state's budget. */
+  enter: type('i32'),
+  /** (cpu): recomputes mode, privilege level and TLB set. */
+  updateMode: type('i32'),
+  // segments.ts
+  /** (cpu, offset of the segment's base, offset, size, 1 to write) → linear address, negative after recording a fault. */
+  segmentLinear: type('i32 i32 i64 i32 i32', 'i64'),
+  /** (cpu, segment number, selector) → 1, or 0 after recording a fault. MOV and POP to DS, ES, FS, GS, SS. */
+  loadSegment: type('i32 i32 i32', 'i32'),
+  /** (cpu, selector) → 1 with the descriptor in result0 (and the upper half of a 16-byte one in result1); 0: fault recorded. */
+  readDescriptor: type('i32 i32', 'i32'),
+  /** (cpu, segment number, selector, descriptor): fills a segment register. */
+  setSegment: type('i32 i32 i32 i64'),
+  // delivery.ts
+  /** (cpu, vector, error code, kind) → 1 delivered, 0 the host must act first or the machine shuts down. */
+  deliver: type('i32 i32 i32 i32', 'i32'),
+  /** One attempt at it: 1, or 0 after recording a second fault. */
+  deliverOnce: type('i32 i32 i32 i32', 'i32'),
+  // tasks.ts
+  /** (cpu, TSS selector, cause, flags, error code) → 1, or 0 after recording a fault. */
+  taskSwitch: type('i32 i32 i32 i32 i32', 'i32'),
+} as const;
+
+/** Names of the core's routines. */
+export type CoreName = keyof typeof coreTypes;
+
+/** The core's routines as functions to call. */
+export type Core = { readonly [Name in CoreName]: FunctionRef } & {
+  /** Conditions O, B, Z, BE, S, P, L, LE of the lazy flags. */
+  readonly conditions: readonly FunctionRef[];
+};
+
+const conditionType = type('i32', 'i32');
+const conditionNames = Array.from({ length: 8 }, (_, i) => `condition${i}`);
+
+/** What the core calls in JavaScript; every first argument is the number of the vCPU. */
+export const hostTypes = {
+  /** (vCPU, guest-physical address, size) → value. Addresses fit in 32 bits: all device registers are below 4 GiB. */
+  mmioRead: type('i32 i32 i32', 'i32'),
+  mmioWrite: type('i32 i32 i32 i32'),
+  portRead: type('i32 i32 i32', 'i32'),
+  portWrite: type('i32 i32 i32 i32'),
+  /** (vCPU, guest page number, code size) → decoded page for its present content. */
+  codePageFor: type('i32 i32 i32', 'i32'),
+  /** (vCPU, decoded page, offset) → record, decoding from there. */
+  decode: type('i32 i32 i32', 'i32'),
+  /** (vCPU, record of a page-crossing instruction, its page, the next page) → record of the instruction. */
+  decodeCrossing: type('i32 i32 i32 i32', 'i32'),
+  /** (vCPU, guest page number): a page that has been decoded is about to be written. */
+  codeWritten: type('i32 i32'),
+} as const;
+
+/** Names of the host's functions. */
+export type HostName = keyof typeof hostTypes;
+export type Host = { readonly [Name in HostName]: FunctionRef };
+
+function lazily<Name extends string>(
+  names: readonly Name[],
+  make: (name: Name) => FunctionRef,
+): { readonly [N in Name]: FunctionRef } {
+  const found = new Map<Name, FunctionRef>();
+  const result = {} as { [N in Name]: FunctionRef };
+  for (const name of names) {
+    Object.defineProperty(result, name, {
+      get: () => {
+        let ref = found.get(name);
+        if (ref === undefined) {
+          ref = make(name);
+          found.set(name, ref);
+        }
+        return ref;
+      },
+    });
+  }
+  return result;
+}
+
+/** The core as imports of another module; only what is used is imported. */
+export function importCore(module: ModuleBuilder): Core {
+  const routines = lazily(Object.keys(coreTypes) as CoreName[], (name) =>
+    module.importFunction('core', name, coreTypes[name]),
+  );
+  const conditions = lazily(conditionNames, (name) => module.importFunction('core', name, conditionType));
+  return Object.defineProperty(routines, 'conditions', {
+    value: new Proxy([], { get: (_, index) => conditions[`condition${String(index)}`] }),
+  }) as Core;
+}
+
+/** The host's functions as imports; only what is used is imported. */
+export function importHost(module: ModuleBuilder): Host {
+  return lazily(Object.keys(hostTypes) as HostName[], (name) =>
+    module.importFunction('host', name, hostTypes[name]),
+  );
+}
+
+/** A part of the core: defines some of its routines. */
+export type CorePart = (define: DefineRoutine, core: Core, host: Host) => void;
+/** Gives a routine its body. */
+export type DefineRoutine = (
+  name: CoreName | `condition${number}`,
+  build: (fn: FunctionBuilder) => void,
+) => void;
+
+/** Adds all of the core to a module and exports it. Every routine must be defined by one of the parts. */
+export function defineCore(module: ModuleBuilder, parts: readonly CorePart[]): void {
+  const declared = new Map<string, FunctionRef & { readonly builder: FunctionBuilder }>();
+  const routines = {} as Record<string, FunctionRef>;
+  for (const name of Object.keys(coreTypes) as CoreName[])
+    declared.set(name, module.declare(name, coreTypes[name]));
+  for (const name of conditionNames) declared.set(name, module.declare(name, conditionType));
+  for (const [name, fn] of declared) {
+    routines[name] = fn;
+    module.export(name, fn);
+  }
+  const core = Object.assign({}, routines, {
+    conditions: conditionNames.map((name) => routines[name]!),
+  }) as unknown as Core;
+  const host = importHost(module);
+  const missing = new Set(declared.keys());
+  for (const part of parts) {
+    part(
+      (name, build) => {
+        if (!missing.delete(name)) throw new Error(`routine ${name} defined twice`);
+        build(declared.get(name)!.builder);
+      },
+      core,
+      host,
+    );
+  }
+  if (missing.size > 0) throw new Error(`routines without a body: ${[...missing].join(', ')}`);
+}

@@ -1,0 +1,195 @@
+/**
+ * The store of decoded code, shared by all guests of a process: one code page for each distinct content of a page (and
+ * code size), made when it is first executed; see `codepage.ts`.
+ */
+import type { HostMemory } from '../../memory/hostmemory.ts';
+import { pageSize } from '../../memory/hostmemory.ts';
+import * as codepage from '../codepage.ts';
+import * as exceptions from '../exceptions.ts';
+import type { Handlers } from '../interpret/handlers.ts';
+import { type DecodeOutcome, Decoder, maximumLength } from './decoder.ts';
+import type { OpcodeMap } from './opcodemap.ts';
+import * as special from './special.ts';
+
+/** Records are reserved from the host's memory in blocks of this many. */
+const recordBlock = 4096;
+
+/** Counters of the store. */
+export interface CodeCacheCounters {
+  /** Code pages made. */
+  pages: number;
+  /** Times a guest's page was found to be known already. */
+  shared: number;
+  /** Instructions decoded. */
+  instructions: number;
+}
+
+/** Content hash of a page of memory at an address: equal pages give equal keys. */
+export type PageHash = (address: number) => bigint;
+
+/** See the top of this file. */
+export class CodeCache {
+  readonly #memory: HostMemory;
+  readonly #handlers: Handlers;
+  readonly #decoder: Decoder;
+  readonly #hash: PageHash;
+  /** By code size, then by hash: the pages with that hash. */
+  readonly #pages: Map<bigint, number[]>[] = [new Map(), new Map(), new Map()];
+  #recordsNext = 0;
+  #recordsEnd = 0;
+  readonly #joined = new Uint8Array(maximumLength * 2);
+  readonly counters: CodeCacheCounters = { pages: 0, shared: 0, instructions: 0 };
+
+  constructor(memory: HostMemory, handlers: Handlers, map: OpcodeMap, hash: PageHash) {
+    this.#memory = memory;
+    this.#handlers = handlers;
+    this.#decoder = new Decoder(map);
+    this.#hash = hash;
+  }
+
+  /** The code page for the content of the frame at host address `frame`, to be executed in the given code size (0 … 2). */
+  pageFor(frame: number, codeSize: number): number {
+    const { u8 } = this.#memory;
+    const key = this.#hash(frame);
+    const pages = this.#pages[codeSize]!;
+    let candidates = pages.get(key);
+    if (candidates === undefined) {
+      candidates = [];
+      pages.set(key, candidates);
+    }
+    // Equal hashes are not yet equal pages.
+    const known = candidates.find((page) => this.#sameContent(page + codepage.contentOffset, frame));
+    if (known !== undefined) {
+      this.counters.shared++;
+      return known;
+    }
+    const page = this.#memory.allocate(codepage.codePageSize, 64);
+    u8.copyWithin(page + codepage.contentOffset, frame, frame + pageSize);
+    this.#memory.i32[(page + codepage.codeModeOffset) >> 2] = codeSize;
+    candidates.push(page);
+    this.counters.pages++;
+    return page;
+  }
+
+  #sameContent(a: number, b: number): boolean {
+    const { u64 } = this.#memory;
+    for (let i = 0; i < pageSize / 8; i++) if (u64[a / 8 + i] !== u64[b / 8 + i]) return false;
+    return true;
+  }
+
+  /** Decodes from `offset` of a code page on, and gives the record there. */
+  decode(page: number, offset: number): number {
+    const { u8, i32, view } = this.#memory;
+    const content = u8.subarray(page + codepage.contentOffset, page + codepage.contentOffset + pageSize);
+    const codeSize = i32[(page + codepage.codeModeOffset) >> 2]!;
+    const entries = page >> 2;
+    // At most one record a byte, and one behind the last.
+    const first = this.#reserve(Math.min(recordBlock, pageSize - offset + 1));
+    let record = first;
+    let at = offset;
+    for (;;) {
+      if (at >= pageSize) {
+        this.#special(record, at, special.continueAt);
+        record += codepage.recordSize;
+        break;
+      }
+      const known = i32[entries + at]!;
+      if (known !== 0) {
+        this.#special(record, at, special.goTo);
+        i32[(record + codepage.link) >> 2] = known;
+        record += codepage.recordSize;
+        break;
+      }
+      i32[entries + at] = record;
+      const outcome = this.#decoder.decode(content, at, codeSize);
+      if (outcome !== 'instruction') {
+        this.#failure(record, at, outcome);
+        record += codepage.recordSize;
+        break;
+      }
+      this.#write(record, at);
+      record += codepage.recordSize;
+      at += this.#decoder.length;
+      if (this.#decoder.row.row.options.ends === true) break;
+    }
+    this.#recordsNext = record;
+    this.#handlers.make();
+    const entry = view.getInt32(page + codepage.entriesOffset + offset * 4, true);
+    return entry;
+  }
+
+  /** Decodes the instruction at a `crossing` record, whose bytes go on in `next`; gives its record. */
+  decodeCrossing(crossing: number, page: number, next: number): number {
+    const { u8, u16, i32 } = this.#memory;
+    const offset = u16[(crossing + codepage.offset) >> 1]!;
+    const inPage = pageSize - offset;
+    const bytes = this.#joined;
+    bytes.fill(0);
+    bytes.set(u8.subarray(page + codepage.contentOffset + offset, page + codepage.contentOffset + pageSize));
+    bytes.set(
+      u8.subarray(next + codepage.contentOffset, next + codepage.contentOffset + maximumLength),
+      inPage,
+    );
+    const head = this.#reserve(3);
+    const record = head + codepage.recordSize;
+    const outcome = this.#decoder.decode(bytes, 0, i32[(page + codepage.codeModeOffset) >> 2]!);
+    if (outcome === 'instruction') {
+      const decoder = this.#decoder;
+      // The decoder saw the instruction at 0; what is relative to the page moves with it.
+      if (decoder.jumpTarget !== undefined) decoder.jumpTarget += offset;
+      if (decoder.ripRelative) decoder.displacement += offset;
+      this.#write(record, offset);
+      this.#special(record + codepage.recordSize, offset + decoder.length, special.continueAt);
+    } else this.#failure(record, offset, outcome);
+    this.#recordsNext = head + 3 * codepage.recordSize;
+    this.#handlers.make();
+    i32[(head + codepage.alternativePage) >> 2] = next;
+    i32[(head + codepage.link) >> 2] = i32[(crossing + codepage.link) >> 2]!;
+    i32[(crossing + codepage.link) >> 2] = head;
+    return record;
+  }
+
+  #reserve(count: number): number {
+    if (this.#recordsNext + count * codepage.recordSize > this.#recordsEnd) {
+      this.#recordsNext = this.#memory.allocate(recordBlock * 2 * codepage.recordSize, 64);
+      this.#recordsEnd = this.#recordsNext + recordBlock * 2 * codepage.recordSize;
+    }
+    return this.#recordsNext;
+  }
+
+  #special(record: number, offset: number, what: special.Special): void {
+    const { i32, u16 } = this.#memory;
+    i32[record >> 2] = this.#handlers.special(what.name, what.build);
+    u16[(record + codepage.offset) >> 1] = offset;
+  }
+
+  #failure(record: number, offset: number, outcome: DecodeOutcome): void {
+    const what =
+      outcome === 'incomplete'
+        ? special.crossing
+        : outcome === 'undefined'
+          ? special.raise(exceptions.UD)
+          : special.raise(exceptions.GP);
+    this.#special(record, offset, what);
+  }
+
+  #write(record: number, offset: number): void {
+    const { i32, u16, u8 } = this.#memory;
+    const decoder = this.#decoder;
+    i32[record >> 2] = this.#handlers.of(decoder.form, decoder.formName);
+    u16[(record + codepage.reg) >> 1] = decoder.reg;
+    u16[(record + codepage.rm) >> 1] = decoder.rm;
+    u16[(record + codepage.index) >> 1] = decoder.index;
+    u16[(record + codepage.segment) >> 1] = decoder.segment;
+    i32[(record + codepage.displacement) >> 2] = decoder.displacement;
+    const target = decoder.jumpTarget;
+    i32[(record + codepage.immediate) >> 2] = target ?? decoder.immediateLow;
+    i32[(record + codepage.immediate + 4) >> 2] =
+      target === undefined ? decoder.immediateHigh : target < 0 ? -1 : 0;
+    u16[(record + codepage.offset) >> 1] = offset;
+    u8[record + codepage.length] = decoder.length;
+    u8[record + codepage.addressFlags] = decoder.scale | (decoder.stack ? codepage.stackFlag : 0);
+    i32[(record + codepage.link) >> 2] = target !== undefined && (target < 0 || target >= pageSize) ? -1 : 0;
+    this.counters.instructions++;
+  }
+}

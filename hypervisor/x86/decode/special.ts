@@ -1,0 +1,59 @@
+/** Records that are no instruction: they cost nothing and only lead on, or raise an exception. */
+import type { FunctionBuilder } from '../../wasm/function.ts';
+import * as record from '../codepage.ts';
+import { type Core, handlerType } from '../core/core.ts';
+import * as layout from '../layout.ts';
+
+/** A handler that belongs to no instruction. */
+export interface Special {
+  readonly name: string;
+  readonly build: (fn: FunctionBuilder, core: Core) => void;
+}
+
+function parameters(fn: FunctionBuilder) {
+  return { cpu: fn.parameter(0).get(), at: fn.parameter(1).get(), budget: fn.parameter(2).get() };
+}
+
+/** Goes on at the record named by the link: code that had been decoded from there before. */
+export const goTo: Special = {
+  name: 'goTo',
+  build: (fn) => {
+    const { cpu, at, budget } = parameters(fn);
+    const to = fn.load('i32', at, record.link);
+    fn.returnCallIndirect(handlerType, fn.load('i32', to, record.handler), cpu, to, budget);
+  },
+};
+
+/** Goes on at the record's offset, which is in the next page. */
+export const continueAt: Special = {
+  name: 'continueAt',
+  build: (fn, core) => {
+    const { cpu, at, budget } = parameters(fn);
+    const linear = fn.load('i64', cpu, layout.pageBase).add(fn.load('i64_16u', at, record.offset));
+    const code64 = fn.load('i32', cpu, layout.mode).and(2);
+    fn.returnCall(core.jump, cpu, fn.select(code64, linear, linear.and(0xffff_ffff)), budget);
+  },
+};
+
+/** An instruction that reaches into the next page. */
+export const crossing: Special = {
+  name: 'crossing',
+  build: (fn, core) => {
+    const { cpu, at, budget } = parameters(fn);
+    fn.returnCall(core.crossing, cpu, at, budget);
+  },
+};
+
+/** Bytes that are no instruction. */
+export function raise(vector: number): Special {
+  return {
+    name: `raise${vector}`,
+    build: (fn, core) => {
+      const { cpu, at, budget } = parameters(fn);
+      fn.store('i32', cpu, budget, layout.budget);
+      fn.store('i32', cpu, vector, layout.faultVector);
+      fn.store('i32', cpu, 0, layout.faultCode);
+      fn.returnCall(core.fault, cpu, at);
+    },
+  };
+}

@@ -1,0 +1,91 @@
+/** Emits one instruction: fetches its operands, lets its meaning compute, writes the results back. */
+import type { Value } from '../wasm/value.ts';
+import { operandSize } from './form.ts';
+import type { OperandSpec } from './isa/instruction.ts';
+import * as layout from './layout.ts';
+import { commitPending } from './memoryaccess.ts';
+import { loadName, type RegisterPlace, type Semantics, storeName } from './semantics.ts';
+
+/** True when an operand can be memory, by its letter. */
+function isMemory(c: Semantics, spec: OperandSpec): boolean {
+  if (spec.kind === 'O') return true;
+  return c.form.memory && (spec.kind === 'E' || spec.kind === 'M' || spec.kind === 'W' || spec.kind === 'Q');
+}
+
+function registerPlace(c: Semantics, spec: OperandSpec): RegisterPlace | undefined {
+  switch (spec.kind) {
+    case 'G':
+    case 'Z':
+    case 'V':
+    case 'P':
+      return c.regPlace();
+    case 'E':
+    case 'R':
+    case 'W':
+    case 'U':
+    case 'Q':
+    case 'N':
+      return c.rmPlace();
+    case 'fixed':
+      return spec.size === 'const' ? undefined : layout.gprOffset(spec.value);
+    default:
+      return undefined;
+  }
+}
+
+/** Reads an operand that is not memory. */
+function readPlain(c: Semantics, spec: OperandSpec, size: number): Value {
+  if (spec.kind === 'I') return c.immediateValue(size);
+  if (spec.kind === 'S' || spec.kind === 'C' || spec.kind === 'D' || spec.kind === 'T') return c.regNumber();
+  if (spec.kind === 'fixed' && spec.size === 'const') return c.i32(spec.value);
+  const place = registerPlace(c, spec);
+  if (place === undefined)
+    throw new Error(`operand ${spec.kind}${spec.size} of ${c.form.row.name} cannot be read`);
+  return c.readRegister(place, size);
+}
+
+/** Emits the whole instruction up to where control goes on; what comes next is the caller's. */
+export function emitInstruction(c: Semantics): void {
+  const { operands, meaning } = c.form.row;
+  const inputs: Value[] = [];
+  const outputs: ((value: Value) => void)[] = [];
+  operands.forEach((spec, i) => {
+    const access = meaning.access[i]!;
+    if (access === 'a') return;
+    const size = operandSize(spec, c.form);
+    if (isMemory(c, spec)) {
+      const address = c.memoryAddress();
+      if (access === 'r') inputs.push(c.load(address, size));
+      else if (access === 'w') outputs.push((value) => c.store(address, size, value));
+      else {
+        const target = c.probe(address, size, 'rw');
+        inputs.push(c.fn.load(loadName(size), target.host));
+        outputs.push((value) => {
+          c.fn.store(storeName(size), target.host, value);
+          commitPending(c, target);
+        });
+      }
+      return;
+    }
+    if (access !== 'w') inputs.push(readPlain(c, spec, size));
+    if (access !== 'r') {
+      const place = registerPlace(c, spec);
+      if (place === undefined)
+        throw new Error(`operand ${spec.kind}${spec.size} of ${c.form.row.name} cannot be written`);
+      outputs.push((value) => c.writeRegister(place, size, value));
+    }
+  });
+  const returned = meaning.run(c, ...inputs);
+  const results =
+    returned === undefined
+      ? []
+      : Array.isArray(returned)
+        ? (returned as readonly Value[])
+        : [returned as Value];
+  if (results.length !== outputs.length) {
+    throw new Error(`${c.form.row.name}: ${results.length} results for ${outputs.length} operands to write`);
+  }
+  results.forEach((value, i) => {
+    outputs[i]!(value);
+  });
+}

@@ -1,0 +1,63 @@
+/**
+ * The form of a decoded instruction: all that is fixed about it but its registers, immediates and place. The
+ * interpreter has one handler a form; the translator knows the rest as well.
+ */
+import type { OperandSpec, Row } from './isa/instruction.ts';
+
+/** Repeat prefix in force. */
+export type Repeat = 'none' | 'repe' | 'repne';
+
+/** What is static about an instruction; see the top of this file. */
+export interface Form {
+  readonly row: Row;
+  /** Operand size in bytes: 2, 4 or 8 (1 is an operand's own affair). */
+  readonly size: 2 | 4 | 8;
+  /** Address size in bytes. */
+  readonly addressSize: 2 | 4 | 8;
+  readonly code64: boolean;
+  /** True when ModRM.rm (or an absolute offset) is memory. */
+  readonly memory: boolean;
+  readonly repeat: Repeat;
+  /** True with REX.W. */
+  readonly w: boolean;
+}
+
+/** Size in bytes of an operand of the given form; 0 when its size has no meaning here (a bare memory operand). */
+export function operandSize(spec: OperandSpec, form: Form): number {
+  if (spec.kind === 'I' && (spec.size === 'z' || spec.size === 'bv')) return form.size;
+  switch (spec.size) {
+    case 'b':
+      return 1;
+    case 'w':
+      return 2;
+    case 'd':
+    case 'ss':
+      return 4;
+    case 'q':
+    case 'sd':
+      return 8;
+    case 'v':
+      return form.size;
+    case 'z':
+      return form.size === 2 ? 2 : 4;
+    case 'y':
+      return form.w ? 8 : 4;
+    case 'n':
+      // Control and debug registers: the mode's natural width.
+      return form.code64 ? 8 : 4;
+    case 'dq':
+    case 'ps':
+    case 'pd':
+    case 'x':
+      return 16;
+    case 'const':
+      return form.size;
+    default:
+      return 0;
+  }
+}
+
+/** A short string that is the same for equal forms only. */
+export function formKey(form: Form, rowNumber: number): string {
+  return `${rowNumber}:${form.size}${form.addressSize}${form.code64 ? 'l' : 'c'}${form.memory ? 'm' : 'r'}${form.repeat}${form.w ? 'w' : ''}`;
+}

@@ -1,0 +1,87 @@
+/**
+ * The set of the interpreter's handlers. A handler is made when the first instruction of its form is decoded; those
+ * of one stretch of code are made together, in one module.
+ */
+
+import type { FunctionBuilder, FunctionRef } from '../../wasm/function.ts';
+import { ModuleBuilder } from '../../wasm/module.ts';
+import { type Core, handlerType, importCore } from '../core/core.ts';
+import type { Form } from '../form.ts';
+import { buildHandler } from './handler.ts';
+
+/** What modules of handlers are linked against. */
+export interface HandlerEnvironment {
+  readonly memory: WebAssembly.Memory;
+  readonly memoryPages: number;
+  readonly table: WebAssembly.Table;
+  /** The core's exports. */
+  readonly core: WebAssembly.Exports;
+}
+
+interface Pending {
+  readonly index: number;
+  readonly name: string;
+  readonly build: (fn: FunctionBuilder, core: Core) => void;
+}
+
+/** Hands out table entries for handlers and makes the handlers. */
+export class Handlers {
+  readonly #environment: HandlerEnvironment;
+  readonly #known = new Map<string, number>();
+  #pending: Pending[] = [];
+  #next: number;
+  /** Modules made so far, for statistics. */
+  modules = 0;
+
+  /** @param first first free entry of the table */
+  constructor(environment: HandlerEnvironment, first: number) {
+    this.#environment = environment;
+    this.#next = first;
+  }
+
+  /** Table entry of a form's handler; it is made by the next {@link make}. `name` is the form's key. */
+  of(form: Form, name: string): number {
+    return this.#entry(name, (fn, core) => buildHandler(fn, core, form));
+  }
+
+  /** Table entry of a handler that is no instruction. */
+  special(name: string, build: (fn: FunctionBuilder, core: Core) => void): number {
+    return this.#entry(name, build);
+  }
+
+  #entry(name: string, build: Pending['build']): number {
+    let index = this.#known.get(name);
+    if (index === undefined) {
+      index = this.#next++;
+      this.#known.set(name, index);
+      this.#pending.push({ index, name, build });
+    }
+    return index;
+  }
+
+  /** Number of handlers made. */
+  get count(): number {
+    return this.#known.size;
+  }
+
+  /** Makes the handlers that were asked for since the last time. */
+  make(): void {
+    if (this.#pending.length === 0) return;
+    const { memory, memoryPages, table, core: exports } = this.#environment;
+    const module = new ModuleBuilder();
+    module.importMemory('host', 'memory', memoryPages, memoryPages);
+    module.importTable('host', 'table', table.length);
+    const core = importCore(module);
+    const functions: FunctionRef[] = [];
+    for (const { name, build } of this.#pending) {
+      functions.push(module.define(name, handlerType, (fn) => build(fn, core)));
+    }
+    module.tableEntries(this.#pending[0]!.index, functions);
+    this.#pending = [];
+    this.modules++;
+    new WebAssembly.Instance(new WebAssembly.Module(module.finish()), {
+      host: { memory, table },
+      core: exports,
+    });
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * The software TLB: guest-linear page → host address, by kind of access.
+ *
+ * A set has 512 entries of 32 bytes, found by bits 12 … 20 of the linear address. Each entry has a tag for
+ * reading, writing and executing: the linear address of the page, or −1. One comparison of a tag with the page of
+ * the access's last byte rejects a miss, a missing permission, an access across a page end, and every page that
+ * needs attention (device registers, shared or code-bearing frames on writes): those never have the tag.
+ *
+ * A vCPU has one set a kind of privilege, so that user and supervisor permissions need no check.
+ */
+
+/** Entries in a set. */
+export const entries = 512;
+/** log2 of an entry's size. */
+export const entryShift = 5;
+const setSize = entries << entryShift;
+
+/** Fields of an entry. */
+export const readTag = 0;
+export const writeTag = 8;
+export const executeTag = 16;
+/** Host address minus the low 32 bits of the linear address. */
+export const addend = 24;
+/** Decoded page (`codepage.ts`), bit 0 set for a global page. Meaningful with an execute tag. */
+export const code = 28;
+
+/** Mask for `(linear >> 7)` that gives the entry's offset in its set. */
+export const entryMask = (entries - 1) << entryShift;
+
+/** The sets, in order: privilege 3; supervisor; supervisor with user pages open (AC set, or no SMAP); privilege 3 with alignment checks. */
+export const userSet = 0;
+export const supervisorSet = 1;
+export const supervisorOpenSet = 2;
+/** This set is never filled: every access takes the slow path, which checks its alignment. */
+export const alignmentCheckSet = 3;
+export const setCount = 4;
+
+/** Offset of a set from the vCPU's base. */
+export const setOffset = (set: number, stateSize: number): number => stateSize + set * setSize;
+/** Bytes of all sets. */
+export const size = setSize * setCount;
