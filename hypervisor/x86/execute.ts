@@ -3,8 +3,7 @@ import type { Value } from '../wasm/value.ts';
 import { operandSize } from './form.ts';
 import type { OperandSpec } from './isa/instruction.ts';
 import * as layout from './layout.ts';
-import { commitPending } from './memoryaccess.ts';
-import { loadName, type RegisterPlace, type Semantics, storeName } from './semantics.ts';
+import type { RegisterPlace, Semantics } from './semantics.ts';
 
 /** True when an operand can be memory, by its letter. */
 function isMemory(c: Semantics, spec: OperandSpec): boolean {
@@ -59,11 +58,8 @@ export function emitInstruction(c: Semantics): void {
       else if (access === 'w') outputs.push((value) => c.store(address, size, value));
       else {
         const target = c.probe(address, size, 'rw');
-        inputs.push(c.fn.load(loadName(size), target.host));
-        outputs.push((value) => {
-          c.fn.store(storeName(size), target.host, value);
-          commitPending(c, target);
-        });
+        inputs.push(c.loadAt(target, size));
+        outputs.push((value) => c.storeAt(target, size, value));
       }
       return;
     }
@@ -85,7 +81,6 @@ export function emitInstruction(c: Semantics): void {
   if (results.length !== outputs.length) {
     throw new Error(`${c.form.row.name}: ${results.length} results for ${outputs.length} operands to write`);
   }
-  results.forEach((value, i) => {
-    outputs[i]!(value);
-  });
+  // The first operand last: where two name the same register, the manual writes the destination last (XADD).
+  for (let i = results.length - 1; i >= 0; i--) outputs[i]!(results[i]!);
 }

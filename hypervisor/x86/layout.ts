@@ -119,8 +119,6 @@ export const halted = field('halted', 4);
 export const nmiBlocked = field('nmiBlocked', 4);
 /** State of the seeded generator behind RDRAND and RDSEED: four 64-bit words. */
 export const random = field('random', 32);
-/** Instructions retired since power-on. */
-export const retired = field('retired', 8);
 
 /** End of the architectural state. */
 export const architecturalFields: readonly Field[] = fields.slice();
@@ -130,12 +128,14 @@ export const architecturalSize = end;
 
 /** Eight bytes that are always zero: the base of an absent register or segment. */
 export const zero = field('zero', 8);
-/** Instructions until the run must stop. Code keeps it in a register; this is where it stands when anything else may look. */
+/** Units of time until the run must stop: an instruction takes one. Code keeps it in a register; this is where it stands when anything else may look. */
 export const budget = field('budget', 4);
 /** Value of `budget` at which the last STI or MOV SS ended, -1 when none did in this run. */
 export const shadowBudget = field('shadowBudget', 4);
-/** What `budget` started from: `budgetStart - budget` instructions have been retired in this run. */
+/** What `budget` started from: `budgetStart - budget` units of time have passed in this run, an instruction costing one. */
 export const budgetStart = field('budgetStart', 4);
+/** How much of what has passed in this run was no instruction: modelled costs of string instructions and events. */
+export const charged = field('charged', 4);
 /** Base of the TLB for the present privilege; see `tlb.ts`. */
 export const tlb = field('tlb', 4);
 /** Linear address of the code page that is executing. */

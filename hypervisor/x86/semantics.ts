@@ -126,6 +126,8 @@ export abstract class Semantics {
   abstract immediateValue(size: number): Value;
   /** Address of the memory operand. */
   abstract memoryAddress(): Address;
+  /** The data segment of an implied operand: DS, or what a prefix says. Offset into the state of its base. */
+  abstract dataSegment(): Value | number;
   /** Offset in CS of the next instruction (i64). */
   abstract nextIp(): Value;
   /** Offset in CS of this instruction (i64). */
@@ -150,9 +152,14 @@ export abstract class Semantics {
   abstract again(): void;
   /** Leaves to whoever runs the vCPU, for `reason` (`exits.ts`), behind this instruction. */
   abstract leave(reason: number): void;
+  /** Makes the run stop right behind this instruction (`after` = 0) or behind the next: an interrupt may be taken. */
+  abstract stopSoon(after: 0 | 1): void;
   /** What must be in memory for a call that may look at the budget or change it; `afterCall` takes it up again. */
   abstract beforeCall(): void;
   abstract afterCall(): void;
+  /** Lets `units` (i32) of time pass beyond the one that the instruction takes. */
+  abstract charge(units: Value): void;
+
   /** Raises exception `vector` on this instruction. Nothing follows it. */
   raise(vector: number, errorCode: Operand = 0): void {
     this.setState32(layout.faultVector, vector);
@@ -172,6 +179,11 @@ export abstract class Semantics {
       const limit = this.fn.load('i64_32u', this.cpu, layout.segmentOffset(layout.CS) + layout.segmentLimit);
       this.raiseIf(ip.gtU(limit), exceptions.GP);
     }
+  }
+
+  /** {@link checkTarget} for the jump operand; in 64-bit mode only a jump at the very edge can leave. */
+  checkDirectTarget(): void {
+    this.checkTarget(this.directTarget());
   }
 
   /** Faults when a routine of the core gave 0. */
@@ -297,16 +309,25 @@ export abstract class Semantics {
     return probe(this, this.linear(address, size, access), size, access, address.stack);
   }
 
+  /** Loads from a probed address; see {@link load}. */
+  loadAt(target: Probe, size: number): Value {
+    return this.fn.load(loadName(size), target.host);
+  }
+
+  /** Stores to an address probed for writing. */
+  storeAt(target: Probe, size: number, value: Value): void {
+    this.fn.store(storeName(size), target.host, value);
+    commitPending(this, target);
+  }
+
   /** Loads `size` bytes: i32 for 1, 2, 4 (zero-extended), i64 for 8, v128 for 16. */
   load(address: Address, size: number): Value {
-    return this.fn.load(loadName(size), this.probe(address, size, 'r').host);
+    return this.loadAt(this.probe(address, size, 'r'), size);
   }
 
   /** Stores the low `size` bytes of a value of the type that {@link load} gives. */
   store(address: Address, size: number, value: Value): void {
-    const target = this.probe(address, size, 'w');
-    this.fn.store(storeName(size), target.host, value);
-    commitPending(this, target);
+    this.storeAt(this.probe(address, size, 'w'), size, value);
   }
 
   /** An address some bytes further on in the same segment. */

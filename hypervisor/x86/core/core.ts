@@ -67,6 +67,13 @@ export const coreTypes = {
   readDescriptor: type('i32 i32', 'i32'),
   /** (cpu, segment number, selector, descriptor): fills a segment register. */
   setSegment: type('i32 i32 i32 i64'),
+  // ports.ts
+  /** (cpu, port, size) → 1, or 0 after recording a fault: may the program access it? */
+  portAllowed: type('i32 i32 i32', 'i32'),
+  /** (cpu, port, size) → value. */
+  portIn: type('i32 i32 i32', 'i32'),
+  /** (cpu, port, size, value). */
+  portOut: type('i32 i32 i32 i32'),
   // delivery.ts
   /** (cpu, vector, error code, kind) → 1 delivered, 0 the host must act first or the machine shuts down. */
   deliver: type('i32 i32 i32 i32', 'i32'),

@@ -12,7 +12,7 @@ import type { OpcodeMap } from './opcodemap.ts';
 import * as special from './special.ts';
 
 /** Records are reserved from the host's memory in blocks of this many. */
-const recordBlock = 4096;
+const recordBlock = 8192;
 
 /** Counters of the store. */
 export interface CodeCacheCounters {
@@ -84,7 +84,7 @@ export class CodeCache {
     const codeSize = i32[(page + codepage.codeModeOffset) >> 2]!;
     const entries = page >> 2;
     // At most one record a byte, and one behind the last.
-    const first = this.#reserve(Math.min(recordBlock, pageSize - offset + 1));
+    const first = this.#reserve(pageSize - offset + 1);
     let record = first;
     let at = offset;
     for (;;) {
@@ -151,8 +151,8 @@ export class CodeCache {
 
   #reserve(count: number): number {
     if (this.#recordsNext + count * codepage.recordSize > this.#recordsEnd) {
-      this.#recordsNext = this.#memory.allocate(recordBlock * 2 * codepage.recordSize, 64);
-      this.#recordsEnd = this.#recordsNext + recordBlock * 2 * codepage.recordSize;
+      this.#recordsNext = this.#memory.allocate(recordBlock * codepage.recordSize, 64);
+      this.#recordsEnd = this.#recordsNext + recordBlock * codepage.recordSize;
     }
     return this.#recordsNext;
   }

@@ -75,6 +75,10 @@ class HandlerSemantics extends Semantics {
     return { segment, stack, offset: this.cut(base.add(scaled).add(displacement)) };
   }
 
+  override dataSegment(): Value {
+    return this.fn.load('i32_16u', this.#record, record.segment);
+  }
+
   override thisIp(): Value {
     const linear = this.state64(layout.pageBase).add(this.fn.load('i64_16u', this.#record, record.offset));
     return this.code64 ? linear : linear.sub(this.state64(csBase)).and(0xffff_ffff);
@@ -107,6 +111,20 @@ class HandlerSemantics extends Semantics {
 
   override afterCall(): void {
     this.#budget.set(this.state32(layout.budget));
+  }
+
+  override charge(units: Value): void {
+    this.setState32(layout.charged, this.state32(layout.charged).add(units));
+    this.#budget.set(this.#budget.get().sub(units));
+  }
+
+  override stopSoon(after: 0 | 1): void {
+    // What is cut off the budget is cut off its start as well: no time passes by it.
+    const cut = this.#budget.get().sub(1 + after);
+    this.fn.if(cut.gtS(0), () => {
+      this.setState32(layout.budgetStart, this.state32(layout.budgetStart).sub(cut));
+      this.#budget.set(1 + after);
+    });
   }
 
   override fault(): void {

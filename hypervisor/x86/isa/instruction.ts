@@ -121,6 +121,38 @@ function parseOperand(text: string): OperandSpec {
 
 const modrmKinds = new Set(['E', 'M', 'R', 'G', 'S', 'C', 'D', 'V', 'W', 'U', 'P', 'Q', 'N', 'T']);
 
+const isHex = (word: string) => /^[0-9A-Fa-f]{2}(\+r)?$/.test(word);
+
+/** The parts of an encoding such as `66 0F 38 00 /3`. */
+function parseEncoding(encoding: string) {
+  const words = encoding.split(' ');
+  const bytes = words.filter(isHex).map((word) => Number.parseInt(word, 16));
+  let prefix: Row['prefix'] = words.includes('NP') ? 0 : undefined;
+  const first = bytes[0];
+  if (bytes.length > 1 && (first === 0x66 || first === 0xf2 || first === 0xf3)) {
+    prefix = first;
+    bytes.shift();
+  }
+  let map: Row['map'] = 0;
+  if (bytes.length > 1 && bytes[0] === 0x0f) {
+    bytes.shift();
+    map = 1;
+    if (bytes.length > 1) map = bytes.shift() === 0x38 ? 2 : 3;
+  }
+  const digit = words.find((word) => word.startsWith('/'));
+  const modrm = words.find((word) => word.startsWith('modrm:'));
+  const form: Row['form'] = words.includes('mem') ? 'mem' : words.includes('reg') ? 'reg' : undefined;
+  return {
+    prefix,
+    map,
+    opcode: bytes[0],
+    digit: digit === undefined ? undefined : Number(digit.slice(1)),
+    modrm: modrm === undefined ? undefined : Number.parseInt(modrm.slice(6), 16),
+    form,
+    count: words.some((word) => word.endsWith('+r')) ? 8 : 1,
+  };
+}
+
 /**
  * Describes an instruction.
  * @param encoding as in the manual: `'00'`, `'66 0F 38 00'`, `'F7 /3'`, `'50+r'` (eight opcodes), `'NP 0F 10'`, `'D9 E8'` behind
@@ -130,36 +162,7 @@ const modrmKinds = new Set(['E', 'M', 'R', 'G', 'S', 'C', 'D', 'V', 'W', 'U', 'P
 export function row(encoding: string, syntax: string, does: Meaning, options: RowOptions = {}): Row[] {
   const [name, operandList = ''] = syntax.split(' ') as [string, string?];
   const operands = operandList === '' ? [] : operandList.split(',').map(parseOperand);
-  let prefix: Row['prefix'];
-  let map: Row['map'] = 0;
-  let opcode: number | undefined;
-  let digit: number | undefined;
-  let modrm: number | undefined;
-  let form: Row['form'];
-  let count = 1;
-  for (const word of encoding.split(' ')) {
-    if (word === 'NP') prefix = 0;
-    else if (word === 'reg' || word === 'mem') form = word;
-    else if (word.startsWith('/')) digit = Number(word.slice(1));
-    else if (word.startsWith('modrm:')) modrm = Number.parseInt(word.slice(6), 16);
-    else if (word.endsWith('+r')) {
-      opcode = Number.parseInt(word, 16);
-      count = 8;
-    } else {
-      const byte = Number.parseInt(word, 16);
-      if (
-        opcode === undefined &&
-        map === 0 &&
-        (byte === 0x66 || byte === 0xf2 || byte === 0xf3) &&
-        encoding.includes(' 0F')
-      )
-        prefix = byte;
-      else if (byte === 0x0f && map === 0 && opcode === undefined) map = 1;
-      else if (map === 1 && opcode === undefined && byte === 0x38) map = 2;
-      else if (map === 1 && opcode === undefined && byte === 0x3a) map = 3;
-      else opcode = byte;
-    }
-  }
+  const { prefix, map, opcode, digit, modrm, form, count } = parseEncoding(encoding);
   if (opcode === undefined) throw new Error(`row '${encoding} ${syntax}' has no opcode`);
   if (does.access.length !== operands.length) {
     throw new Error(

@@ -1,0 +1,94 @@
+/**
+ * The execution engine of a process: the core, the interpreter's handlers and the store of decoded code, shared by
+ * all vCPUs that run on it.
+ */
+import type { HostMemory } from '../memory/hostmemory.ts';
+import { ModuleBuilder } from '../wasm/module.ts';
+import { type CorePart, defineCore } from './core/core.ts';
+import { access } from './core/access.ts';
+import { control } from './core/control.ts';
+import { delivery } from './core/delivery.ts';
+import { flags } from './core/flags.ts';
+import { paging } from './core/paging.ts';
+import { ports } from './core/ports.ts';
+import { segments } from './core/segments.ts';
+import { tasks } from './core/tasks.ts';
+import { CodeCache, type PageHash } from './decode/codecache.ts';
+import { buildOpcodeMap } from './decode/opcodemap.ts';
+import { Handlers } from './interpret/handlers.ts';
+import { rows } from './isa/rows.ts';
+
+const parts: readonly CorePart[] = [flags, paging, access, control, segments, tasks, ports, delivery];
+
+/** Entries of the table of functions that execute records. Entry 0 stays empty, so that a record not filled in traps. */
+const tableSize = 65536;
+
+/** What code of a vCPU needs from outside; see `hostTypes` in `core/core.ts`. */
+export interface VcpuHost {
+  mmioRead(address: number, size: number): number;
+  mmioWrite(address: number, size: number, value: number): void;
+  portRead(port: number, size: number): number;
+  portWrite(port: number, size: number, value: number): void;
+  /** The decoded page for a guest-physical page; see {@link CodeCache.pageFor}. */
+  codePageFor(page: number, codeSize: number): number;
+  /** A page whose contents have been decoded is about to be written. */
+  codeWritten(page: number): void;
+}
+
+/** Routines that JavaScript calls. */
+export interface CoreExports {
+  enter(cpu: number): void;
+  updateMode(cpu: number): void;
+  flushTlb(cpu: number, keepGlobal: number): void;
+  deliver(cpu: number, vector: number, code: number, kind: number): number;
+  allFlags(cpu: number): number;
+}
+
+/** See the top of this file. */
+export class Engine {
+  readonly memory: HostMemory;
+  readonly core: CoreExports;
+  readonly handlers: Handlers;
+  readonly code: CodeCache;
+  readonly #vcpus: VcpuHost[] = [];
+
+  constructor(memory: HostMemory, hash: PageHash) {
+    this.memory = memory;
+    const table = new WebAssembly.Table({ element: 'anyfunc', initial: tableSize, maximum: tableSize });
+    const pages = memory.wasmPages;
+    const module = new ModuleBuilder();
+    module.importMemory('host', 'memory', pages, pages);
+    module.importTable('host', 'table', tableSize);
+    defineCore(module, parts);
+    const vcpus = this.#vcpus;
+    const host = {
+      memory: memory.memory,
+      table,
+      mmioRead: (vcpu: number, address: number, size: number) => vcpus[vcpu]!.mmioRead(address >>> 0, size),
+      mmioWrite: (vcpu: number, address: number, size: number, value: number) =>
+        vcpus[vcpu]!.mmioWrite(address >>> 0, size, unsigned(value, size)),
+      portRead: (vcpu: number, port: number, size: number) => vcpus[vcpu]!.portRead(port, size),
+      portWrite: (vcpu: number, port: number, size: number, value: number) =>
+        vcpus[vcpu]!.portWrite(port, size, unsigned(value, size)),
+      codePageFor: (vcpu: number, page: number, codeSize: number) => vcpus[vcpu]!.codePageFor(page, codeSize),
+      decode: (_vcpu: number, page: number, offset: number) => this.code.decode(page, offset),
+      decodeCrossing: (_vcpu: number, record: number, page: number, next: number) =>
+        this.code.decodeCrossing(record, page, next),
+      codeWritten: (vcpu: number, page: number) => vcpus[vcpu]!.codeWritten(page),
+    };
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(module.finish()), { host });
+    this.core = exports as unknown as CoreExports;
+    this.handlers = new Handlers({ memory: memory.memory, memoryPages: pages, table, core: exports }, 1);
+    this.code = new CodeCache(memory, this.handlers, buildOpcodeMap(rows), hash);
+  }
+
+  /** Gives a vCPU its number; code calls `host` for it from then on. */
+  register(host: VcpuHost): number {
+    return this.#vcpus.push(host) - 1;
+  }
+}
+
+/** A value from code as the device sees it. */
+function unsigned(value: number, size: number): number {
+  return size === 1 ? value & 0xff : size === 2 ? value & 0xffff : value >>> 0;
+}
