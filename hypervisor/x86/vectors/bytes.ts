@@ -43,12 +43,19 @@ export class ByteSink {
   }
 
   number(value: number): void {
+    if (!Number.isSafeInteger(value) || value < 0)
+      throw new RangeError(`${value} is not a whole number from 0 to 2^53`);
     let rest = value;
     while (rest >= 0x80) {
-      this.#bytes[this.#room(1)] = (rest % 0x80) + 0x80;
+      this.#byte((rest % 0x80) + 0x80);
       rest = Math.floor(rest / 0x80);
     }
-    this.#bytes[this.#room(1)] = rest;
+    this.#byte(rest);
+  }
+
+  #byte(value: number): void {
+    const at = this.#room(1);
+    this.#bytes[at] = value;
   }
 
   /** Writes the bytes alone. */

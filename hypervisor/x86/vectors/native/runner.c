@@ -141,6 +141,7 @@ int on_signal(int signal, siginfo_t *info, ucontext_t *context) {
   if (phase == START) {
     if (signal == SIGALRM) return 0; /* it strikes again, inside the vector */
     memcpy(main_registers, gregs, sizeof main_registers);
+    main_registers[REG_RIP] += 2; /* behind the UD2 in run() */
     memcpy(main_fx, context->uc_mcontext.fpregs, sizeof main_fx);
     enter(context);
     phase = RUNNING;
