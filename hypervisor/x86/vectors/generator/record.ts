@@ -1,0 +1,110 @@
+/** Records made vectors: runs them on the processor and keeps those whose outcome an emulated CPU can be held to. */
+
+import { isHalt } from '../compare.ts';
+import type { Vector } from '../format.ts';
+import { imageOffset } from '../image.ts';
+import { type LayoutName, layouts, segmentState } from '../layout.ts';
+import type { MadeVector } from './make.ts';
+import type { NativeOutcome, NativeRunner } from './native.ts';
+
+const insideOf = (layout: LayoutName) => (linear: number) =>
+  layouts[layout].some((region) => linear >= region.linear && linear < region.linear + region.pages * 4096);
+
+/** Why vectors were not kept, and how many. */
+export type Dropped = Map<string, number>;
+
+const resumeFlag = 1 << 16;
+
+/** Puts the registers after into the form of the file: see below for each. */
+function normalised(before: Uint8Array, outcome: NativeOutcome, layout: LayoutName): Uint8Array {
+  const after = outcome.image.slice();
+  const view = new DataView(after.buffer);
+  // RF is in the flags that a fault saves, not in the register.
+  view.setUint32(imageOffset.rflags, view.getUint32(imageOffset.rflags, true) & ~resumeFlag, true);
+  if (layout === 'legacy') {
+    // Outside of 64-bit mode the upper halves and R8 to R15 are out of reach.
+    for (let i = 0; i < 8; i++) view.setUint32(imageOffset.gpr + 8 * i + 4, 0, true);
+    after.set(before.subarray(imageOffset.gpr + 64, imageOffset.gpr + 128), imageOffset.gpr + 64);
+    view.setUint32(imageOffset.rip + 4, 0, true);
+  }
+  return after;
+}
+
+/** Why an outcome cannot be used, or `undefined`. */
+function unusable({ status, vector, cr2, changes }: NativeOutcome, partial: boolean): string | undefined {
+  if (status !== 'exception') return status;
+  // Linux reports every page fault above the user half as a protection violation.
+  if (vector === 14 && cr2 >= 0x8000_0000_0000n) return 'page fault in the kernel half';
+  // The manual does not say which of its stores a faulting instruction leaves behind (PUSHA, ENTER, far CALL).
+  if (vector === 14 && changes.length > 0 && !partial) return 'stores of a faulting instruction';
+  return undefined;
+}
+
+/**
+ * Records one family's vectors for one layout, without texts. `partial`: a page fault after stores is in order, since the family's
+ * code stores in steps that the manual defines (repeated string instructions, sequences).
+ */
+export function record(
+  runner: NativeRunner,
+  layout: LayoutName,
+  made: readonly MadeVector[],
+  partial: boolean,
+  dropped: Dropped,
+): Vector[] {
+  const inside = insideOf(layout);
+  const inputs = made.map(({ draft, code }) => {
+    const region = layouts[layout].find((each) => each.name === 'code')!;
+    const room = region.linear + region.pages * 4096 - draft.codeLinear;
+    const bytes = code.subarray(0, room);
+    return {
+      image: draft.image,
+      code: { at: draft.codeLinear, bytes },
+      patches: draft
+        .patches(inside)
+        .filter(({ at }) => at < region.linear || at >= region.linear + region.pages * 4096),
+    };
+  });
+  const outcomes = runner.run(layout, inputs);
+  const vectors: Vector[] = [];
+  for (const [index, outcome] of outcomes.entries()) {
+    const { draft, encoding } = made[index]!;
+    const { code, patches } = inputs[index]!;
+    const reason = unusable(outcome, partial);
+    if (reason !== undefined) {
+      dropped.set(reason, (dropped.get(reason) ?? 0) + 1);
+      continue;
+    }
+    const after = normalised(draft.image, outcome, layout);
+    const view = new DataView(after.buffer);
+    const base = layout === 'long' ? 0n : segmentState(view.getUint16(imageOffset.selectors + 2, true)).base;
+    const end = Number(
+      BigInt.asUintN(layout === 'long' ? 64 : 32, base + view.getBigUint64(imageOffset.rip, true)),
+    );
+    const offset = end - code.at;
+    const opcode = offset >= 0 && offset < code.bytes.length ? code.bytes[offset]! : 0xf4;
+    const codeRegion = layouts[layout][0];
+    const inCode = end >= codeRegion.linear && end < codeRegion.linear + codeRegion.pages * 4096;
+    const halted = outcome.vector === 13 && outcome.errorCode === 0 && inCode && isHalt(opcode);
+    vectors.push({
+      seed: draft.seed,
+      flavour: draft.flavour,
+      encoding,
+      text: '',
+      code: code.bytes,
+      before: draft.image,
+      patches,
+      after,
+      changes: outcome.changes.sort((a, b) => a.at - b.at),
+      exception: halted
+        ? undefined
+        : {
+            vector: outcome.vector,
+            errorCode: outcome.errorCode,
+            cr2: outcome.vector === 14 ? Number(outcome.cr2) : 0,
+          },
+      rule: draft.rule,
+      ignoredMemory: draft.ignored(inside),
+    });
+  }
+  return vectors;
+}
