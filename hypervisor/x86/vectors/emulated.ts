@@ -51,7 +51,10 @@ export function emulatedMachine(): VectorMachine {
       for (const page of state.pages) put(page);
       for (const patch of state.patches) put(patch);
       load(vcpu, state);
-      const exit = vcpu.run(maxInstructions);
+      let exit = vcpu.run(maxInstructions);
+      // PAUSE only tells whoever schedules that the vCPU waits.
+      for (let left = maxInstructions; exit === exits.pause && left > 0; left -= vcpu.elapsed)
+        exit = vcpu.run(left);
       const cpu = {
         gpr: BigUint64Array.from({ length: 16 }, (_, i) => vcpu.gpr(i)),
         rip: vcpu.get64(layout.rip),
@@ -129,7 +132,8 @@ function saveFx(vcpu: Vcpu): Uint8Array {
   view.setBigUint64(fxOffset.fip, vcpu.get64(layout.fip), true);
   view.setBigUint64(fxOffset.fdp, vcpu.get64(layout.fdp), true);
   view.setUint32(fxOffset.mxcsr, vcpu.get32(layout.mxcsr), true);
-  for (let i = 0; i < 8; i++) image.set(vcpu.bytes(layout.fpr + 16 * ((i + top) & 7), 10), fxOffset.st + 16 * i);
+  for (let i = 0; i < 8; i++)
+    image.set(vcpu.bytes(layout.fpr + 16 * ((i + top) & 7), 10), fxOffset.st + 16 * i);
   image.set(vcpu.bytes(layout.xmm, 256), fxOffset.xmm);
   return image;
 }
