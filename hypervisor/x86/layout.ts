@@ -136,6 +136,10 @@ export const shadowBudget = field('shadowBudget', 4);
 export const budgetStart = field('budgetStart', 4);
 /** How much of what has passed in this run was no instruction: modelled costs of string instructions and events. */
 export const charged = field('charged', 4);
+/** Virtual time in ns at which `budgetStart` was set (i64): with it, code knows what time it is. */
+export const timeBase = field('timeBase', 8);
+/** Host address of what the vCPUs of a guest share: the latest time that any of them has read (i64). */
+export const shared = field('shared', 4);
 /** Base of the TLB for the present privilege; see `tlb.ts`. */
 export const tlb = field('tlb', 4);
 /** Linear address of the code page that is executing. */

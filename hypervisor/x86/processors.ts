@@ -1,13 +1,29 @@
 /** The vCPUs of one guest, and what they share: its memory map and the decoded form of its code. */
 import type { AddressSpace } from '../memory/addressspace.ts';
 import { pageSize } from '../memory/hostmemory.ts';
-import type { Engine, VcpuHost } from './engine.ts';
+import { type CpuidLeaf, cpuid } from './cpuid.ts';
+import type { Engine } from './engine.ts';
 import * as layout from './layout.ts';
+import { CR4, physicalBits } from './mode.ts';
+import { type MsrDevice, Msrs } from './msr.ts';
 import * as tlb from './tlb.ts';
 import { Vcpu } from './vcpu.ts';
 
-/** What vCPU `index` of a guest finds outside: ports and device registers. */
-export type Devices = Pick<VcpuHost, 'mmioRead' | 'mmioWrite' | 'portRead' | 'portWrite'>;
+/** What a vCPU finds outside. */
+export interface Devices {
+  mmioRead(address: number, size: number): number;
+  mmioWrite(address: number, size: number, value: number): void;
+  portRead(port: number, size: number): number;
+  portWrite(port: number, size: number, value: number): void;
+  /** Task priority, CR8. */
+  readCr8(): number;
+  writeCr8(value: number): void;
+  readonly msrs: readonly MsrDevice[];
+  /** The time-stamp counter was moved by its MSRs. */
+  tscChanged(): void;
+  /** CPUID leaves from 40000000H on. */
+  hypervisorLeaf(leaf: number): CpuidLeaf | undefined;
+}
 
 /** See the top of this file. */
 export class Processors {
@@ -19,16 +35,43 @@ export class Processors {
   constructor(engine: Engine, space: AddressSpace, count: number, devices: (index: number) => Devices) {
     this.engine = engine;
     this.space = space;
+    const shared = engine.memory.allocate(64, 64);
+    const { slots, codeMap, pageCount } = space;
     this.vcpus = Array.from({ length: count }, (_, index) => {
-      const vcpu = new Vcpu(engine, space);
+      const vcpu = new Vcpu(engine, { slots, codeMap, pageCount, shared });
       const outside = devices(index);
+      const msrs = new Msrs(vcpu, outside.msrs, () => outside.tscChanged());
       vcpu.setNumber(
         engine.register({
           mmioRead: (address, size) => outside.mmioRead(address, size),
           mmioWrite: (address, size, value) => outside.mmioWrite(address, size, value),
           portRead: (port, size) => outside.portRead(port, size),
           portWrite: (port, size, value) => outside.portWrite(port, size, value),
-          codePageFor: (page, codeSize) => this.#codePageFor(page, codeSize),
+          readCr8: () => outside.readCr8(),
+          writeCr8: (value) => outside.writeCr8(value),
+          cpuid: (leaf, subleaf) => {
+            const result = cpuid(leaf, subleaf, {
+              apicId: index,
+              cpus: count,
+              osxsave: (vcpu.get32(layout.cr4) & CR4.OSXSAVE) !== 0,
+              xcr0: vcpu.get32(layout.xcr0),
+              physicalBits,
+              extendedState: () => [0, 0, 0, 0],
+              hypervisor: (each) => outside.hypervisorLeaf(each),
+            });
+            result.forEach((value, i) => {
+              vcpu.set32(layout.result0 + 4 * i, value);
+            });
+          },
+          readMsr: (number) => {
+            const value = msrs.read(number);
+            if (value === undefined) return false;
+            vcpu.set64(layout.result0, value);
+            return true;
+          },
+          writeMsr: (number, low, high) =>
+            msrs.write(number, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)),
+          codePageFor: (page, codeMode) => this.#codePageFor(page, codeMode),
           codeWritten: (page) => this.contentsChange(page),
         }),
       );
@@ -36,9 +79,9 @@ export class Processors {
     });
   }
 
-  #codePageFor(page: number, codeSize: number): number {
+  #codePageFor(page: number, codeMode: number): number {
     const frame = this.space.touch(page);
-    const decoded = this.engine.code.pageFor(frame, codeSize);
+    const decoded = this.engine.code.pageFor(frame, codeMode);
     this.space.setCode(page, decoded);
     // From now on a write must be told.
     this.#forEntries((entry) => {
@@ -60,11 +103,7 @@ export class Processors {
       if ((i32[(entry + tlb.code) >> 2]! & -2) === decoded) this.#setTag(entry, tlb.executeTag);
     });
     for (const vcpu of this.vcpus) {
-      if (vcpu.get32(layout.codePage) !== decoded) continue;
-      const cut = vcpu.get32(layout.budget) - 1;
-      if (cut <= 0) continue;
-      vcpu.set32(layout.budgetStart, vcpu.get32(layout.budgetStart) - cut);
-      vcpu.set32(layout.budget, 1);
+      if (vcpu.get32(layout.codePage) === decoded) vcpu.stopSoon();
     }
   }
 

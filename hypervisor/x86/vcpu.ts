@@ -19,6 +19,8 @@ export interface Segment {
 
 /** Where a vCPU finds its guest's memory. */
 export interface VcpuMemory {
+  /** Where the vCPUs of the guest share the latest time read (`layout.shared`). */
+  readonly shared: number;
   readonly slots: number;
   readonly codeMap: number;
   readonly pageCount: number;
@@ -36,6 +38,7 @@ export class Vcpu implements Stateful {
     this.set32(layout.slots, memory.slots);
     this.set32(layout.codeMap, memory.codeMap);
     this.set32(layout.slotCount, memory.pageCount);
+    this.set32(layout.shared, memory.shared);
     this.reset();
   }
 
@@ -140,8 +143,12 @@ export class Vcpu implements Stateful {
     this.stateChanged();
   }
 
-  /** Runs for `budget` units of time at most (1 … 2^31 − 1). Returns why it stopped (`exits.ts`); `elapsed` and `retired` tell how far it got. */
-  run(budget: number): number {
+  /**
+   * Runs from virtual time `now` (ns) for `budget` units of time at most (1 … 2^31 − 1). Returns why it stopped (`exits.ts`);
+   * `now`, `elapsed` and `retired` tell how far it got.
+   */
+  run(now: number, budget: number): number {
+    this.set64(layout.timeBase, BigInt(now));
     this.set32(layout.budget, budget);
     this.set32(layout.budgetStart, budget);
     this.set32(layout.charged, 0);
@@ -149,6 +156,19 @@ export class Vcpu implements Stateful {
     this.set32(layout.exit, exits.budget);
     this.engine.core.enter(this.base);
     return this.get32(layout.exit);
+  }
+
+  /** The vCPU's virtual time in ns, also while it runs. */
+  get now(): number {
+    return Number(this.get64(layout.timeBase)) + this.elapsed;
+  }
+
+  /** Makes the run in progress stop behind the present instruction; no time passes by it. */
+  stopSoon(): void {
+    const cut = this.get32(layout.budget) - 1;
+    if (cut <= 0) return;
+    this.set32(layout.budgetStart, this.get32(layout.budgetStart) - cut);
+    this.set32(layout.budget, 1);
   }
 
   /** Units of time that have passed in this run. */
