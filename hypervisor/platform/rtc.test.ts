@@ -178,6 +178,19 @@ test('the memory keeps bytes; C and D are for reading only; port 0x70 bit 7 mask
   t.is(rtc.readByte(0x71), 0x0a);
 });
 
+test('a reset of the machine disables the interrupts and leaves time and memory', (t) => {
+  const { time, rtc, irq, get, put, calendar } = setUp();
+  put(B, 0x72);
+  put(0x0f, 0x0a);
+  time.advanceTo(SECOND);
+  t.true(irq.asserted);
+  rtc.reset();
+  t.false(irq.asserted);
+  t.is(get(B), 0x02);
+  t.is(get(0x0f), 0x0a);
+  t.is(calendar(), '20 26 11 28 23 59 51');
+});
+
 const step = fc.record({
   write: fc.boolean(),
   register: fc.oneof(fc.nat(0x0f), fc.nat(0x7f)),

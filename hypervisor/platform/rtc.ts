@@ -74,6 +74,13 @@ export class Rtc implements ByteDevice, Stateful {
     return (this.#index & 0x80) !== 0;
   }
 
+  /** A reset of the machine takes back the enabled interrupts and their flags; time and memory have a battery. */
+  reset(): void {
+    this.#b &= ~(B.periodic | B.alarm | B.update);
+    this.#c = 0;
+    this.#drive(this.#clock.now());
+  }
+
   readByte(port: number): number {
     this.#catchUp();
     return port & 1 ? this.#readRegister(this.#index & 0x7f) : 0xff; // the index is for writing only
