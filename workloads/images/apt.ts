@@ -93,9 +93,12 @@ function aptConfiguration(state: string, cache: string): string {
     'Dir::State::lists "lists/";',
     `Dir::State::status "${state}/status";`,
     `Dir::Cache "${cache}/";`,
+    // Some machines turn this index off, to save room; it spares apt the reading of all lists at every call.
+    'Dir::Cache::pkgcache "pkgcache.bin";',
+    'Acquire::GzipIndexes "false";',
     'APT::Architecture "amd64";',
+    '#clear APT::Architectures;',
     'APT::Architectures { "amd64"; };',
-    '#clear APT::Architectures; APT::Architectures:: "amd64";',
     'Acquire::Languages "none";',
     // The state belongs to this user, so apt shall not step down to another one to write it.
     'APT::Sandbox::User "root";',
@@ -131,7 +134,7 @@ export function parseRecord(text: string): PackageRecord {
   const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(paragraph)?.[1] ?? '';
   const depends = `${field('Pre-Depends')},${field('Depends')}`
     .split(',')
-    .map((choice) => /[a-z0-9][a-z0-9+.-]+/.exec(choice)?.[0])
+    .map((choice) => /^\s*([a-z0-9][a-z0-9+.-]+)/.exec(choice)?.[1])
     .filter((name) => name !== undefined);
   return { name: field('Package'), version: field('Version'), depends };
 }

@@ -25,13 +25,13 @@ export async function buildImage(recipe: Recipe, progress: (line: string) => voi
     progress(`${recipe.name}: fetching ${names.join(', ')}`);
     const packages = await apt.fetch(names, join(folder, 'packages'));
     progress(`${recipe.name}: writing kernel and initramfs`);
-    const unpacked = new Map<string, string>();
-    for (const each of packages) unpacked.set(each.name, await unpack(each, join(folder, each.name)));
-
-    const kernel = await readKernel(unpacked.get(kernelName)!, kernelName);
+    const unpacked = async (name: string) => {
+      return unpack(packages.find((each) => each.name === name)!, join(folder, name));
+    };
+    const taken = await takeFiles(recipe, unpacked);
+    const kernel = await readKernel(await unpacked(kernelName), kernelName);
     const { load, available } = recipe.modules;
     const modules = await selectModules(kernel.modulesFolder, [...load, ...available], kernelName);
-    const taken = await takeFiles(recipe, unpacked);
     const initrd = writeCpio([
       ...userland(recipe, modules),
       ...taken.map(({ entry }) => entry),
@@ -62,7 +62,7 @@ async function versionedKernel(apt: Apt, name: string): Promise<string> {
 
 /** Unpacks a package's files below `folder`/files and its control files below `folder`/control. */
 async function unpack({ name, file }: FetchedPackage, folder: string): Promise<string> {
-  await mkdir(folder);
+  await mkdir(folder, { recursive: true });
   const files = await run('dpkg-deb', ['-x', file, join(folder, 'files')]);
   const control = await run('dpkg-deb', ['-e', file, join(folder, 'control')]);
   if (files.status !== 0 || control.status !== 0) {
@@ -103,11 +103,11 @@ async function readKernel(folder: string, packageName: string) {
   return { release, vmlinuz: await readFile(join(files, 'boot', name)), modulesFolder };
 }
 
-/** Takes the recipe's files out of the unpacked packages, each checked against the package's own MD5 list. */
-async function takeFiles(recipe: Recipe, unpacked: ReadonlyMap<string, string>) {
+/** Takes the recipe's files out of their packages, each checked against the package's own MD5 list. */
+async function takeFiles(recipe: Recipe, unpacked: (packageName: string) => Promise<string>) {
   const taken: { entry: CpioEntry; content: Manifest['contents'][number] }[] = [];
   for (const [packageName, paths] of Object.entries(recipe.files)) {
-    const folder = unpacked.get(packageName)!;
+    const folder = await unpacked(packageName);
     const sums = await readFile(join(folder, 'control', 'md5sums'), 'utf8');
     for (const path of paths) {
       const sum = sums

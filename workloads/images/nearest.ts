@@ -4,9 +4,7 @@ export function nearest(word: string, known: readonly string[]): string | undefi
     .map((name) => ({ name, distance: distance(word, name) }))
     .sort((a, b) => a.distance - b.distance || (a.name < b.name ? -1 : 1));
   const best = ranked[0];
-  return best !== undefined && best.distance <= Math.max(1, Math.floor(word.length / 3))
-    ? best.name
-    : undefined;
+  return best !== undefined && best.distance <= Math.ceil(word.length / 3) ? best.name : undefined;
 }
 
 /** Levenshtein distance: how many letters to insert, remove or replace to turn `a` into `b`. */

@@ -114,7 +114,9 @@ export function parseRecipe(file: string, text: string, base?: string): z.infer<
   const { extends: _, ...keys } = { ...(base === undefined ? {} : parseDocument(base).toJS()), ...own };
   const parsed = recipeSchema.safeParse(keys);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
+  // A key that is misspelt is missing as well; the misspelling tells more.
+  const { issues } = parsed.error;
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]!;
   const key = [...issue.path, ...(issue.code === 'unrecognized_keys' ? [issue.keys[0]!] : [])];
   const node = document.getIn(key, true) as { range?: [number, number, number] } | undefined;
   const line = node?.range === undefined ? '' : `line ${lines.linePos(node.range[0]).line}, `;
