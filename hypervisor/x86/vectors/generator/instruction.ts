@@ -414,9 +414,11 @@ export function makeInstruction(
     !(long && branch) &&
     (sized ? random.oneIn(4) : wild && encoding.size === 'b' && random.oneIn(16));
   const operandSize = operandWidth(encoding, draft, rexW, prefix66);
-  const prefix67 = random.oneIn(mode === 'compat16' ? 4 : 10);
+  // A sequence's base registers are good for the default address size, and for 32 bits in 16-bit code.
+  const fixed = options.knownBases !== undefined;
+  const prefix67 = random.oneIn(mode === 'compat16' ? 4 : 10) && (!fixed || mode === 'compat16');
   const addressSize: Width = long ? (prefix67 ? 32 : 64) : (mode === 'compat16') === prefix67 ? 32 : 16;
-  const memoryBytes = encoding.memoryBytes ?? operandSize / 8;
+  const memoryBytes = encoding.memoryBytes ?? operandSize / 8 + (encoding.far ? 2 : 0);
 
   const usesMemory =
     encoding.modrm !== undefined &&
@@ -430,7 +432,7 @@ export function makeInstruction(
       : wild && random.oneIn(150) && mayHave66 && !encoding.repeat;
   const locked = lockPrefix || (usesMemory && encoding.mnemonic === 'xchg');
 
-  const plainOverride = random.oneIn(10) ? random.below(6) : undefined;
+  const plainOverride = !fixed && random.oneIn(10) ? random.below(6) : undefined;
   // The last segment prefix wins, and CS, DS, ES and SS are ignored in 64-bit mode (SDM vol. 1, section 3.3.7.1).
   const override = long && plainOverride !== undefined && plainOverride < 4 ? undefined : plainOverride;
 
@@ -441,8 +443,7 @@ export function makeInstruction(
     const aligned = locked || (encoding.aligned && (!wild || !random.oneIn(12)));
     // Locked accesses stay within a cache line: processors may stop the whole machine for others.
     const gentle: Options = locked ? { ...options, manners: 'tame' } : options;
-    if (options.knownBases !== undefined)
-      addressing = addressKnown(draft, memoryBytes, aligned, override, addressSize, gentle);
+    if (fixed) addressing = addressKnown(draft, memoryBytes, aligned, override, addressSize, gentle);
     else if (addressSize === 16) addressing = address16(draft, memoryBytes, aligned, override, gentle);
     else addressing = address32(draft, memoryBytes, aligned, override, addressSize, gentle);
     if (addressing === undefined) return undefined;

@@ -69,10 +69,17 @@ export function makeVector(family: Family, mode: Mode, seed: number, turn: numbe
     pickSegments(draft);
     draft.placeCode(pickCodePlace(draft));
     family.prepare?.(draft);
-    const made = makeInstruction(encoding, draft, draft.codeLinear, { manners: 'wild' }, preparations);
+    const head = family.head?.(draft) ?? new Uint8Array(0);
+    const made = makeInstruction(
+      encoding,
+      draft,
+      draft.codeLinear + head.length,
+      { manners: 'wild' },
+      preparations,
+    );
     if (made === undefined) continue;
     family.undefined?.(draft, made.instruction);
     const tail = family.tail?.(draft) ?? new Uint8Array(0);
-    return { draft, encoding: encoding.id, code: Uint8Array.from([...made.bytes, ...tail]) };
+    return { draft, encoding: encoding.id, code: Uint8Array.from([...head, ...made.bytes, ...tail]) };
   }
 }

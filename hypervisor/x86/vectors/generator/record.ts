@@ -30,13 +30,16 @@ function normalised(before: Uint8Array, outcome: NativeOutcome, layout: LayoutNa
   return after;
 }
 
+const sameRip = (before: Uint8Array, after: Uint8Array) =>
+  [0, 1, 2, 3, 4, 5, 6, 7].every((i) => before[imageOffset.rip + i] === after[imageOffset.rip + i]);
+
 /** Why an outcome cannot be used, or `undefined`. */
-function unusable({ status, vector, cr2, changes }: NativeOutcome, partial: boolean): string | undefined {
+function unusable({ status, vector, cr2, changes }: NativeOutcome, atomic: boolean): string | undefined {
   if (status !== 'exception') return status;
   // Linux reports every page fault above the user half as a protection violation.
   if (vector === 14 && cr2 >= 0x8000_0000_0000n) return 'page fault in the kernel half';
   // The manual does not say which of its stores a faulting instruction leaves behind (PUSHA, ENTER, far CALL).
-  if (vector === 14 && changes.length > 0 && !partial) return 'stores of a faulting instruction';
+  if (vector === 14 && changes.length > 0 && atomic) return 'stores of a faulting instruction';
   return undefined;
 }
 
@@ -69,7 +72,7 @@ export function record(
   for (const [index, outcome] of outcomes.entries()) {
     const { draft, encoding } = made[index]!;
     const { code, patches } = inputs[index]!;
-    const reason = unusable(outcome, partial);
+    const reason = unusable(outcome, !partial && sameRip(draft.image, outcome.image));
     if (reason !== undefined) {
       dropped.set(reason, (dropped.get(reason) ?? 0) + 1);
       continue;
