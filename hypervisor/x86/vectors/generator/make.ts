@@ -9,6 +9,7 @@ import {
   stackSegment,
 } from './draft.ts';
 import type { Family } from './family.ts';
+import type { Undefined } from './flow.ts';
 import { makeInstruction } from './instruction.ts';
 import { preparations } from './prepare.ts';
 import { dataSelectors, regionOf } from './targets.ts';
@@ -18,6 +19,8 @@ export interface MadeVector {
   draft: Draft;
   encoding: string;
   code: Uint8Array;
+  /** For sequences: what is undefined before the instruction at each linear address. */
+  undefinedAt?: ReadonlyMap<number, Undefined>;
 }
 
 /** Loads the segment registers of compatibility mode. */

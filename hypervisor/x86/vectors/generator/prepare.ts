@@ -2,6 +2,7 @@
 
 import { localDescriptors } from '../layout.ts';
 import { adversarialInteger } from '../values.ts';
+import type { Width } from './addressing.ts';
 import {
   codeSegment,
   type Draft,
@@ -16,7 +17,7 @@ import {
   rsp,
   stackSegment,
 } from './draft.ts';
-import { codeOffset, type Instruction, type Preparation, setOperand, type Width } from './instruction.ts';
+import { codeOffset, type Instruction, type Preparation, setOperand } from './instruction.ts';
 import { simdPreparations } from './prepare-simd.ts';
 import { x87Preparations } from './prepare-x87.ts';
 import { legacyTarget, longTarget, regionOf } from './targets.ts';

@@ -1,9 +1,10 @@
 /** Records made vectors: runs them on the processor and keeps those whose outcome an emulated CPU can be held to. */
 
 import { isHalt } from '../compare.ts';
-import type { Vector } from '../format.ts';
+import type { Rule, Vector } from '../format.ts';
 import { imageOffset } from '../image.ts';
 import { type LayoutName, layouts, segmentState } from '../layout.ts';
+import type { Undefined } from './flow.ts';
 import type { MadeVector } from './make.ts';
 import type { NativeOutcome, NativeRunner } from './native.ts';
 
@@ -43,6 +44,17 @@ function unusable({ status, vector, cr2, changes }: NativeOutcome, atomic: boole
   return undefined;
 }
 
+/** What is undefined where a sequence ended. */
+function sequenceRule(undefinedThere: Undefined | undefined): Rule {
+  const { flags, conditions } = undefinedThere ?? { flags: 0, conditions: 0 };
+  if (flags === 0 && conditions === 0) return { manual: '' };
+  return {
+    manual: 'left undefined by instructions of the sequence, see undefined.ts',
+    ...(flags === 0 ? {} : { flags }),
+    ...(conditions === 0 ? {} : { statusWord: conditions }),
+  };
+}
+
 /**
  * Records one family's vectors for one layout, without texts. `partial`: a page fault after stores is in order, since the family's
  * code stores in steps that the manual defines (repeated string instructions, sequences).
@@ -70,7 +82,7 @@ export function record(
   const outcomes = runner.run(layout, inputs);
   const vectors: Vector[] = [];
   for (const [index, outcome] of outcomes.entries()) {
-    const { draft, encoding } = made[index]!;
+    const { draft, encoding, undefinedAt } = made[index]!;
     const { code, patches } = inputs[index]!;
     const reason = unusable(outcome, !partial && sameRip(draft.image, outcome.image));
     if (reason !== undefined) {
@@ -105,7 +117,7 @@ export function record(
             errorCode: outcome.errorCode,
             cr2: outcome.vector === 14 ? Number(outcome.cr2) : 0,
           },
-      rule: draft.rule,
+      rule: undefinedAt === undefined ? draft.rule : sequenceRule(undefinedAt.get(end)),
       ignoredMemory: draft.ignored(inside),
     });
   }

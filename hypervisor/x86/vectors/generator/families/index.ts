@@ -4,6 +4,7 @@ import type { Family } from '../family.ts';
 import type { Instruction } from '../instruction.ts';
 import { anyMxcsr } from '../prepare-simd.ts';
 import { anyX87 } from '../prepare-x87.ts';
+import type { SequenceFamily } from '../sequence.ts';
 import { addUndefined } from '../undefined.ts';
 import { addUndefinedX87 } from '../undefined-x87.ts';
 import * as integer from './integer.ts';
@@ -215,5 +216,51 @@ export const families: readonly Family[] = [
     prepare: flag(trapFlag),
     tail: nops,
     ...plain,
+  },
+];
+
+const general = [
+  { weight: 8, table: integer.arithmeticTable },
+  { weight: 4, table: integer.shiftTable },
+  { weight: 4, table: integer.moveTable },
+  { weight: 3, table: integer.bitTable },
+  { weight: 2, table: integer.multiplyTable },
+  { weight: 2, table: integer.stackTable },
+  { weight: 1, table: integer.stringTable },
+] as const;
+
+export const sequenceFamilies: readonly SequenceFamily[] = [
+  {
+    name: 'sequence-integer',
+    tables: general,
+    counts: { long: 2500, compat32: 600, compat16: 400 },
+    flavours: ['plain'],
+  },
+  {
+    name: 'sequence-vector',
+    tables: [
+      { weight: 3, table: integer.arithmeticTable },
+      { weight: 1, table: integer.moveTable },
+      { weight: 3, table: simd.packedIntegerTable },
+      { weight: 3, table: simd.singleTable },
+      { weight: 4, table: simd.doubleTable },
+      { weight: 2, table: simd.simdMoveTable },
+      { weight: 1, table: simd.sse4Table },
+    ],
+    counts: { long: 1200, compat32: 200 },
+    flavours: ['singles', 'doubles', 'integers'],
+    prepare: randomMxcsr,
+  },
+  {
+    name: 'sequence-x87',
+    tables: [
+      { weight: 2, table: integer.arithmeticTable },
+      { weight: 5, table: x87.x87ArithmeticTable },
+      { weight: 5, table: x87.x87MoveTable },
+      { weight: 1, table: x87.x87ControlTable },
+    ],
+    counts: { long: 1000, compat32: 300 },
+    flavours: ['x87'],
+    prepare: anyX87,
   },
 ];
