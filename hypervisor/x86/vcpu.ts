@@ -109,6 +109,11 @@ export class Vcpu implements Stateful {
     this.set32(at + layout.segmentAttributes, segment.attributes);
   }
 
+  /** Starts the generator behind RDRAND and RDSEED from 32 bytes. */
+  seedRandom(seed: Uint8Array): void {
+    this.bytes(layout.random, 32).set(seed.subarray(0, 32));
+  }
+
   /** After state was set from outside: brings what is derived from it up to date and forgets all translations. */
   stateChanged(): void {
     this.engine.core.updateMode(this.base);
@@ -117,7 +122,10 @@ export class Vcpu implements Stateful {
 
   /** Puts the vCPU into the state after power-on (SDM vol. 3, table 9-1). */
   reset(): void {
+    // INIT and reset leave the random generator where it is.
+    const random = this.bytes(layout.random, 32).slice();
     this.bytes(0, layout.architecturalSize).fill(0);
+    this.bytes(layout.random, 32).set(random);
     this.set64(layout.rip, 0xfff0n);
     this.rflags = 0;
     for (let number = 0; number < 8; number++) {
