@@ -195,6 +195,8 @@ test('a reset brings back the state at power-on, but the calendar goes on', (t) 
   out(0x43, 0x34);
   out(0x40, 0, 1);
   out(0x3f9, 0x0f);
+  out(0x70, 0x0b);
+  out(0x71, 0x12);
   time.advanceTo(5e9);
   t.true(pending[0]);
   pc.reset();
@@ -202,6 +204,8 @@ test('a reset brings back the state at power-on, but the calendar goes on', (t) 
   t.is(time.timers.next, 6e9, 'only the clock ticks');
   out(0x70, 0);
   t.is(pc.ports.read(0x71, 1), 5);
+  out(0x70, 0x0b);
+  t.is(pc.ports.read(0x71, 1), 0x02);
   t.is(pc.ports.read(0x3f9, 1), 0);
 });
 
