@@ -175,10 +175,6 @@ export class Cpu implements PcCpu, Stateful {
       this.#running = false;
       this.time += vcpu.elapsed;
       this.retired += vcpu.retired;
-      vcpu.set32(
-        layout.shadow,
-        vcpu.get32(layout.shadowBudget) === vcpu.get32(layout.budget) && vcpu.elapsed > 0 ? 1 : 0,
-      );
       switch (exit) {
         case exits.hostFault:
           this.#serveFault();

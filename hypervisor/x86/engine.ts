@@ -9,9 +9,12 @@ import { control } from './core/control.ts';
 import { type CorePart, defineCore } from './core/core.ts';
 import { delivery } from './core/delivery.ts';
 import { flags } from './core/flags.ts';
+import { interruptReturn } from './core/interruptreturn.ts';
 import { paging } from './core/paging.ts';
 import { ports } from './core/ports.ts';
+import { run } from './core/run.ts';
 import { segments } from './core/segments.ts';
+import { stack } from './core/stack.ts';
 import { system } from './core/system.ts';
 import { tasks } from './core/tasks.ts';
 import { CodeCache, type PageHash } from './decode/codecache.ts';
@@ -19,7 +22,20 @@ import { buildOpcodeMap } from './decode/opcodemap.ts';
 import { Handlers } from './interpret/handlers.ts';
 import { rows } from './isa/rows.ts';
 
-const parts: readonly CorePart[] = [flags, paging, access, control, segments, tasks, ports, system, delivery];
+const parts: readonly CorePart[] = [
+  flags,
+  paging,
+  access,
+  control,
+  run,
+  segments,
+  stack,
+  tasks,
+  ports,
+  system,
+  delivery,
+  interruptReturn,
+];
 
 /** Entries of the table of functions that execute records. Entry 0 stays empty, so that a record not filled in traps. */
 const tableSize = 65536;
@@ -46,7 +62,7 @@ export interface VcpuHost {
 
 /** Routines that JavaScript calls. */
 export interface CoreExports {
-  enter(cpu: number): void;
+  run(cpu: number): void;
   updateMode(cpu: number): void;
   flushTlb(cpu: number, keepGlobal: number): void;
   deliver(cpu: number, vector: number, code: number, kind: number): number;

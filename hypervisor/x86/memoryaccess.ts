@@ -22,6 +22,9 @@ export const stack = 0x400;
 /** An implicit access of the system (descriptor tables, TSS): as supervisor, whatever the privilege level. */
 export const system = 0x800;
 
+/** An access as at a privilege level below 3, which the processor is about to take: the stack of an inner level. */
+export const supervisor = 0x1000;
+
 /** Where an access goes. */
 export interface Probe {
   /** Host address (i32). */

@@ -2,9 +2,12 @@
 import { arithmetic } from './arithmetic.ts';
 import { bits } from './bits.ts';
 import { controlFlow } from './control.ts';
+import { flags } from './flag.ts';
 import type { Row } from './instruction.ts';
+import { interrupts } from './interrupt.ts';
 import { moves } from './move.ts';
 import { multiplications } from './muldiv.ts';
+import { segmentRegisters } from './segment.ts';
 import { shifts } from './shift.ts';
 import { strings } from './string.ts';
 import { system } from './system.ts';
@@ -18,5 +21,8 @@ export const rows: readonly Row[] = [
   ...multiplications,
   ...bits,
   ...strings,
+  ...flags,
+  ...interrupts,
+  ...segmentRegisters,
   ...system,
 ];
