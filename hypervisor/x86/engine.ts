@@ -8,6 +8,7 @@ import { access } from './core/access.ts';
 import { control } from './core/control.ts';
 import { type CorePart, defineCore } from './core/core.ts';
 import { delivery } from './core/delivery.ts';
+import { far } from './core/far.ts';
 import { flags } from './core/flags.ts';
 import { interruptReturn } from './core/interruptreturn.ts';
 import { paging } from './core/paging.ts';
@@ -34,6 +35,7 @@ const parts: readonly CorePart[] = [
   ports,
   system,
   delivery,
+  far,
   interruptReturn,
 ];
 
