@@ -110,6 +110,11 @@ function loadCode(r: Routine, selector: Value, descriptor: Value, level: Value, 
   fn.callAll(r.core.setSegment, r.cpu, layout.CS, loaded, descriptor.or(1n << 40n));
   r.setState64(layout.rip, target);
   fn.callAll(r.core.updateMode, r.cpu);
+  // Compatibility mode has a stack pointer of 32 bits.
+  const mode = r.state32(layout.mode);
+  fn.if(mode.and(longMode).ne(0).and(mode.and(2).eqz()), () => {
+    r.setState64(RSP, r.state64(RSP).and(0xffff_ffff));
+  });
   fn.return(1);
 }
 
@@ -119,13 +124,15 @@ function transfer(r: Routine, kind: Transfer, size: Value): void {
   const selector = fn.parameter(1).get();
   const offset = fn.parameter(2).get();
   const none = fn.i32(0);
-  const callOnPresentStack = (code64: Value) => {
+  const pushOnPresentStack = (code64: Value) => {
     usePresentStack(r, code64);
     pushReturn(r, size, none);
-    movePresentStack(r);
   };
   fn.if(isUnprotected(r), () => {
-    moveWithin(r, selector, offset, kind === 'call' ? () => callOnPresentStack(none) : () => {});
+    if (kind === 'call') pushOnPresentStack(none);
+    moveWithin(r, selector, offset, () => {
+      if (kind === 'call') movePresentStack(r);
+    });
   });
   r.raiseIf(selector.and(0xfffc).eqz(), exceptions.GP);
   const { descriptor, linear } = readDescriptor(r, selector);
@@ -141,8 +148,10 @@ function transfer(r: Routine, kind: Transfer, size: Value): void {
   r.raiseIf(isCode64(r, attributes).and(attributes.and(bigBit).ne(0)), exceptions.GP, error);
   r.raiseIf(attributes.and(presentBit).eqz(), exceptions.NP, error);
   markAccessed(r, descriptor, linear);
+  // Processors push before they check the offset.
+  if (kind === 'call') pushOnPresentStack(isCode64(r, attributes));
   const target = checkTarget(r, offset, descriptor);
-  if (kind === 'call') callOnPresentStack(isCode64(r, attributes));
+  if (kind === 'call') movePresentStack(r);
   loadCode(r, selector, descriptor, cpl, target);
 }
 

@@ -104,7 +104,7 @@ export function loadReturnStack(
   );
   // On a 16-bit stack only SP is loaded.
   const old = r.state64(layout.gprOffset(4));
-  const merged = old.and(~0xffffn).or(pointer.and(0xffff));
+  const merged = old.and(0xffff_0000n).or(pointer.and(0xffff));
   const big = attributesOf(descriptor).and(bigBit);
   const segmented = fn.select(big, pointer.and(0xffff_ffff), merged);
   r.setState64(layout.gprOffset(4), fn.select(code.code64, pointer, segmented));

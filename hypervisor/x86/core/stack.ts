@@ -82,14 +82,14 @@ function segmentedPointer(fn: FunctionBuilder, ss: Value, old: Value, moved: Val
   return fn.select(ss.and(bigBit), moved.and(0xffff_ffff), narrow);
 }
 
-/** Makes the present stack the one to push on; as one of 64-bit mode also when `toCode64` (i32) is not 0. */
-export function usePresentStack(r: Routine, toCode64: Operand = 0): void {
+/** Makes the present stack the one to push on, as that of 64-bit mode when `code64` (i32) is not 0. */
+export function usePresentStack(r: Routine, code64: Operand): void {
   r.setState64(base, r.state64(layout.segmentOffset(layout.SS)));
   r.setState64(pointer, r.state64(layout.gprOffset(4)));
   r.setState32(limit, r.state32(r.segment(layout.SS, layout.segmentLimit)));
   r.setState32(attributes, r.state32(r.segment(layout.SS, layout.segmentAttributes)));
   r.setState32(access, 0);
-  r.setState32(flat, r.state32(layout.mode).and(2).or(toCode64));
+  r.setState32(flat, code64);
 }
 
 /** The stack segment of an inner privilege level, ready to be loaded. */
