@@ -17,7 +17,7 @@ import {
   rsp,
   stackSegment,
 } from './draft.ts';
-import { codeOffset, type Instruction, type Preparation, setOperand } from './instruction.ts';
+import { codeOffset, type Preparation, setOperand } from './instruction.ts';
 import { simdPreparations } from './prepare-simd.ts';
 import { x87Preparations } from './prepare-x87.ts';
 import { legacyTarget, longTarget, regionOf } from './targets.ts';
