@@ -18,6 +18,7 @@ import { CodeCache, type PageHash } from './decode/codecache.ts';
 import { buildOpcodeMap } from './decode/opcodemap.ts';
 import { Handlers } from './interpret/handlers.ts';
 import { rows } from './isa/rows.ts';
+import { Translator } from './translate/translator.ts';
 
 const parts: readonly CorePart[] = [flags, paging, access, control, segments, tasks, ports, system, delivery];
 
@@ -59,9 +60,11 @@ export class Engine {
   readonly core: CoreExports;
   readonly handlers: Handlers;
   readonly code: CodeCache;
+  readonly translator: Translator;
   readonly #vcpus: VcpuHost[] = [];
 
-  constructor(memory: HostMemory, hash: PageHash) {
+  /** @param translate whether hot code is translated; otherwise all is interpreted, with the same results */
+  constructor(memory: HostMemory, hash: PageHash, translate = true) {
     this.memory = memory;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: tableSize, maximum: tableSize });
     const pages = memory.wasmPages;
@@ -89,12 +92,18 @@ export class Engine {
       decode: (_vcpu: number, page: number, offset: number) => this.code.decode(page, offset),
       decodeCrossing: (_vcpu: number, record: number, page: number, next: number) =>
         this.code.decodeCrossing(record, page, next),
+      hot: (_vcpu: number, page: number, offset: number) => {
+        if (translate) this.translator.hot(page, offset);
+      },
       codeWritten: (vcpu: number, page: number) => vcpus[vcpu]!.codeWritten(page),
     };
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(module.finish()), { host });
     this.core = exports as unknown as CoreExports;
-    this.handlers = new Handlers({ memory: memory.memory, memoryPages: pages, table, core: exports }, 1);
-    this.code = new CodeCache(memory, this.handlers, buildOpcodeMap(rows), hash);
+    const environment = { memoryPages: pages, table, core: exports, host };
+    const map = buildOpcodeMap(rows);
+    this.handlers = new Handlers(environment, 1);
+    this.code = new CodeCache(memory, this.handlers, map, hash);
+    this.translator = new Translator(memory, environment, this.handlers, map);
   }
 
   /** Gives a vCPU its number; code calls `host` for it from then on. */

@@ -161,6 +161,18 @@ export const access: CorePart = (define, core, host) => {
     fn.return(scratch);
   });
 
+  define('plainAccess', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const linear = fn.parameter(1).get();
+    const kind = fn.parameter(2).get();
+    const size = kind.and(0xff);
+    fn.if(linear.wrap().and(0xfff).add(size).gtU(4096), () => fn.return(0));
+    fn.if(linear.shl(16).shrS(16).ne(linear), () => fn.return(0));
+    fn.if(fn.load('i32', cpu, layout.tlb).eq(setAddress(cpu, tlb.alignmentCheckSet)), () => fn.return(0));
+    const host = fn.call(core.page, cpu, linear, kind);
+    fn.return(fn.select(host.eq(1), fn.i32(0), host));
+  });
+
   define('commit', (fn) => {
     const cpu = fn.parameter(0).get();
     const size = fn.load('i32', cpu, layout.pendingSize);

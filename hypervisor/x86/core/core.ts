@@ -19,9 +19,11 @@ export const handlerType = type('i32 i32 i32');
 /** Every routine of the core; the first parameter is the vCPU's base. */
 export const coreTypes = {
   // flags.ts
-  /** CF of the lazy flags. */
-  carry: type('i32', 'i32'),
-  /** All six arithmetic flags at their places. */
+  /** (kind and size, result, source of lazy flags) → CF. */
+  carryOf: type('i32 i64 i64', 'i32'),
+  /** The same → all six arithmetic flags at their places. */
+  allFlagsOf: type('i32 i64 i64', 'i32'),
+  /** (cpu) → all six arithmetic flags of the state. */
   allFlags: type('i32', 'i32'),
   // paging.ts
   /** (cpu, physical address, 1 to write) → host address; 0 when the host must act first; −1 when there is no memory. */
@@ -35,6 +37,8 @@ export const coreTypes = {
   page: type('i32 i64 i32', 'i32'),
   /** Completes the write that `access` left in the scratch area. */
   commit: type('i32'),
+  /** (cpu, linear, kind) → host address of plain memory within one page; 0 for everything else, without any effect but TLB refill. */
+  plainAccess: type('i32 i64 i32', 'i32'),
   /** (cpu, linear) → decoded page to execute from, 0 after recording a fault. */
   fetch: type('i32 i64', 'i32'),
   /** (cpu, 1 to keep global pages): forgets translations. */
@@ -44,6 +48,10 @@ export const coreTypes = {
   // control.ts
   /** (cpu, linear, budget): goes on there. */
   jump: type('i32 i64 i32'),
+  /** (cpu, linear, budget): as jump, but stops there when the budget is used up. */
+  goOn: type('i32 i64 i32'),
+  /** (cpu, offset, budget): interprets from that offset of the present page on, which has been decoded. */
+  interpret: type('i32 i32 i32'),
   /** (cpu, record of a direct jump within its page, budget): finds the target's record, links it, goes on there. */
   link: type('i32 i32 i32'),
   /** (cpu, record, budget): goes on at an instruction that reaches into the next page. */
@@ -113,11 +121,11 @@ export type CoreName = keyof typeof coreTypes;
 
 /** The core's routines as functions to call. */
 export type Core = { readonly [Name in CoreName]: FunctionRef } & {
-  /** Conditions O, B, Z, BE, S, P, L, LE of the lazy flags. */
+  /** Conditions O, B, Z, BE, S, P, L, LE of lazy flags: (kind and size, result, source) → 0 or 1. */
   readonly conditions: readonly FunctionRef[];
 };
 
-const conditionType = type('i32', 'i32');
+const conditionType = type('i32 i64 i64', 'i32');
 const conditionNames = Array.from({ length: 8 }, (_, i) => `condition${i}`);
 
 /** What the core calls in JavaScript; every first argument is the number of the vCPU. */
@@ -141,6 +149,8 @@ export const hostTypes = {
   decode: type('i32 i32 i32', 'i32'),
   /** (vCPU, record of a page-crossing instruction, its page, the next page) → record of the instruction. */
   decodeCrossing: type('i32 i32 i32 i32', 'i32'),
+  /** (vCPU, decoded page, offset): code there has been executed often. */
+  hot: type('i32 i32 i32'),
   /** (vCPU, guest page number): a page that has been decoded is about to be written. */
   codeWritten: type('i32 i32'),
 } as const;

@@ -8,6 +8,7 @@ import { multiplications } from './muldiv.ts';
 import { shifts } from './shift.ts';
 import { strings } from './string.ts';
 import { system } from './system.ts';
+import { temporary } from './temporary.ts';
 
 /** The rows of every instruction that the CPU has, by family. */
 export const rows: readonly Row[] = [
@@ -19,4 +20,5 @@ export const rows: readonly Row[] = [
   ...bits,
   ...strings,
   ...system,
+  ...temporary,
 ];

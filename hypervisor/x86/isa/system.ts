@@ -75,7 +75,7 @@ const writeControl = meaning('r r', (c, number, value) => {
 const clearTaskSwitched = meaning('', (c) => {
   requireSupervisor(c);
   c.setState64(layout.cr0, c.state64(layout.cr0).and(~BigInt(CR0.TS)));
-  c.fn.callAll(c.core.updateMode, c.cpu);
+  c.updateMode();
 });
 
 /** User-mode instruction prevention: with CR4.UMIP, #GP outside of privilege level 0. */
@@ -220,7 +220,7 @@ function setAccessFlag(set: boolean) {
     c.raiseIf(c.state32(layout.cpl).ne(0), exceptions.UD);
     const flags = c.state32(layout.systemFlags);
     c.setState32(layout.systemFlags, set ? flags.or(AC) : flags.and(~AC));
-    c.fn.callAll(c.core.updateMode, c.cpu);
+    c.updateMode();
   });
 }
 
