@@ -22,6 +22,9 @@ export const stack = 0x400;
 /** An implicit access of the system (descriptor tables, TSS): as supervisor, whatever the privilege level. */
 export const system = 0x800;
 
+/** Fails without a trace where the host would have to act. */
+export const quiet = 0x1000;
+
 /** Where an access goes. */
 export interface Probe {
   /** Host address (i32). */

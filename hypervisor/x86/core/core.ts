@@ -26,7 +26,7 @@ export const coreTypes = {
   /** (cpu) → all six arithmetic flags of the state. */
   allFlags: type('i32', 'i32'),
   // paging.ts
-  /** (cpu, physical address, 1 to write) → host address; 0 when the host must act first; −1 when there is no memory. */
+  /** (cpu, physical address, bits `physicalWrite`, `physicalQuiet`) → host address; 0 when the host must act first; −1 when there is no memory. */
   physical: type('i32 i64 i32', 'i32'),
   /** (cpu, linear, access) → physical address of the page with attributes, or −1 after recording a fault. */
   walk: type('i32 i64 i32', 'i64'),

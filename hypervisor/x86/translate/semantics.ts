@@ -223,8 +223,6 @@ export class RegionSemantics extends Semantics {
     this.fn.if(cut.gtS(0), () => {
       this.setState32(layout.budgetStart, this.state32(layout.budgetStart).sub(cut));
       this.#budget.set(after - behind);
-      // A budget of 0 would go on: the last instruction of a block is looked at like any other.
-      if (behind <= after) this.#budget.set(-1);
     });
     this.#stopsSoon = true;
   }
