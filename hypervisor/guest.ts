@@ -67,6 +67,7 @@ export class Guest implements Stateful {
   readonly #configPorts: PciConfigPorts;
   readonly #functions: VirtioPci[] = [];
   readonly #seed: number;
+  readonly #processors: Processors;
   #time = 0;
   /** End of the present turn. */
   #turnEnd = 0;
@@ -74,7 +75,7 @@ export class Guest implements Stateful {
 
   constructor(engine: Engine, memory: HostMemory, frames: FramePool, options: GuestOptions) {
     this.#seed = options.seed;
-    const clock: Clock = { now: () => this.time };
+    const clock: Clock = { now: () => processors.readTime(this.time) };
     this.#timers = new TimerQueue(() => this.#eventNearer());
     const map = memoryMap(options.memory);
     this.space = new AddressSpace(
@@ -103,6 +104,7 @@ export class Guest implements Stateful {
         return result === undefined ? undefined : [result.eax, result.ebx, result.ecx, result.edx];
       },
     }));
+    this.#processors = processors;
     this.cpus = processors.vcpus.map(
       (vcpu, index) =>
         new Cpu(
@@ -218,6 +220,7 @@ export class Guest implements Stateful {
     this.cpus.forEach((cpu, index) => {
       to.part(`cpu ${index}`, cpu);
     });
+    to.part('processors', this.#processors);
     to.part('timers', this.#timers);
     to.part('pc', this.pc);
     to.part('pci ports', this.#configPorts);
@@ -231,6 +234,7 @@ export class Guest implements Stateful {
     this.cpus.forEach((cpu, index) => {
       from.part(`cpu ${index}`, cpu);
     });
+    from.part('processors', this.#processors);
     from.part('timers', this.#timers);
     from.part('pc', this.pc);
     from.part('pci ports', this.#configPorts);

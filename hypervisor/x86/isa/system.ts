@@ -32,7 +32,7 @@ const halt = meaning('', (c) => {
 });
 
 const pause = meaning('', (c) => {
-  c.leave(exits.pause);
+  c.fn.if(c.state32(layout.yields), () => c.leave(exits.pause));
 });
 
 const readControl = meaning('w r', (c, number) => {
@@ -295,7 +295,7 @@ const ends = { ends: true } as const;
 /** Opcode rows of this file. */
 export const system: readonly Row[] = [
   ...row('F4', 'HLT', halt, ends),
-  ...row('F3 90', 'PAUSE', pause, ends),
+  ...row('F3 90', 'PAUSE', pause),
   ...row('0F 20', 'MOV En,Cn', readControl),
   ...row('0F 22', 'MOV Cn,En', writeControl, ends),
   ...row('0F 06', 'CLTS', clearTaskSwitched),

@@ -205,7 +205,7 @@ export class RegionSemantics extends Semantics {
   }
 
   override leave(): void {
-    throw new NotTranslatable();
+    this.#giveUp();
   }
 
   override beforeCall(): void {
