@@ -166,6 +166,8 @@ export const pendingFirst = field('pendingFirst', 4);
 export const pendingSecond = field('pendingSecond', 4);
 export const pendingGpa = field('pendingGpa', 8);
 export const pendingGpaSecond = field('pendingGpaSecond', 8);
+/** Instructions executed in translated code since power-on. */
+export const translated = field('translated', 8);
 /** 1 when PAUSE hands the rest of the turn to other vCPUs of the guest. */
 export const yields = field('yields', 4);
 /** 1 when an external interrupt waits for RFLAGS.IF. */

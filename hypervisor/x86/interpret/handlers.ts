@@ -42,7 +42,7 @@ export class Handlers {
 
   /** Table entry of a form's handler; it is made by the next {@link make}. `name` is the form's key. */
   of(form: Form, name: string): number {
-    return this.#entry(name, (fn, core) => buildHandler(fn, core, form));
+    return this.#entry(`${form.row.name} ${name}`, (fn, core) => buildHandler(fn, core, form));
   }
 
   /** Table entry of a handler that is no instruction. */

@@ -54,6 +54,8 @@ export class RegionSemantics extends Semantics {
   readonly #general = new Map<number, Variable>();
   readonly #written = new Set<number>();
   readonly #budget: Variable;
+  /** The budget at the region's start. */
+  readonly #entryBudget: Variable;
   readonly #pageBase: Variable;
   readonly #tlb: Variable;
   readonly #ccOp: Variable;
@@ -77,6 +79,7 @@ export class RegionSemantics extends Semantics {
     this.#exit = exit;
     this.#branch = branch;
     this.#budget = fn.parameter(2);
+    this.#entryBudget = fn.local('i32');
     this.#pageBase = fn.local('i64');
     this.#tlb = fn.local('i32');
     this.#ccOp = fn.local('i32');
@@ -425,6 +428,8 @@ export class RegionSemantics extends Semantics {
       this.setState64(layout.ccDst, this.#ccDst.get());
       this.setState64(layout.ccSrc, this.#ccSrc.get());
     }
+    const done = this.#entryBudget.get().sub(this.#budget.get());
+    this.setState64(layout.translated, this.state64(layout.translated).add(done.extendS()));
     const value = this.#exitValue.get();
     fn.if(this.#exitKind.get(), () =>
       fn.returnCall(this.core.interpret, this.cpu, value.wrap(), this.#budget.get()),
@@ -436,6 +441,7 @@ export class RegionSemantics extends Semantics {
   prologue(): void {
     this.fn.atStart(() => {
       for (const [index, variable] of this.#general) variable.set(this.state64(layout.gprOffset(index)));
+      this.#entryBudget.set(this.#budget.get());
       this.#pageBase.set(this.state64(layout.pageBase));
       this.#tlb.set(this.state32(layout.tlb));
       this.#ccOp.set(this.state32(layout.ccOp));
