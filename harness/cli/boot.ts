@@ -8,7 +8,7 @@ import { resolveImage } from '../../workloads/images/resolve.ts';
 import { writeWhole } from '../../workloads/images/store.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
 import { runOnPipes, runOnTerminal } from './console.ts';
-import { type DiskFile, openDisk } from './disk.ts';
+import { diskOf } from './disk.ts';
 import { execInGuest, powerOff } from './exec.ts';
 import { type CreateGuest, type Guest, loadMachine, type StepEnd } from './machine.ts';
 import { complain, progress } from './style.ts';
@@ -41,22 +41,17 @@ export async function boot(given: BootArguments): Promise<number> {
   const cpus = parseInteger('--cpus', given.cpus, 1, 255);
   const seed = parseInteger('--seed', given.seed, 0, 2 ** 32 - 1);
   if (given.json !== undefined) mustBeWritable(given.json);
-  const disks: DiskFile[] = [];
-  try {
-    for (const file of given.disk) disks.push(openDisk(file));
-    const files = await bootFiles(given);
-    const started = performance.now();
-    const ports = given.exec === undefined ? [] : [controlPort, outputPort];
-    const commandLine = kernelCommandLine(given);
-    const options = { memoryBytes, cpus, seed, commandLine, disks, ports };
-    const guest = await make(await loadMachine(), files, options);
-    return await run(guest, given, async () => {
-      if (given.json === undefined) return;
-      await writeFigures(given.json, guest, files.imageDigest, performance.now() - started);
-    });
-  } finally {
-    for (const disk of disks) disk.close();
-  }
+  const disks = given.disk.map(diskOf);
+  const files = await bootFiles(given);
+  const started = performance.now();
+  const ports = given.exec === undefined ? [] : [controlPort, outputPort];
+  const commandLine = kernelCommandLine(given);
+  const options = { memoryBytes, cpus, seed, commandLine, disks, ports };
+  const guest = await make(await loadMachine(), files, options);
+  return run(guest, given, async () => {
+    if (given.json === undefined) return;
+    await writeFigures(given.json, guest, files.imageDigest, performance.now() - started);
+  });
 }
 
 /**

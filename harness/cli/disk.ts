@@ -1,57 +1,39 @@
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { accessSync, constants, type Stats, statSync } from 'node:fs';
 import { UserError } from '../../workloads/images/user-error.ts';
-import type { DiskBackend } from './machine.ts';
-
-/** A disk whose content is a file. */
-export interface DiskFile extends DiskBackend {
-  /** Closes the file. */
-  close(): void;
-}
+import type { DiskFile } from './machine.ts';
 
 const sector = 512;
 
-/** Opens a raw disk image; one that may not be written becomes a read-only disk. Throws {@link UserError}. */
-export function openDisk(file: string): DiskFile {
-  const { descriptor, readOnly } = open(file);
-  const status = fstatSync(descriptor);
+/** Looks at a raw disk image; one that may not be written becomes a read-only disk. Throws {@link UserError}. */
+export function diskOf(path: string): DiskFile {
+  const status = look(path);
   if (!status.isFile() || status.size === 0 || status.size % sector !== 0) {
-    closeSync(descriptor);
     throw new UserError({
-      file,
+      file: path,
       cause: status.isFile()
         ? `its size, ${status.size} bytes, is not a number of ${sector}-byte sectors`
         : 'not a plain file',
       remedy: "give a raw disk image; 'truncate -s 64M FILE' makes an empty one",
     });
   }
-  return {
-    bytes: status.size,
-    readOnly,
-    read(offset, target) {
-      const count = readSync(descriptor, target, 0, target.length, offset);
-      if (count !== target.length) throw new Error(`${file}: cut short while it was in use`);
-    },
-    write(offset, source) {
-      const count = writeSync(descriptor, source, 0, source.length, offset);
-      if (count !== source.length) throw new Error(`${file}: no room left`);
-    },
-    flush: () => fsyncSync(descriptor),
-    close: () => closeSync(descriptor),
-  };
+  return { path, readOnly: !may(path, constants.W_OK) };
 }
 
-function open(file: string): { descriptor: number; readOnly: boolean } {
+function look(path: string): Stats {
   try {
-    return { descriptor: openSync(file, 'r+'), readOnly: false };
+    accessSync(path, constants.R_OK);
+    return statSync(path);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'EACCES' || code === 'EROFS') {
-      try {
-        return { descriptor: openSync(file, 'r'), readOnly: true };
-      } catch {
-        // It may not be read either: the first message says so.
-      }
-    }
-    throw new UserError({ file, cause: message, remedy: 'name a raw disk image that can be read' });
+    const cause = (error as Error).message;
+    throw new UserError({ file: path, cause, remedy: 'name a raw disk image that can be read' });
+  }
+}
+
+function may(path: string, mode: number): boolean {
+  try {
+    accessSync(path, mode);
+    return true;
+  } catch {
+    return false;
   }
 }

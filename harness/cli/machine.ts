@@ -1,14 +1,9 @@
 /** The virtual machine as the command sees it. */
 
-/** A disk: a raw image. Offsets and lengths are in bytes, multiples of 512 within its size. */
-export interface DiskBackend {
-  /** Size in bytes, a multiple of 512. */
-  readonly bytes: number;
+/** A disk: the file of a raw image. */
+export interface DiskFile {
+  readonly path: string;
   readonly readOnly: boolean;
-  read(offset: number, target: Uint8Array): void;
-  write(offset: number, source: Uint8Array): void;
-  /** Returns when all that was written is on the host's disk. */
-  flush(): void;
 }
 
 /** What a machine is made of. */
@@ -22,7 +17,7 @@ export interface GuestOptions {
   kernel: Uint8Array;
   initrd?: Uint8Array;
   commandLine: string;
-  disks: readonly DiskBackend[];
+  disks: readonly DiskFile[];
   /** Names of virtio console ports, in their order. */
   ports: readonly string[];
 }
