@@ -10,7 +10,7 @@ import { UserError } from '../../workloads/images/user-error.ts';
 import { runOnPipes, runOnTerminal } from './console.ts';
 import { diskOf } from './disk.ts';
 import { execInGuest, powerOff } from './exec.ts';
-import { type CreateGuest, type Guest, loadMachine, type StepEnd } from './machine.ts';
+import { createGuest, type Guest, type GuestOptions, type StepEnd } from './machine.ts';
 import { complain, progress } from './style.ts';
 import { parseInteger, parseSize } from './values.ts';
 
@@ -47,7 +47,7 @@ export async function boot(given: BootArguments): Promise<number> {
   const ports = given.exec === undefined ? [] : [controlPort, outputPort];
   const commandLine = kernelCommandLine(given);
   const options = { memoryBytes, cpus, seed, commandLine, disks, ports };
-  const guest = await make(await loadMachine(), files, options);
+  const guest = make(files, options);
   return run(guest, given, async () => {
     if (given.json === undefined) return;
     await writeFigures(given.json, guest, files.imageDigest, performance.now() - started);
@@ -122,13 +122,12 @@ async function bootFiles(given: BootArguments): Promise<BootFiles> {
 }
 
 /** Makes the machine; what it cannot boot is the user's to mend. */
-async function make(
-  createGuest: CreateGuest,
+function make(
   { kernel, kernelFile, initrd, initrdFile }: BootFiles,
-  options: Omit<Parameters<CreateGuest>[0], 'kernel' | 'initrd'>,
-): Promise<Guest> {
+  options: Omit<GuestOptions, 'kernel' | 'initrd'>,
+): Guest {
   try {
-    return await createGuest({ ...options, kernel, ...(initrd === undefined ? {} : { initrd }) });
+    return createGuest({ ...options, kernel, ...(initrd === undefined ? {} : { initrd }) });
   } catch (error) {
     if (!(error instanceof Error && error.name === 'BootError')) throw error;
     // "kernel: reason; remedy", with the file instead of its role.

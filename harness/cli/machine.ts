@@ -1,4 +1,8 @@
 /** The virtual machine as the command sees it. */
+import type { GuestEnd } from '../../hypervisor/guest.ts';
+import { Host } from '../../hypervisor/host.ts';
+import { BALLOON_FEATURES } from '../../hypervisor/virtio/balloon/features.ts';
+import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
 
 /** A disk: the file of a raw image. */
 export interface DiskFile {
@@ -54,13 +58,97 @@ export interface Guest {
   stateHash(): string;
 }
 
-/** Makes a machine. Throws an error named `BootError`, with a `message` for the user, when it cannot boot. */
-export type CreateGuest = (options: GuestOptions) => Guest | Promise<Guest>;
+/** Guests believe that it is this time when they are switched on: 2026-01-01 00:00 UTC. Runs do not depend on the day. */
+const epoch = 1_767_225_600;
 
-/** The function that makes machines. */
-export async function loadMachine(): Promise<CreateGuest> {
-  const machine: { createGuest: CreateGuest } = await import(
-    new URL('../../hypervisor/guest.ts', import.meta.url).href
+/** Bytes of a channel, handed on in pieces. */
+class Channel implements ByteChannel {
+  onOutput: (bytes: Uint8Array) => void = () => {};
+  readonly #input: (bytes: Uint8Array) => void;
+  #pending: number[] = [];
+
+  constructor(input: (bytes: Uint8Array) => void) {
+    this.#input = input;
+  }
+
+  input(bytes: Uint8Array): void {
+    this.#input(bytes);
+  }
+
+  /** Takes a byte that is handed on by the next {@link flush}. */
+  byte(value: number): void {
+    this.#pending.push(value);
+  }
+
+  flush(): void {
+    if (this.#pending.length === 0) return;
+    const bytes = Uint8Array.from(this.#pending);
+    this.#pending = [];
+    this.onOutput(bytes);
+  }
+}
+
+/** Makes a machine. Throws an error named `BootError`, with a `message` for the user, when it cannot boot. */
+export function createGuest(options: GuestOptions): Guest {
+  const host = new Host({ memory: options.memoryBytes, translate: true });
+  const serial = new Channel((bytes) => guest.pc.uart.receive(bytes));
+  const channels = new Map(
+    options.ports.map((name, i) => [name, new Channel((bytes) => guest.console.input(i + 1, bytes))]),
   );
-  return machine.createGuest;
+  const guest = host.addGuest({
+    memory: options.memoryBytes,
+    cpus: options.cpus,
+    seed: options.seed,
+    epoch,
+    serialOutput: (byte) => serial.byte(byte),
+    ports: [
+      { onOutput: () => {} },
+      ...[...channels].map(([name, channel]) => ({
+        name,
+        onOutput: (bytes: Uint8Array) => channel.onOutput(bytes.slice()),
+      })),
+    ],
+    disks: options.disks.map(({ path, readOnly }) => new FileDisk(path, readOnly)),
+    balloonFeatures: BALLOON_FEATURES,
+  });
+  const { kernel, initrd = new Uint8Array(0), commandLine } = options;
+  guest.boot({ kernel, initrd, commandLine });
+  options.ports.forEach((_, i) => {
+    guest.console.setOpen(i + 1, true);
+  });
+  return {
+    step(virtualNs: number): StepEnd {
+      guest.run(guest.time + virtualNs);
+      serial.flush();
+      return stepEnd(guest.end);
+    },
+    console: serial,
+    port(name: string): ByteChannel {
+      const channel = channels.get(name);
+      if (channel === undefined) throw new Error(`the machine has no port '${name}'`);
+      return channel;
+    },
+    get instructions(): number {
+      return guest.instructions;
+    },
+    get virtualNs(): number {
+      return guest.time;
+    },
+    stateHash: () => guest.stateHash(),
+  };
+}
+
+function stepEnd(end: GuestEnd | undefined): StepEnd {
+  switch (end?.kind) {
+    case undefined:
+      return { reason: 'time' };
+    case 'power off':
+      return { reason: 'poweroff' };
+    case 'reset':
+      return { reason: 'reset' };
+    case 'debug exit':
+      return { reason: 'halted', message: `the guest wrote ${end.value} to its debug exit port` };
+    case 'error':
+      return { reason: 'error', message: end.reason };
+  }
 }

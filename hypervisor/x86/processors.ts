@@ -124,6 +124,16 @@ export class Processors implements Stateful {
     }
   }
 
+  /** The host takes back `count` pages from `page` on: their contents are gone, and the next touch finds zeros. */
+  discard(page: number, count: number): void {
+    for (let each = page; each < page + count; each++) {
+      if (!this.space.isPresent(each)) continue;
+      this.contentsChange(each);
+      this.mappingChanges(this.space.touch(each));
+      this.space.discard(each);
+    }
+  }
+
   /** A page got another frame, or lost its own, or its permission to be written: no TLB may use the old one. */
   mappingChanges(frame: number): void {
     this.#forEntries((entry) => {
