@@ -4,9 +4,9 @@
  */
 import type { HostMemory } from '../memory/hostmemory.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
-import { type CorePart, defineCore } from './core/core.ts';
 import { access } from './core/access.ts';
 import { control } from './core/control.ts';
+import { type CorePart, defineCore } from './core/core.ts';
 import { delivery } from './core/delivery.ts';
 import { flags } from './core/flags.ts';
 import { paging } from './core/paging.ts';

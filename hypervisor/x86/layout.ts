@@ -166,6 +166,8 @@ export const pendingGpaSecond = field('pendingGpaSecond', 8);
 export const interruptPending = field('interruptPending', 4);
 /** Exception being delivered, for double faults; -1 when none. */
 export const delivering = field('delivering', 4);
+/** 1 when exceptions are to be reported by an exit, instead of being delivered: for tests against recorded vectors. */
+export const intercept = field('intercept', 4);
 /** Where accesses that are not plain memory have their bytes. */
 export const scratch = field('scratch', 64, 16);
 /** Guest-physical page number → host frame: see `memory/slots.ts`. */
