@@ -8,6 +8,10 @@ import { multiplications } from './muldiv.ts';
 import { shifts } from './shift.ts';
 import { strings } from './string.ts';
 import { system } from './system.ts';
+import { x87Arithmetic } from './x87arithmetic.ts';
+import { x87Control } from './x87control.ts';
+import { x87Moves } from './x87move.ts';
+import { xsave } from './xsave.ts';
 
 /** The rows of every instruction that the CPU has, by family. */
 export const rows: readonly Row[] = [
@@ -19,4 +23,8 @@ export const rows: readonly Row[] = [
   ...bits,
   ...strings,
   ...system,
+  ...x87Moves,
+  ...x87Arithmetic,
+  ...x87Control,
+  ...xsave,
 ];
