@@ -9,18 +9,45 @@ import { control } from './core/control.ts';
 import { type CorePart, defineCore } from './core/core.ts';
 import { delivery } from './core/delivery.ts';
 import { flags } from './core/flags.ts';
+import { float80 } from './core/float80.ts';
+import { float80Arithmetic } from './core/float80arithmetic.ts';
+import { float80Compare } from './core/float80compare.ts';
+import { float80Convert } from './core/float80convert.ts';
+import { float80Scale } from './core/float80scale.ts';
+import { image } from './core/image.ts';
 import { paging } from './core/paging.ts';
 import { ports } from './core/ports.ts';
 import { segments } from './core/segments.ts';
 import { system } from './core/system.ts';
 import { tasks } from './core/tasks.ts';
+import { wide } from './core/wide.ts';
+import { x87Arithmetic } from './core/x87arithmetic.ts';
+import { x87Move } from './core/x87move.ts';
+import { x87Stack } from './core/x87stack.ts';
+import { x87State } from './core/x87state.ts';
+import { xsave } from './core/xsave.ts';
 import { CodeCache, type PageHash } from './decode/codecache.ts';
 import { buildOpcodeMap } from './decode/opcodemap.ts';
 import { Handlers } from './interpret/handlers.ts';
 import { rows } from './isa/rows.ts';
 import { Translator } from './translate/translator.ts';
 
-const parts: readonly CorePart[] = [flags, paging, access, control, segments, tasks, ports, system, delivery];
+const x87: readonly CorePart[] = [
+  wide,
+  float80,
+  float80Arithmetic,
+  float80Compare,
+  float80Convert,
+  float80Scale,
+  x87Stack,
+  x87Move,
+  x87Arithmetic,
+  x87State,
+  image,
+  xsave,
+];
+
+const parts: readonly CorePart[] = [flags, paging, access, control, segments, tasks, ports, system, delivery, ...x87];
 
 /** Entries of the table of functions that execute records. Entry 0 stays empty, so that a record not filled in traps. */
 const tableSize = 65536;

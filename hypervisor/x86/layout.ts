@@ -178,6 +178,8 @@ export const delivering = field('delivering', 4);
 export const intercept = field('intercept', 4);
 /** Where accesses that are not plain memory have their bytes. */
 export const scratch = field('scratch', 64, 16);
+/** Where the areas of FSAVE, FXSAVE and XSAVE and the x87 environment are put together and taken apart. */
+export const image = field('image', 576, 16);
 /** Guest-physical page number → host frame: see `memory/slots.ts`. */
 export const slots = field('slots', 4);
 /** Number of guest-physical pages that `slots` covers. */

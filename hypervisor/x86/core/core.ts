@@ -2,21 +2,16 @@
  * The core: routines that instructions share, as one WebAssembly module. What happens often (TLB refill, page
  * walk, jumps, exceptions, segment loads) is done there and never leaves WebAssembly.
  */
-import type { FunctionBuilder, FunctionRef, FunctionType } from '../../wasm/function.ts';
+import type { FunctionBuilder, FunctionRef } from '../../wasm/function.ts';
 import type { ModuleBuilder } from '../../wasm/module.ts';
-import type { ValueType } from '../../wasm/opcodes.ts';
-
-function type(parameters: string, result = ''): FunctionType {
-  return {
-    parameters: parameters === '' ? [] : (parameters.split(' ') as ValueType[]),
-    results: result === '' ? [] : (result.split(' ') as ValueType[]),
-  };
-}
+import { float80Types } from './float80types.ts';
+import { signature as type } from './signature.ts';
+import { x87Types } from './x87types.ts';
 
 /** What executes a record: (cpu, record, budget). It ends by calling the next record's handler in its place. */
 export const handlerType = type('i32 i32 i32');
 
-/** Every routine of the core; the first parameter is the vCPU's base. */
+/** Every routine of the core; the first parameter is the vCPU's base, but for those of pure arithmetic. */
 export const coreTypes = {
   // flags.ts
   /** (kind and size, result, source of lazy flags) → CF. */
@@ -114,6 +109,8 @@ export const coreTypes = {
   // tasks.ts
   /** (cpu, TSS selector, cause, flags, error code) → 1, or 0 after recording a fault. */
   taskSwitch: type('i32 i32 i32 i32 i32', 'i32'),
+  ...float80Types,
+  ...x87Types,
 } as const;
 
 /** Names of the core's routines. */

@@ -9,6 +9,10 @@ import { shifts } from './shift.ts';
 import { strings } from './string.ts';
 import { system } from './system.ts';
 import { temporary } from './temporary.ts';
+import { x87Arithmetic } from './x87arithmetic.ts';
+import { x87Control } from './x87control.ts';
+import { x87Moves } from './x87move.ts';
+import { xsave } from './xsave.ts';
 
 /** The rows of every instruction that the CPU has, by family. */
 export const rows: readonly Row[] = [
@@ -21,4 +25,8 @@ export const rows: readonly Row[] = [
   ...strings,
   ...system,
   ...temporary,
+  ...x87Moves,
+  ...x87Arithmetic,
+  ...x87Control,
+  ...xsave,
 ];

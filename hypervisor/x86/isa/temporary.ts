@@ -120,7 +120,6 @@ const int3 = meaning('', (c) => {
   c.faultUnless(c.fn.call(c.core.deliver, c.cpu, 3, 0, 3));
   c.resume();
 });
-const nop = meaning('', () => {});
 const dr = meaning('r r', () => {});
 const drr = meaning('w r', (c) => (c.code64 ? c.i64(0) : c.i32(0)));
 export const temporary: readonly Row[] = [
