@@ -4,21 +4,38 @@
  */
 import type { HostMemory } from '../memory/hostmemory.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
-import { type CorePart, defineCore } from './core/core.ts';
 import { access } from './core/access.ts';
 import { control } from './core/control.ts';
+import { type CorePart, defineCore } from './core/core.ts';
 import { delivery } from './core/delivery.ts';
 import { flags } from './core/flags.ts';
 import { paging } from './core/paging.ts';
 import { ports } from './core/ports.ts';
 import { segments } from './core/segments.ts';
+import { simdfloat } from './core/simdfloat.ts';
+import { softarithmetic } from './core/softarithmetic.ts';
+import { softconvert } from './core/softconvert.ts';
+import { softfloat } from './core/softfloat.ts';
 import { tasks } from './core/tasks.ts';
 import { CodeCache, type PageHash } from './decode/codecache.ts';
 import { buildOpcodeMap } from './decode/opcodemap.ts';
 import { Handlers } from './interpret/handlers.ts';
 import { rows } from './isa/rows.ts';
 
-const parts: readonly CorePart[] = [flags, paging, access, control, segments, tasks, ports, delivery];
+const parts: readonly CorePart[] = [
+  flags,
+  paging,
+  access,
+  control,
+  segments,
+  tasks,
+  ports,
+  delivery,
+  softfloat,
+  softarithmetic,
+  softconvert,
+  simdfloat,
+];
 
 /** Entries of the table of functions that execute records. Entry 0 stays empty, so that a record not filled in traps. */
 const tableSize = 65536;
