@@ -12,8 +12,13 @@
 export const entriesOffset = 0;
 /** The bytes that the page stands for. */
 export const contentOffset = 4096 * 4;
-/** The code size (0: 16 bits, 1: 32, 2: 64) it is decoded for (i32). */
+/**
+ * What it is decoded for (i32): bits 0 … 1 the code size (0: 16 bits, 1: 32, 2: 64). Bits 2 … : when the code segment's
+ * limit lies in this page, how many of its bytes are within; otherwise 0.
+ */
 export const codeModeOffset = contentOffset + 4096;
+export const codeSizeMask = 3;
+export const codeEndShift = 2;
 export const codePageSize = codeModeOffset + 16;
 
 /** Size of a record. */

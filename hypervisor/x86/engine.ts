@@ -16,6 +16,7 @@ import { simdfloat } from './core/simdfloat.ts';
 import { softarithmetic } from './core/softarithmetic.ts';
 import { softconvert } from './core/softconvert.ts';
 import { softfloat } from './core/softfloat.ts';
+import { system } from './core/system.ts';
 import { tasks } from './core/tasks.ts';
 import { CodeCache, type PageHash } from './decode/codecache.ts';
 import { buildOpcodeMap } from './decode/opcodemap.ts';
@@ -30,6 +31,7 @@ const parts: readonly CorePart[] = [
   segments,
   tasks,
   ports,
+  system,
   delivery,
   softfloat,
   softarithmetic,
@@ -46,6 +48,14 @@ export interface VcpuHost {
   mmioWrite(address: number, size: number, value: number): void;
   portRead(port: number, size: number): number;
   portWrite(port: number, size: number, value: number): void;
+  /** Leaves the leaf's registers in the state's result fields. */
+  cpuid(leaf: number, subleaf: number): void;
+  /** Leaves the register in the state's result0; false when there is no such register. */
+  readMsr(index: number): boolean;
+  /** False when there is no such register or it refuses the value. */
+  writeMsr(index: number, low: number, high: number): boolean;
+  readCr8(): number;
+  writeCr8(value: number): void;
   /** The decoded page for a guest-physical page; see {@link CodeCache.pageFor}. */
   codePageFor(page: number, codeSize: number): number;
   /** A page whose contents have been decoded is about to be written. */
@@ -87,6 +97,12 @@ export class Engine {
       portRead: (vcpu: number, port: number, size: number) => vcpus[vcpu]!.portRead(port, size),
       portWrite: (vcpu: number, port: number, size: number, value: number) =>
         vcpus[vcpu]!.portWrite(port, size, unsigned(value, size)),
+      cpuid: (vcpu: number, leaf: number, subleaf: number) => vcpus[vcpu]!.cpuid(leaf >>> 0, subleaf >>> 0),
+      readMsr: (vcpu: number, index: number) => Number(vcpus[vcpu]!.readMsr(index >>> 0)),
+      writeMsr: (vcpu: number, index: number, low: number, high: number) =>
+        Number(vcpus[vcpu]!.writeMsr(index >>> 0, low, high)),
+      readCr8: (vcpu: number) => vcpus[vcpu]!.readCr8(),
+      writeCr8: (vcpu: number, value: number) => vcpus[vcpu]!.writeCr8(value),
       codePageFor: (vcpu: number, page: number, codeSize: number) => vcpus[vcpu]!.codePageFor(page, codeSize),
       decode: (_vcpu: number, page: number, offset: number) => this.code.decode(page, offset),
       decodeCrossing: (_vcpu: number, record: number, page: number, next: number) =>

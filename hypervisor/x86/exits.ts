@@ -12,3 +12,5 @@ export const shutdown = 3;
 export const pause = 4;
 /** Code would be executed where there is no memory: `exitInfo` is the guest-physical address. */
 export const noMemory = 5;
+/** With `intercept` set: an exception would be delivered; it is in the fault fields. */
+export const exception = 6;

@@ -136,6 +136,10 @@ export const shadowBudget = field('shadowBudget', 4);
 export const budgetStart = field('budgetStart', 4);
 /** How much of what has passed in this run was no instruction: modelled costs of string instructions and events. */
 export const charged = field('charged', 4);
+/** Virtual time in ns at which `budgetStart` was set (i64): with it, code knows what time it is. */
+export const timeBase = field('timeBase', 8);
+/** Host address of what the vCPUs of a guest share: the latest time that any of them has read (i64). */
+export const shared = field('shared', 4);
 /** Base of the TLB for the present privilege; see `tlb.ts`. */
 export const tlb = field('tlb', 4);
 /** Linear address of the code page that is executing. */
@@ -170,6 +174,8 @@ export const pendingGpaSecond = field('pendingGpaSecond', 8);
 export const interruptPending = field('interruptPending', 4);
 /** Exception being delivered, for double faults; -1 when none. */
 export const delivering = field('delivering', 4);
+/** 1 when exceptions are to be reported by an exit, instead of being delivered: for tests against recorded vectors. */
+export const intercept = field('intercept', 4);
 /** Where accesses that are not plain memory have their bytes. */
 export const scratch = field('scratch', 64, 16);
 /** Where SSE's floating-point routines have the lanes of their operands and of the result: three times 16 bytes. */

@@ -314,6 +314,11 @@ export abstract class Semantics {
     return this.fn.load(loadName(size), target.host);
   }
 
+  /** Completes the writes to an address probed for writing. */
+  commit(target: Probe): void {
+    commitPending(this, target);
+  }
+
   /** Stores to an address probed for writing. */
   storeAt(target: Probe, size: number, value: Value): void {
     this.fn.store(storeName(size), target.host, value);

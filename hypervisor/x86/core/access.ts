@@ -1,7 +1,7 @@
 /** The slow path of memory accesses: TLB refill, accesses across pages, device registers. */
 import type { FunctionBuilder } from '../../wasm/function.ts';
 import type { Value } from '../../wasm/value.ts';
-import { codeModeOffset } from '../codepage.ts';
+import { codeEndShift, codeModeOffset } from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
 import * as exits from '../exits.ts';
 import * as layout from '../layout.ts';
@@ -10,6 +10,8 @@ import { CR4, codeSizeMask, longMode } from '../mode.ts';
 import * as tlb from '../tlb.ts';
 import type { Core, CorePart, Host } from './core.ts';
 import { walkFetch, walkGlobal, walkOpen, walkUser } from './paging.ts';
+
+const csBase = layout.segmentOffset(layout.CS);
 
 /** Host address of the TLB set with the given number. */
 function setAddress(cpu: Value, set: number): Value {
@@ -130,7 +132,9 @@ export const access: CorePart = (define, core, host) => {
         fn.if(kind.and(writes | reads).ne(writes), () => deviceCopy(fn, host, scratch, firstGpa, size, 'in'));
       },
       () => {
-        const second = fn.call(core.page, cpu, linear.and(-4096).add(4096), kind);
+        const nextPage = linear.and(-4096).add(4096);
+        const code64 = fn.load('i32', cpu, layout.mode).and(2);
+        const second = fn.call(core.page, cpu, fn.select(code64, nextPage, nextPage.and(0xffff_ffff)), kind);
         fn.if(second.eqz(), () => {
           fn.store('i32', cpu, 0, layout.pendingSize);
           fn.return(0);
@@ -214,16 +218,35 @@ export const access: CorePart = (define, core, host) => {
       fn.store('i32', cpu, -1, layout.faultVector);
       fn.return(0);
     });
+    const page = linear.and(-4096);
+    const wanted = fn.local('i32', mode.and(codeSizeMask));
+    const cut = fn.local('i32', 0);
+    fn.if(mode.and(2).eqz(), () => {
+      // Where the code segment ends: beyond it #GP; in this page, the page is decoded up to there.
+      const limit = fn.load('i64_32u', cpu, csBase + layout.segmentLimit);
+      const base = fn.load('i64', cpu, csBase);
+      const left = limit.add(1).sub(linear.sub(base).and(0xffff_ffff));
+      fn.if(left.leS(0), () => {
+        fn.store('i32', cpu, exceptions.GP, layout.faultVector);
+        fn.store('i32', cpu, 0, layout.faultCode);
+        fn.return(0);
+      });
+      const end = left.add(linear.and(0xfff));
+      fn.if(end.ltS(4096), () => {
+        wanted.set(wanted.get().or(end.wrap().shl(codeEndShift)));
+        cut.set(1);
+      });
+    });
     const number = physical.shrU(12).wrap();
     const map = fn.load('i32', cpu, layout.codeMap).add(number.shl(2));
     const code = fn.local('i32', fn.load('i32', map));
-    const codeSize = mode.and(codeSizeMask);
     const known = fn.local('i32', 0);
-    fn.if(code.get(), () => known.set(fn.load('i32', code.get(), codeModeOffset).eq(codeSize)));
+    fn.if(code.get(), () => known.set(fn.load('i32', code.get(), codeModeOffset).eq(wanted.get())));
     fn.if(known.get().eqz(), () => {
-      code.set(fn.call(host.codePageFor, fn.load('i32', cpu, layout.number), number, codeSize));
+      code.set(fn.call(host.codePageFor, fn.load('i32', cpu, layout.number), number, wanted.get()));
     });
-    const page = linear.and(-4096);
+    // The segment may change without the TLB: what depends on it is looked up anew each time.
+    fn.if(cut.get(), () => fn.return(code.get()));
     const entry = entryOf(fn.load('i32', cpu, layout.tlb), linear);
     claimEntry(fn, entry, page);
     // A page that holds decoded code is not written without asking.

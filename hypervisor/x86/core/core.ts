@@ -67,6 +67,30 @@ export const coreTypes = {
   readDescriptor: type('i32 i32', 'i32'),
   /** (cpu, segment number, selector, descriptor): fills a segment register. */
   setSegment: type('i32 i32 i32 i64'),
+  // system.ts
+  /** (cpu, control register, value) → 1, or 0 after recording a fault: MOV to CR0, CR3, CR4. */
+  writeControl: type('i32 i32 i64', 'i32'),
+  /** (cpu) → time-stamp counter. */
+  readTsc: type('i32', 'i64'),
+  /** (cpu) → 64 seeded random bits. */
+  random: type('i32', 'i64'),
+  /** (cpu, next RIP): SYSCALL. */
+  systemCall: type('i32 i64'),
+  /** (cpu, 1 with REX.W) → 1, or 0 after recording a fault: SYSRET. */
+  systemReturn: type('i32 i32', 'i32'),
+  /** (cpu) → 1, or 0 after recording a fault: SYSENTER. */
+  sysenter: type('i32', 'i32'),
+  /** (cpu, 1 with REX.W) → 1, or 0 after recording a fault: SYSEXIT. */
+  sysexit: type('i32 i32', 'i32'),
+  /** (cpu, leaf, subleaf): EAX and EBX in result0, ECX and EDX in result1. */
+  cpuid: type('i32 i32 i32'),
+  /** (cpu, register) → 1 with the value in result0; 0 when there is no such register. */
+  readMsr: type('i32 i32', 'i32'),
+  /** (cpu, register, low half, high half) → 1; 0 when it refuses the value. */
+  writeMsr: type('i32 i32 i32 i32', 'i32'),
+  /** (cpu) → task priority, CR8. */
+  readCr8: type('i32', 'i32'),
+  writeCr8: type('i32 i32'),
   // ports.ts
   /** (cpu, port, size) → 1, or 0 after recording a fault: may the program access it? */
   portAllowed: type('i32 i32 i32', 'i32'),
@@ -125,6 +149,14 @@ export const hostTypes = {
   mmioWrite: type('i32 i32 i32 i32'),
   portRead: type('i32 i32 i32', 'i32'),
   portWrite: type('i32 i32 i32 i32'),
+  /** (vCPU, leaf, subleaf): leaves the result in the state's result fields. */
+  cpuid: type('i32 i32 i32'),
+  /** (vCPU, register) → 1 with the value in the state's result0, 0 when there is none. */
+  readMsr: type('i32 i32', 'i32'),
+  /** (vCPU, register, low half, high half) → 1 when taken. */
+  writeMsr: type('i32 i32 i32 i32', 'i32'),
+  readCr8: type('i32', 'i32'),
+  writeCr8: type('i32 i32'),
   /** (vCPU, guest page number, code size) → decoded page for its present content. */
   codePageFor: type('i32 i32 i32', 'i32'),
   /** (vCPU, decoded page, offset) → record, decoding from there. */

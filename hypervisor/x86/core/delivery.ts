@@ -77,6 +77,10 @@ export const delivery: CorePart = (define, core) => {
     /** Error code of faults found on the way: the vector's IDT entry; EXT unless a program asked for the event. */
     const idtError = vector.shl(3).or(2).or(software.eqz());
 
+    fn.if(r.state32(layout.intercept), () => {
+      // An instruction that asks for an interrupt is checked against the gate first.
+      fn.if(software.eqz(), () => intercepted(r, vector));
+    });
     const gateSize = fn.select(isLong, fn.i64(16), fn.i64(8));
     const at = vector.extendU().mul(gateSize);
     const limit = fn.load('i64_16u', r.cpu, layout.idtr + 8);
@@ -91,6 +95,7 @@ export const delivery: CorePart = (define, core) => {
     r.raiseIf(allowed.eqz(), exceptions.GP, idtError);
     r.raiseIf(software.and(dplOf(gateAttributes).ltU(r.state32(layout.cpl))), exceptions.GP, idtError);
     r.raiseIf(gateAttributes.and(presentBit).eqz(), exceptions.NP, idtError);
+    fn.if(r.state32(layout.intercept), () => intercepted(r, vector));
     const hasError = kind.eqz().and(fn.i32(withErrorCode).shrU(vector).and(1)).and(vector.ltU(32));
     fn.if(type.eq(types.taskGate), () => {
       const selector = gate.get().shrU(16).wrap().and(0xffff);
@@ -154,6 +159,15 @@ export const delivery: CorePart = (define, core) => {
     fn.return(1);
   });
 };
+
+/** Leaves with the exception in the fault fields. */
+function intercepted(r: Routine, vector: Value): void {
+  r.setState32(layout.exit, exits.exception);
+  r.setState64(layout.exitInfo, vector.extendU());
+  r.setState32(layout.faultCode, r.fn.parameter(2).get());
+  r.setState32(layout.faultVector, -1);
+  r.fn.return(0);
+}
 
 /** Delivery in real mode: a vector table of far pointers, a frame of three words (SDM vol. 3, 20.1.4). */
 function realMode(fn: FunctionBuilder, r: Routine, vector: Value): void {

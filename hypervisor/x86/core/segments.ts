@@ -51,7 +51,8 @@ export const segments: CorePart = (define, core) => {
         const top = fn.select(attributes.and(bigBit), fn.i64(0xffff_ffff), fn.i64(0xffff));
         fn.if(offset.leU(limit).or(last.gtU(top)), refuse);
       },
-      () => fn.if(last.gtU(limit), refuse),
+      // A segment of 4 GiB has no end: offsets wrap.
+      () => fn.if(last.gtU(limit).and(limit.ne(0xffff_ffff)), refuse),
     );
     fn.return(fn.load('i64', at).add(offset).and(0xffff_ffff));
   });

@@ -33,8 +33,8 @@ export class CodeCache {
   readonly #handlers: Handlers;
   readonly #decoder: Decoder;
   readonly #hash: PageHash;
-  /** By code size, then by hash: the pages with that hash. */
-  readonly #pages: Map<bigint, number[]>[] = [new Map(), new Map(), new Map()];
+  /** By code mode, then by hash: the pages with that hash. */
+  readonly #pages = new Map<number, Map<bigint, number[]>>();
   #recordsNext = 0;
   #recordsEnd = 0;
   readonly #joined = new Uint8Array(maximumLength * 2);
@@ -47,11 +47,18 @@ export class CodeCache {
     this.#hash = hash;
   }
 
-  /** The code page for the content of the frame at host address `frame`, to be executed in the given code size (0 … 2). */
-  pageFor(frame: number, codeSize: number): number {
+  /**
+   * The code page for the content of the frame at host address `frame`, to be executed in the given mode: code
+   * size (0 … 2), and above it the number of bytes when the code segment ends in this page (`codepage.ts`).
+   */
+  pageFor(frame: number, codeMode: number): number {
     const { u8 } = this.#memory;
     const key = this.#hash(frame);
-    const pages = this.#pages[codeSize]!;
+    let pages = this.#pages.get(codeMode);
+    if (pages === undefined) {
+      pages = new Map();
+      this.#pages.set(codeMode, pages);
+    }
     let candidates = pages.get(key);
     if (candidates === undefined) {
       candidates = [];
@@ -65,7 +72,7 @@ export class CodeCache {
     }
     const page = this.#memory.allocate(codepage.codePageSize, 64);
     u8.copyWithin(page + codepage.contentOffset, frame, frame + pageSize);
-    this.#memory.i32[(page + codepage.codeModeOffset) >> 2] = codeSize;
+    this.#memory.i32[(page + codepage.codeModeOffset) >> 2] = codeMode;
     candidates.push(page);
     this.counters.pages++;
     return page;
@@ -80,16 +87,17 @@ export class CodeCache {
   /** Decodes from `offset` of a code page on, and gives the record there. */
   decode(page: number, offset: number): number {
     const { u8, i32, view } = this.#memory;
-    const content = u8.subarray(page + codepage.contentOffset, page + codepage.contentOffset + pageSize);
-    const codeSize = i32[(page + codepage.codeModeOffset) >> 2]!;
+    const codeMode = i32[(page + codepage.codeModeOffset) >> 2]!;
+    const end = codeMode >> codepage.codeEndShift || pageSize;
+    const content = u8.subarray(page + codepage.contentOffset, page + codepage.contentOffset + end);
     const entries = page >> 2;
     // At most one record a byte, and one behind the last.
     const first = this.#reserve(pageSize - offset + 1);
     let record = first;
     let at = offset;
     for (;;) {
-      if (at >= pageSize) {
-        this.#special(record, at, special.continueAt);
+      if (at >= end) {
+        this.#special(record, at, end === pageSize ? special.continueAt : special.raise(exceptions.GP));
         record += codepage.recordSize;
         break;
       }
@@ -101,9 +109,9 @@ export class CodeCache {
         break;
       }
       i32[entries + at] = record;
-      const outcome = this.#decoder.decode(content, at, codeSize);
+      const outcome = this.#decoder.decode(content, at, codeMode & codepage.codeSizeMask);
       if (outcome !== 'instruction') {
-        this.#failure(record, at, outcome);
+        this.#failure(record, at, outcome === 'incomplete' && end < pageSize ? 'too long' : outcome);
         record += codepage.recordSize;
         break;
       }
@@ -132,7 +140,11 @@ export class CodeCache {
     );
     const head = this.#reserve(3);
     const record = head + codepage.recordSize;
-    const outcome = this.#decoder.decode(bytes, 0, i32[(page + codepage.codeModeOffset) >> 2]!);
+    const outcome = this.#decoder.decode(
+      bytes,
+      0,
+      i32[(page + codepage.codeModeOffset) >> 2]! & codepage.codeSizeMask,
+    );
     if (outcome === 'instruction') {
       const decoder = this.#decoder;
       // The decoder saw the instruction at 0; what is relative to the page moves with it.
@@ -189,7 +201,9 @@ export class CodeCache {
     u16[(record + codepage.offset) >> 1] = offset;
     u8[record + codepage.length] = decoder.length;
     u8[record + codepage.addressFlags] = decoder.scale | (decoder.stack ? codepage.stackFlag : 0);
-    i32[(record + codepage.link) >> 2] = target !== undefined && (target < 0 || target >= pageSize) ? -1 : 0;
+    // With a 16-bit operand size the target's offset in the segment is cut, so it may be elsewhere.
+    const leaves = target !== undefined && (target < 0 || target >= pageSize || decoder.form.size === 2);
+    i32[(record + codepage.link) >> 2] = leaves ? -1 : 0;
     this.counters.instructions++;
   }
 }

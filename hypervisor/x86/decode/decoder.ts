@@ -232,7 +232,6 @@ export class Decoder {
     const memory =
       found.hasAbsolute ||
       (row.hasModrm && this.#modrm < 0xc0 && row.modrm === undefined && !this.#ignoresMod(found));
-    if (this.#lock && !(row.options.lock === true && memory)) return false;
     this.reg = layout.zero;
     this.rm = layout.zero;
     this.index = layout.zero;
@@ -265,7 +264,8 @@ export class Decoder {
     if (this.jumpTarget !== undefined) this.jumpTarget += this.#start + this.length;
     if (row.options.popAddress === true && memory && this.rm === layout.gprOffset(4))
       this.displacement += size;
-    return true;
+    // Only now: a fault while the rest of the instruction is fetched comes first.
+    return !this.#lock || (row.options.lock === true && memory);
   }
 
   /** MOV to and from control and debug registers take ModRM.rm as a register whatever mod says. */

@@ -82,15 +82,25 @@ const exchangeAdd = meaning('rw rw', (c, a, b) => {
   return [sum, a!];
 });
 
-const compareExchange = meaning('rw r', (c, destination, source) => {
+const compareExchange = meaning('a r', (c, source) => {
   const size = sizeOf(c);
+  const { fn } = c;
   const accumulator = c.gpr(0, size);
-  const equal = destination!.eq(accumulator);
-  sub(c, accumulator, destination!);
-  // The destination is written in either case; the accumulator only when they differ.
-  const written = c.fn.select(equal, source!, destination!);
-  c.fn.if(equal.eqz(), () => c.setGpr(0, destination!, size));
-  return written;
+  // Memory is written in either case, with what it was when the values differ; a register only when they are equal.
+  const target = c.form.memory ? c.probe(c.memoryAddress(), size, 'rw') : undefined;
+  const destination = target === undefined ? c.readRegister(c.rmPlace(), size) : c.loadAt(target, size);
+  const equal = destination.eq(accumulator);
+  sub(c, accumulator, destination);
+  if (target !== undefined) {
+    c.storeAt(target, size, fn.select(equal, source!, destination));
+    fn.if(equal.eqz(), () => c.setGpr(0, destination, size));
+    return;
+  }
+  fn.if(
+    equal,
+    () => c.writeRegister(c.rmPlace(), size, source!),
+    () => c.setGpr(0, destination, size),
+  );
 });
 
 const exchange = meaning('rw rw', (_, a, b) => [b!, a!]);

@@ -25,16 +25,21 @@ const jumpIndirect = meaning('r', (c, target) => {
   c.jumpTo(ip);
 });
 
+/** Stores the return address, then checks the target (in the order of processors: a fault leaves it below the stack), then moves RSP. */
+function pushReturn(c: Semantics, check: () => void): void {
+  c.store(c.stackAddress(-c.size), c.size, fromIp(c, c.nextIp()));
+  check();
+  c.moveStack(-c.size);
+}
+
 const call = meaning('a', (c) => {
-  c.checkDirectTarget();
-  c.push(fromIp(c, c.nextIp()), c.size);
+  pushReturn(c, () => c.checkDirectTarget());
   c.jumpDirect();
 });
 
 const callIndirect = meaning('r', (c, target) => {
   const ip = asIp(c, target!);
-  c.checkTarget(ip);
-  c.push(fromIp(c, c.nextIp()), c.size);
+  pushReturn(c, () => c.checkTarget(ip));
   c.jumpTo(ip);
 });
 
@@ -214,7 +219,7 @@ export const controlFlow: readonly Row[] = [
   ),
   ...row('E3', 'JCXZ Jb', jumpIfCounterZero, { size64: 'always' }),
   ...row('90', 'NOP', nothing),
-  ...row('0F 0D', 'PREFETCHW M', nothingWithOperand),
+  ...row('0F 0D', 'PREFETCHW Ev', nothingWithOperand),
   ...[0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f].flatMap((opcode) =>
     row(`0F ${opcode.toString(16)}`, 'NOP Ev', nothingWithOperand),
   ),

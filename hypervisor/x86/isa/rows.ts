@@ -7,6 +7,7 @@ import { moves } from './move.ts';
 import { multiplications } from './muldiv.ts';
 import { shifts } from './shift.ts';
 import { strings } from './string.ts';
+import { system } from './system.ts';
 
 /** The rows of every instruction that the CPU has, by family. */
 export const rows: readonly Row[] = [
@@ -17,4 +18,5 @@ export const rows: readonly Row[] = [
   ...multiplications,
   ...bits,
   ...strings,
+  ...system,
 ];

@@ -9,11 +9,11 @@ import { gzipSync } from 'node:zlib';
 import { formatVersion, type Vector, writeVectors } from './format.ts';
 import { disassemble } from './generator/disassemble.ts';
 import type { Mode } from './generator/draft.ts';
-import { families } from './generator/families/index.ts';
-import type { Family } from './generator/family.ts';
-import { makeVector } from './generator/make.ts';
+import { families, sequenceFamilies } from './generator/families/index.ts';
+import { type MadeVector, makeVector } from './generator/make.ts';
 import { compileRunner, type NativeRunner, processorName } from './generator/native.ts';
 import { type Dropped, record } from './generator/record.ts';
+import { makeSequence } from './generator/sequence.ts';
 
 const generatorSeed = 1;
 
@@ -24,13 +24,36 @@ function fileSeed(name: string): number {
   return hash * 0x8000;
 }
 
-function recordFile(runner: NativeRunner, family: Family, mode: Mode, count: number): string {
+/** What the command can be asked to record. */
+interface Recordable {
+  name: string;
+  counts: Partial<Record<Mode, number>>;
+  partialStores: boolean;
+  make: (mode: Mode, seed: number, turn: number) => MadeVector;
+}
+
+const recordables: readonly Recordable[] = [
+  ...families.map((family) => ({
+    name: family.name,
+    counts: family.counts,
+    partialStores: family.partialStores === true,
+    make: (mode: Mode, seed: number, turn: number) => makeVector(family, mode, seed, turn),
+  })),
+  ...sequenceFamilies.map((family) => ({
+    name: family.name,
+    counts: family.counts,
+    partialStores: true,
+    make: (mode: Mode, seed: number, turn: number) => makeSequence(family, mode, seed, turn),
+  })),
+];
+
+function recordFile(runner: NativeRunner, family: Recordable, mode: Mode, count: number): string {
   const name = `${family.name}-${mode}`;
   const layout = mode === 'long' ? 'long' : 'legacy';
   const first = fileSeed(name);
-  const made = Array.from({ length: count }, (_, turn) => makeVector(family, mode, first + turn, turn));
+  const made = Array.from({ length: count }, (_, turn) => family.make(mode, first + turn, turn));
   const dropped: Dropped = new Map();
-  const recorded = record(runner, layout, made, family.partialStores === true, dropped);
+  const recorded = record(runner, layout, made, family.partialStores, dropped);
   const texts = disassemble(
     mode,
     recorded.map(({ code }) => code),
@@ -45,16 +68,16 @@ function recordFile(runner: NativeRunner, family: Family, mode: Mode, count: num
 }
 
 const wanted = process.argv.slice(2);
-const unknown = wanted.filter((name) => !families.some((family) => family.name === name));
+const unknown = wanted.filter((name) => !recordables.some((family) => family.name === name));
 if (unknown.length > 0) {
-  const known = families.map(({ name }) => name).join(', ');
+  const known = recordables.map(({ name }) => name).join(', ');
   process.stderr.write(`generate: no family is named ${unknown.join(', ')}; there are ${known}\n`);
   process.exit(2);
 }
 const runner = compileRunner();
 try {
   process.stdout.write(`format ${formatVersion}, processor ${processorName().processor}\n`);
-  for (const family of families) {
+  for (const family of recordables) {
     if (wanted.length > 0 && !wanted.includes(family.name)) continue;
     for (const [mode, count] of Object.entries(family.counts)) {
       process.stdout.write(`${recordFile(runner, family, mode as Mode, count)}\n`);

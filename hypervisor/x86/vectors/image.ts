@@ -43,7 +43,7 @@ export const fxOffset = {
 
 /** What a vector's random registers are full of, apart from the general ones. */
 export const flavours = ['plain', 'x87', 'mmx', 'integers', 'singles', 'doubles'] as const;
-/** `plain` leaves x87 and SSE registers as after FNINIT and zero; `x87` and `mmx` fill ST or MM; the others fill XMM. */
+/** `plain` leaves x87 and SSE registers as after FNINIT and zero; `x87` fills ST, `mmx` fills MM and XMM, the others fill XMM. */
 export type Flavour = (typeof flavours)[number];
 
 function writeLane(
@@ -85,6 +85,7 @@ export function baseImage(seed: number, flavour: Flavour): Uint8Array {
   view.setUint32(fx + fxOffset.mxcsrMask, 0xffff, true);
   if (flavour === 'x87') {
     view.setUint16(fx + fxOffset.fsw, random.below(8) << 11, true);
+    view.setUint32(fx + fxOffset.fip, random.u32(), true);
     view.setUint8(fx + fxOffset.ftw, random.oneIn(4) ? random.below(256) : 0xff);
     for (let i = 0; i < 8; i++) {
       const value = adversarialExtended(random);
@@ -97,14 +98,18 @@ export function baseImage(seed: number, flavour: Flavour): Uint8Array {
       view.setBigUint64(fx + fxOffset.st + 16 * i, adversarialInteger(random), true);
       view.setUint16(fx + fxOffset.st + 16 * i + 8, 0xffff, true);
     }
-  } else if (flavour !== 'plain') {
+  }
+  if (flavour !== 'plain' && flavour !== 'x87') {
     for (let register = 0; register < 16; register++) {
       const at = fx + fxOffset.xmm + 16 * register;
       if (register > 0 && random.oneIn(8)) {
         image.copyWithin(at, fx + fxOffset.xmm, fx + fxOffset.xmm + 16); // equal to XMM0
         continue;
       }
-      const kind = random.oneIn(16) ? random.pick(['integers', 'singles', 'doubles'] as const) : flavour;
+      const kind =
+        flavour === 'mmx' || random.oneIn(16)
+          ? random.pick(['integers', 'singles', 'doubles'] as const)
+          : flavour;
       writeLane(view, at, kind, random);
       if (random.oneIn(8)) view.setBigUint64(at + 8, view.getBigUint64(at, true), true);
       else writeLane(view, at + 8, kind, random);

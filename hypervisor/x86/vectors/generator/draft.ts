@@ -142,6 +142,34 @@ export class Draft {
     return this.fx.getUint32(fxOffset.mxcsr, true);
   }
 
+  /** Sets 64 bits of an XMM register; `half` 1 is the upper. */
+  setXmm(register: number, half: 0 | 1, value: bigint): void {
+    this.fx.setBigUint64(fxOffset.xmm + 16 * register + 8 * half, BigInt.asUintN(64, value), true);
+  }
+
+  xmm(register: number, half: 0 | 1): bigint {
+    return this.fx.getBigUint64(fxOffset.xmm + 16 * register + 8 * half, true);
+  }
+
+  /** Sets an MMX register: physical x87 register `register`, whatever TOP is. */
+  setMm(register: number, value: bigint): void {
+    const top = (this.fx.getUint16(fxOffset.fsw, true) >> 11) & 7;
+    this.fx.setBigUint64(fxOffset.st + 16 * ((register - top) & 7), BigInt.asUintN(64, value), true);
+  }
+
+  /** Sets ST(i). */
+  setSt(i: number, { exponent, significand }: { exponent: number; significand: bigint }): void {
+    this.fx.setBigUint64(fxOffset.st + 16 * i, significand, true);
+    this.fx.setUint16(fxOffset.st + 16 * i + 8, exponent, true);
+  }
+
+  st(i: number): { exponent: number; significand: bigint } {
+    return {
+      exponent: this.fx.getUint16(fxOffset.st + 16 * i + 8, true),
+      significand: this.fx.getBigUint64(fxOffset.st + 16 * i, true),
+    };
+  }
+
   /** Writes bytes into memory before the run. */
   poke(linear: number, bytes: Uint8Array): void {
     for (const [i, byte] of bytes.entries()) this.#memory.set(linear + i, byte);

@@ -15,6 +15,7 @@
  * | `ptr` | far pointer, offset of operand size |
  * | `b` `v` `y` `q` | operand size: a byte; 16, 32 or 64 bits; 32 or 64 bits by REX.W alone; 64 (or 16) bits in 64-bit mode as for PUSH |
  * | `m4` `m16` `m16a` | bytes of the memory operand where they differ from the operand size; `a`: must be aligned |
+ * | `far` | the memory operand is a far pointer: operand size and 16 bits |
  * | `mem` `reg` | only the memory or only the register form |
  * | `lock` | LOCK is allowed on the memory form |
  * | `w0` `w1` | REX.W is clear, is set |
@@ -40,6 +41,7 @@ export interface Encoding {
   aligned: boolean;
   rexW: boolean | undefined;
   near: boolean;
+  far: boolean;
   form: 'mem' | 'reg' | 'both';
   lock: boolean;
   repeat: boolean;
@@ -70,6 +72,7 @@ export function parseEncoding(row: string): Encoding {
     aligned: false,
     rexW: undefined,
     near: false,
+    far: false,
     form: 'both',
     lock: false,
     repeat: false,
@@ -96,6 +99,7 @@ export function parseEncoding(row: string): Encoding {
       else if (token === 'mem' || token === 'reg') encoding = { ...encoding, form: token };
       else if (token === 'w0' || token === 'w1') encoding = { ...encoding, rexW: token === 'w1' };
       else if (token === 'near') encoding = { ...encoding, near: true };
+      else if (token === 'far') encoding = { ...encoding, far: true };
       else if (token === 'lock') encoding = { ...encoding, lock: true };
       else if (token === 'rep') encoding = { ...encoding, repeat: true };
       else if (token === 'long' || token === 'legacy') encoding = { ...encoding, only: token };

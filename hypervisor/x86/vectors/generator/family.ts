@@ -18,6 +18,8 @@ export interface Family {
   prepare?: (draft: Draft) => void;
   /** Says what the manual leaves undefined, when the instruction and its state are complete. */
   undefined?: (draft: Draft, instruction: Instruction) => void;
+  /** Prefixes that go before the instruction. */
+  head?: (draft: Draft) => Uint8Array;
   /** Bytes that follow the instruction, in place of the HLT that fills the code pages. */
   tail?: (draft: Draft) => Uint8Array;
 }

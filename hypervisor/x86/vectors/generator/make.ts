@@ -9,6 +9,7 @@ import {
   stackSegment,
 } from './draft.ts';
 import type { Family } from './family.ts';
+import type { Undefined } from './flow.ts';
 import { makeInstruction } from './instruction.ts';
 import { preparations } from './prepare.ts';
 import { dataSelectors, regionOf } from './targets.ts';
@@ -18,6 +19,8 @@ export interface MadeVector {
   draft: Draft;
   encoding: string;
   code: Uint8Array;
+  /** For sequences: what is undefined before the instruction at each linear address. */
+  undefinedAt?: ReadonlyMap<number, Undefined>;
 }
 
 /** Loads the segment registers of compatibility mode. */
@@ -69,10 +72,17 @@ export function makeVector(family: Family, mode: Mode, seed: number, turn: numbe
     pickSegments(draft);
     draft.placeCode(pickCodePlace(draft));
     family.prepare?.(draft);
-    const made = makeInstruction(encoding, draft, draft.codeLinear, { manners: 'wild' }, preparations);
+    const head = family.head?.(draft) ?? new Uint8Array(0);
+    const made = makeInstruction(
+      encoding,
+      draft,
+      draft.codeLinear + head.length,
+      { manners: 'wild' },
+      preparations,
+    );
     if (made === undefined) continue;
     family.undefined?.(draft, made.instruction);
     const tail = family.tail?.(draft) ?? new Uint8Array(0);
-    return { draft, encoding: encoding.id, code: Uint8Array.from([...made.bytes, ...tail]) };
+    return { draft, encoding: encoding.id, code: Uint8Array.from([...head, ...made.bytes, ...tail]) };
   }
 }

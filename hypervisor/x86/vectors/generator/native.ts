@@ -85,20 +85,41 @@ function encodeInput(layout: LayoutName, inputs: readonly NativeInput[]): Uint8A
   return output.finish();
 }
 
+class Input {
+  readonly #bytes: Buffer;
+  #at = 0;
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+  #take(length: number): number {
+    this.#at += length;
+    return this.#at - length;
+  }
+  u32(): number {
+    return this.#bytes.readUInt32LE(this.#take(4));
+  }
+  u64(): bigint {
+    return this.#bytes.readBigUInt64LE(this.#take(8));
+  }
+  raw(length: number): Uint8Array {
+    const at = this.#take(length);
+    return new Uint8Array(this.#bytes.subarray(at, at + length));
+  }
+}
+
+const statuses = ['exception', 'timed out', 'system call'] as const;
+
 function decodeOutput(bytes: Buffer, count: number): NativeOutcome[] {
-  let at = 0;
-  const u32 = () => bytes.readUInt32LE((at += 4) - 4);
-  const u64 = () => bytes.readBigUInt64LE((at += 8) - 8);
-  const raw = (length: number) => new Uint8Array(bytes.subarray((at += length) - length, at));
+  const input = new Input(bytes);
   return Array.from({ length: count }, () => {
-    const status = (['exception', 'timed out', 'system call'] as const)[u32()]!;
-    const vector = u32();
-    const errorCode = Number(u64());
-    const cr2 = u64();
-    const image = raw(imageBytes);
-    const changes = Array.from({ length: u32() }, () => {
-      const linear = Number(u64());
-      return { at: linear, bytes: raw(u32()) };
+    const status = statuses[input.u32()]!;
+    const vector = input.u32();
+    const errorCode = Number(input.u64());
+    const cr2 = input.u64();
+    const image = input.raw(imageBytes);
+    const changes = Array.from({ length: input.u32() }, () => {
+      const at = Number(input.u64());
+      return { at, bytes: input.raw(input.u32()) };
     });
     return { status, vector, errorCode, cr2, image, changes };
   });

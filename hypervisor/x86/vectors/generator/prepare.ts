@@ -2,6 +2,7 @@
 
 import { localDescriptors } from '../layout.ts';
 import { adversarialInteger } from '../values.ts';
+import type { Width } from './addressing.ts';
 import {
   codeSegment,
   type Draft,
@@ -16,7 +17,9 @@ import {
   rsp,
   stackSegment,
 } from './draft.ts';
-import { codeOffset, type Instruction, type Preparation, setOperand, type Width } from './instruction.ts';
+import { codeOffset, type Instruction, type Preparation, setOperand } from './instruction.ts';
+import { simdPreparations } from './prepare-simd.ts';
+import { x87Preparations } from './prepare-x87.ts';
 import { legacyTarget, longTarget, regionOf } from './targets.ts';
 
 const mask = (bits: number) => (1n << BigInt(bits)) - 1n;
@@ -192,6 +195,8 @@ const farPointerAt = (
 };
 
 export const preparations: Record<string, Preparation> = {
+  ...simdPreparations,
+  ...x87Preparations,
   /** CL is the count: small, at the operand's size, or anything. */
   shiftCount(draft) {
     const { random } = draft;
@@ -329,10 +334,9 @@ export const preparations: Record<string, Preparation> = {
     }
     pushed(draft, slots);
   },
-  farPointer(draft, { rm, operandSize, memoryBytes }) {
+  farPointer(draft, { rm, memoryBytes }) {
     stackTop(draft);
     if (rm?.kind === 'memory') farPointerAt(draft, rm.linear, memoryBytes - 2, farTarget(draft));
-    void operandSize;
   },
   farImmediate(draft, { immediates }) {
     stackTop(draft);
@@ -396,6 +400,12 @@ export const preparations: Record<string, Preparation> = {
   baseAddress(draft, instruction) {
     const { random } = draft;
     setOperand(draft, { ...instruction }, random.oneIn(5) ? random.u64() : random.u64() & 0x7fff_ffff_ffffn);
+  },
+  /** INT n: any vector but 0x80, which is Linux's system call. */
+  softwareInterrupt(draft, { immediates }) {
+    const { random } = draft;
+    const vector = random.pick([0, 1, 2, 3, 4, 5, 6, 8, 13, 14, 0x20, 0x21, 0xff, random.below(256)]);
+    immediates[0]!.value = BigInt(vector === 0x80 ? 0x81 : vector);
   },
   /** A low 32-bit or 16-bit count that the operand size keeps: MUL and IMUL near overflow. */
   products(draft, instruction) {

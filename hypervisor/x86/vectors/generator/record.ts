@@ -1,9 +1,10 @@
 /** Records made vectors: runs them on the processor and keeps those whose outcome an emulated CPU can be held to. */
 
 import { isHalt } from '../compare.ts';
-import type { Vector } from '../format.ts';
+import type { Rule, Vector } from '../format.ts';
 import { imageOffset } from '../image.ts';
 import { type LayoutName, layouts, segmentState } from '../layout.ts';
+import type { Undefined } from './flow.ts';
 import type { MadeVector } from './make.ts';
 import type { NativeOutcome, NativeRunner } from './native.ts';
 
@@ -30,14 +31,28 @@ function normalised(before: Uint8Array, outcome: NativeOutcome, layout: LayoutNa
   return after;
 }
 
+const sameRip = (before: Uint8Array, after: Uint8Array) =>
+  [0, 1, 2, 3, 4, 5, 6, 7].every((i) => before[imageOffset.rip + i] === after[imageOffset.rip + i]);
+
 /** Why an outcome cannot be used, or `undefined`. */
-function unusable({ status, vector, cr2, changes }: NativeOutcome, partial: boolean): string | undefined {
+function unusable({ status, vector, cr2, changes }: NativeOutcome, atomic: boolean): string | undefined {
   if (status !== 'exception') return status;
   // Linux reports every page fault above the user half as a protection violation.
   if (vector === 14 && cr2 >= 0x8000_0000_0000n) return 'page fault in the kernel half';
   // The manual does not say which of its stores a faulting instruction leaves behind (PUSHA, ENTER, far CALL).
-  if (vector === 14 && changes.length > 0 && !partial) return 'stores of a faulting instruction';
+  if (vector === 14 && changes.length > 0 && atomic) return 'stores of a faulting instruction';
   return undefined;
+}
+
+/** What is undefined where a sequence ended. */
+function sequenceRule(undefinedThere: Undefined | undefined): Rule {
+  const { flags, conditions } = undefinedThere ?? { flags: 0, conditions: 0 };
+  if (flags === 0 && conditions === 0) return { manual: '' };
+  return {
+    manual: 'left undefined by instructions of the sequence, see undefined.ts',
+    ...(flags === 0 ? {} : { flags }),
+    ...(conditions === 0 ? {} : { statusWord: conditions }),
+  };
 }
 
 /**
@@ -67,9 +82,9 @@ export function record(
   const outcomes = runner.run(layout, inputs);
   const vectors: Vector[] = [];
   for (const [index, outcome] of outcomes.entries()) {
-    const { draft, encoding } = made[index]!;
+    const { draft, encoding, undefinedAt } = made[index]!;
     const { code, patches } = inputs[index]!;
-    const reason = unusable(outcome, partial);
+    const reason = unusable(outcome, !partial && sameRip(draft.image, outcome.image));
     if (reason !== undefined) {
       dropped.set(reason, (dropped.get(reason) ?? 0) + 1);
       continue;
@@ -102,7 +117,7 @@ export function record(
             errorCode: outcome.errorCode,
             cr2: outcome.vector === 14 ? Number(outcome.cr2) : 0,
           },
-      rule: draft.rule,
+      rule: undefinedAt === undefined ? draft.rule : sequenceRule(undefinedAt.get(end)),
       ignoredMemory: draft.ignored(inside),
     });
   }

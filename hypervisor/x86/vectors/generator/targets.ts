@@ -17,11 +17,11 @@ function placeIn(region: Region, size: number, aligned: boolean, random: Random,
   const end = region.linear + region.pages * 4096;
   const room = end - region.linear - size;
   const kind = random.below(100);
-  const step = aligned ? 16 : 1;
+  const step = !aligned ? 1 : size > 512 ? 64 : 16; // XSAVE wants 64
   const within = Math.floor(random.below(room + 1) / step) * step;
   if (manners === 'tame') return region.linear + within;
   if (kind < 60) {
-    const natural = aligned ? 16 : Math.min(size, 16);
+    const natural = aligned ? step : Math.min(size, 16);
     return region.linear + Math.floor(within / natural) * natural;
   }
   if (kind < 84 || size < 2) return region.linear + within;

@@ -71,7 +71,7 @@ __asm__(
     ".text\n"
     "signal_entry:\n"
     "  pushfq\n"
-    "  andl $~0x40000, (%rsp)\n" /* AC */
+    "  andl $~0x244000, (%rsp)\n" /* AC, NT, ID: rt_sigreturn would leave NT and ID to the next vector */
     "  popfq\n"
     "  mov %es, %ax\n  mov %ax, seen_selectors(%rip)\n"
     "  mov %ds, %ax\n  mov %ax, 6+seen_selectors(%rip)\n"

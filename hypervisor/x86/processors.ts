@@ -1,0 +1,141 @@
+/** The vCPUs of one guest, and what they share: its memory map and the decoded form of its code. */
+import type { AddressSpace } from '../memory/addressspace.ts';
+import { pageSize } from '../memory/hostmemory.ts';
+import { type CpuidLeaf, cpuid } from './cpuid.ts';
+import type { Engine } from './engine.ts';
+import * as layout from './layout.ts';
+import { CR4, physicalBits } from './mode.ts';
+import { type MsrDevice, Msrs } from './msr.ts';
+import * as tlb from './tlb.ts';
+import { Vcpu } from './vcpu.ts';
+
+/** What a vCPU finds outside. */
+export interface Devices {
+  mmioRead(address: number, size: number): number;
+  mmioWrite(address: number, size: number, value: number): void;
+  portRead(port: number, size: number): number;
+  portWrite(port: number, size: number, value: number): void;
+  /** Task priority, CR8. */
+  readCr8(): number;
+  writeCr8(value: number): void;
+  readonly msrs: readonly MsrDevice[];
+  /** The time-stamp counter was moved by its MSRs. */
+  tscChanged(): void;
+  /** CPUID leaves from 40000000H on. */
+  hypervisorLeaf(leaf: number): CpuidLeaf | undefined;
+}
+
+/** See the top of this file. */
+export class Processors {
+  readonly engine: Engine;
+  readonly space: AddressSpace;
+  readonly vcpus: readonly Vcpu[];
+
+  /** @param devices what each vCPU sees, by its index */
+  constructor(engine: Engine, space: AddressSpace, count: number, devices: (index: number) => Devices) {
+    this.engine = engine;
+    this.space = space;
+    const shared = engine.memory.allocate(64, 64);
+    const { slots, codeMap, pageCount } = space;
+    this.vcpus = Array.from({ length: count }, (_, index) => {
+      const vcpu = new Vcpu(engine, { slots, codeMap, pageCount, shared });
+      const outside = devices(index);
+      const msrs = new Msrs(vcpu, outside.msrs, () => outside.tscChanged());
+      vcpu.setNumber(
+        engine.register({
+          mmioRead: (address, size) => outside.mmioRead(address, size),
+          mmioWrite: (address, size, value) => outside.mmioWrite(address, size, value),
+          portRead: (port, size) => outside.portRead(port, size),
+          portWrite: (port, size, value) => outside.portWrite(port, size, value),
+          readCr8: () => outside.readCr8(),
+          writeCr8: (value) => outside.writeCr8(value),
+          cpuid: (leaf, subleaf) => {
+            const result = cpuid(leaf, subleaf, {
+              apicId: index,
+              cpus: count,
+              osxsave: (vcpu.get32(layout.cr4) & CR4.OSXSAVE) !== 0,
+              xcr0: vcpu.get32(layout.xcr0),
+              physicalBits,
+              extendedState: () => [0, 0, 0, 0],
+              hypervisor: (each) => outside.hypervisorLeaf(each),
+            });
+            result.forEach((value, i) => {
+              vcpu.set32(layout.result0 + 4 * i, value);
+            });
+          },
+          readMsr: (number) => {
+            const value = msrs.read(number);
+            if (value === undefined) return false;
+            vcpu.set64(layout.result0, value);
+            return true;
+          },
+          writeMsr: (number, low, high) =>
+            msrs.write(number, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)),
+          codePageFor: (page, codeMode) => this.#codePageFor(page, codeMode),
+          codeWritten: (page) => this.contentsChange(page),
+        }),
+      );
+      return vcpu;
+    });
+  }
+
+  #codePageFor(page: number, codeMode: number): number {
+    const frame = this.space.touch(page);
+    const decoded = this.engine.code.pageFor(frame, codeMode);
+    this.space.setCode(page, decoded);
+    // From now on a write must be told.
+    this.#forEntries((entry) => {
+      if (this.#frameOf(entry, tlb.writeTag) === frame) this.#setTag(entry, tlb.writeTag);
+    });
+    return decoded;
+  }
+
+  /**
+   * The contents of a page change, by a vCPU or a device: its decoded form is dropped. A vCPU that executes from it
+   * stops behind the present instruction, so that it goes on with what is there then.
+   */
+  contentsChange(page: number): void {
+    const decoded = this.space.codeOf(page);
+    if (decoded === 0) return;
+    this.space.setCode(page, 0);
+    const { i32 } = this.engine.memory;
+    this.#forEntries((entry) => {
+      if ((i32[(entry + tlb.code) >> 2]! & -2) === decoded) this.#setTag(entry, tlb.executeTag);
+    });
+    for (const vcpu of this.vcpus) {
+      if (vcpu.get32(layout.codePage) === decoded) vcpu.stopSoon();
+    }
+  }
+
+  /** A page got another frame, or lost its own, or its permission to be written: no TLB may use the old one. */
+  mappingChanges(frame: number): void {
+    this.#forEntries((entry) => {
+      if (this.#frameOf(entry, tlb.readTag) === frame || this.#frameOf(entry, tlb.writeTag) === frame) {
+        this.#setTag(entry, tlb.readTag);
+        this.#setTag(entry, tlb.writeTag);
+      }
+    });
+  }
+
+  /** Host address of the frame that an entry leads to, -1 when its tag is empty. */
+  #frameOf(entry: number, tag: number): number {
+    const { i32 } = this.engine.memory;
+    // An empty tag is -1; a page's low word ends in zeros.
+    const low = i32[(entry + tag) >> 2]!;
+    if ((low & (pageSize - 1)) !== 0) return -1;
+    return (low + i32[(entry + tlb.addend) >> 2]!) >>> 0;
+  }
+
+  #setTag(entry: number, tag: number): void {
+    const { i32 } = this.engine.memory;
+    i32[(entry + tag) >> 2] = -1;
+    i32[(entry + tag + 4) >> 2] = -1;
+  }
+
+  #forEntries(visit: (entry: number) => void): void {
+    for (const vcpu of this.vcpus) {
+      const start = vcpu.base + layout.stateSize;
+      for (let entry = start; entry < start + tlb.size; entry += 1 << tlb.entryShift) visit(entry);
+    }
+  }
+}

@@ -1,0 +1,207 @@
+/** One virtual CPU: its state block in host memory, and running it. */
+import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
+import type { Engine } from './engine.ts';
+import * as exits from './exits.ts';
+import { arithmeticFlags, FIXED } from './flags.ts';
+import * as layout from './layout.ts';
+import { CR0 } from './mode.ts';
+import * as tlb from './tlb.ts';
+
+/** A segment register with its hidden part. */
+export interface Segment {
+  readonly selector: number;
+  readonly base: bigint;
+  /** In bytes, granularity applied. */
+  readonly limit: number;
+  /** As `segments.ts` describes them. */
+  readonly attributes: number;
+}
+
+/** Where a vCPU finds its guest's memory. */
+export interface VcpuMemory {
+  /** Where the vCPUs of the guest share the latest time read (`layout.shared`). */
+  readonly shared: number;
+  readonly slots: number;
+  readonly codeMap: number;
+  readonly pageCount: number;
+}
+
+/** See the top of this file. */
+export class Vcpu implements Stateful {
+  readonly engine: Engine;
+  /** Host address of the state block. */
+  readonly base: number;
+
+  constructor(engine: Engine, memory: VcpuMemory) {
+    this.engine = engine;
+    this.base = engine.memory.allocate(layout.stateSize + tlb.size, 4096);
+    this.set32(layout.slots, memory.slots);
+    this.set32(layout.codeMap, memory.codeMap);
+    this.set32(layout.slotCount, memory.pageCount);
+    this.set32(layout.shared, memory.shared);
+    this.reset();
+  }
+
+  /** Tells the vCPU the number by which code calls its host (`Engine.register`). */
+  setNumber(number: number): void {
+    this.set32(layout.number, number);
+  }
+
+  // Fields of the state, by their offsets in `layout.ts`.
+
+  get32(offset: number): number {
+    return this.engine.memory.i32[(this.base + offset) >> 2]!;
+  }
+
+  set32(offset: number, value: number): void {
+    this.engine.memory.i32[(this.base + offset) >> 2] = value;
+  }
+
+  get64(offset: number): bigint {
+    return this.engine.memory.u64[(this.base + offset) / 8]!;
+  }
+
+  set64(offset: number, value: bigint): void {
+    this.engine.memory.u64[(this.base + offset) / 8] = value;
+  }
+
+  /** Bytes of the state, as a view. */
+  bytes(offset: number, length: number): Uint8Array {
+    return this.engine.memory.u8.subarray(this.base + offset, this.base + offset + length);
+  }
+
+  /** General register `number`. */
+  gpr(number: number): bigint {
+    return this.get64(layout.gprOffset(number));
+  }
+
+  setGpr(number: number, value: bigint): void {
+    this.set64(layout.gprOffset(number), value);
+  }
+
+  /** All of RFLAGS. */
+  get rflags(): number {
+    return this.get32(layout.systemFlags) | this.engine.core.allFlags(this.base) | FIXED;
+  }
+
+  set rflags(value: number) {
+    this.set32(layout.systemFlags, value & ~arithmeticFlags & ~FIXED);
+    this.set32(layout.ccOp, 0);
+    this.set64(layout.ccDst, 0n);
+    this.set64(layout.ccSrc, BigInt(value & arithmeticFlags));
+  }
+
+  segment(number: number): Segment {
+    const at = layout.segmentOffset(number);
+    return {
+      selector: this.get32(at + layout.segmentSelector),
+      base: this.get64(at),
+      limit: this.get32(at + layout.segmentLimit) >>> 0,
+      attributes: this.get32(at + layout.segmentAttributes),
+    };
+  }
+
+  setSegment(number: number, segment: Segment): void {
+    const at = layout.segmentOffset(number);
+    this.set32(at + layout.segmentSelector, segment.selector);
+    this.set64(at, segment.base);
+    this.set32(at + layout.segmentLimit, segment.limit);
+    this.set32(at + layout.segmentAttributes, segment.attributes);
+  }
+
+  /** Starts the generator behind RDRAND and RDSEED from 32 bytes. */
+  seedRandom(seed: Uint8Array): void {
+    this.bytes(layout.random, 32).set(seed.subarray(0, 32));
+  }
+
+  /** After state was set from outside: brings what is derived from it up to date and forgets all translations. */
+  stateChanged(): void {
+    this.engine.core.updateMode(this.base);
+    this.engine.core.flushTlb(this.base, 0);
+  }
+
+  /** Puts the vCPU into the state after power-on (SDM vol. 3, table 9-1). */
+  reset(): void {
+    // INIT and reset leave the random generator where it is.
+    const random = this.bytes(layout.random, 32).slice();
+    this.bytes(0, layout.architecturalSize).fill(0);
+    this.bytes(layout.random, 32).set(random);
+    this.set64(layout.rip, 0xfff0n);
+    this.rflags = 0;
+    for (let number = 0; number < 8; number++) {
+      const attributes =
+        number === layout.LDTR ? 0x82 : number === layout.TR ? 0x8b : number === layout.CS ? 0x9b : 0x93;
+      const isCode = number === layout.CS;
+      this.setSegment(number, {
+        selector: isCode ? 0xf000 : 0,
+        base: isCode ? 0xffff_0000n : 0n,
+        limit: 0xffff,
+        attributes,
+      });
+    }
+    this.set64(layout.gdtr + 8, 0xffffn);
+    this.set64(layout.idtr + 8, 0xffffn);
+    this.set64(layout.cr0, BigInt(CR0.CD | CR0.NW | CR0.ET) & 0xffff_ffffn);
+    this.set64(layout.dr + 48, 0xffff_0ff0n);
+    this.set64(layout.dr + 56, 0x400n);
+    this.set64(layout.xcr0, 1n);
+    this.set64(layout.pat, 0x0007_0406_0007_0406n);
+    this.set32(layout.mxcsr, 0x1f80);
+    this.set32(layout.fcw, 0x40);
+    this.stateChanged();
+  }
+
+  /**
+   * Runs from virtual time `now` (ns) for `budget` units of time at most (1 … 2^31 − 1). Returns why it stopped (`exits.ts`);
+   * `now`, `elapsed` and `retired` tell how far it got.
+   */
+  run(now: number, budget: number): number {
+    this.set64(layout.timeBase, BigInt(now));
+    this.set32(layout.budget, budget);
+    this.set32(layout.budgetStart, budget);
+    this.set32(layout.charged, 0);
+    this.set32(layout.shadowBudget, -1);
+    this.set32(layout.exit, exits.budget);
+    this.engine.core.enter(this.base);
+    return this.get32(layout.exit);
+  }
+
+  /** The vCPU's virtual time in ns, also while it runs. */
+  get now(): number {
+    return Number(this.get64(layout.timeBase)) + this.elapsed;
+  }
+
+  /** Makes the run in progress stop behind the present instruction; no time passes by it. */
+  stopSoon(): void {
+    const cut = this.get32(layout.budget) - 1;
+    if (cut <= 0) return;
+    this.set32(layout.budgetStart, this.get32(layout.budgetStart) - cut);
+    this.set32(layout.budget, 1);
+  }
+
+  /** Units of time that have passed in this run. */
+  get elapsed(): number {
+    return this.get32(layout.budgetStart) - this.get32(layout.budget);
+  }
+
+  /** Instructions retired in this run, deliveries of exceptions included. */
+  get retired(): number {
+    return this.elapsed - this.get32(layout.charged);
+  }
+
+  saveState(to: StateWriter): void {
+    // Lazy flags in their one explicit form: equal states give equal bytes whatever led to them.
+    const flags = this.rflags;
+    this.rflags = flags;
+    for (const { name, offset, size } of layout.architecturalFields) {
+      to.section(name, () => to.bytes(this.bytes(offset, size)));
+    }
+  }
+
+  loadState(from: StateReader): void {
+    for (const { name, offset, size } of layout.architecturalFields) {
+      from.section(name, () => this.bytes(offset, size).set(from.bytes()));
+    }
+    this.stateChanged();
+  }
+}
