@@ -19,6 +19,8 @@ export interface MadeVector {
   draft: Draft;
   encoding: string;
   code: Uint8Array;
+  /** It may have done a part of its work when it faults: a repeated string instruction, a sequence. */
+  inSteps: boolean;
   /** For sequences: what is undefined before the instruction at each linear address. */
   undefinedAt?: ReadonlyMap<number, Undefined>;
 }
@@ -83,6 +85,11 @@ export function makeVector(family: Family, mode: Mode, seed: number, turn: numbe
     if (made === undefined) continue;
     family.undefined?.(draft, made.instruction);
     const tail = family.tail?.(draft) ?? new Uint8Array(0);
-    return { draft, encoding: encoding.id, code: Uint8Array.from([...head, ...made.bytes, ...tail]) };
+    return {
+      draft,
+      encoding: encoding.id,
+      inSteps: encoding.repeat,
+      code: Uint8Array.from([...head, ...made.bytes, ...tail]),
+    };
   }
 }

@@ -217,7 +217,7 @@ export function makeSequence(family: SequenceFamily, mode: Mode, seed: number, t
     }
     all.push(...bytes);
   }
-  return { draft, encoding: `${family.name}`, code: Uint8Array.from(all), undefinedAt };
+  return { draft, encoding: family.name, inSteps: true, code: Uint8Array.from(all), undefinedAt };
 }
 
 const conditionFlags = [

@@ -94,7 +94,6 @@ export const families: readonly Family[] = [
     name: 'string',
     table: integer.stringTable,
     counts: { long: 1500, compat32: 800, compat16: 800 },
-    partialStores: true,
     ...plain,
   },
   {
@@ -204,7 +203,6 @@ export const families: readonly Family[] = [
     name: 'alignment',
     table: checked,
     counts: { long: 1000, compat32: 600 },
-    partialStores: true,
     prepare: flag(alignmentCheck),
     ...plain,
   },
@@ -212,7 +210,6 @@ export const families: readonly Family[] = [
     name: 'trap',
     table: trapped,
     counts: { long: 800, compat32: 600, compat16: 400 },
-    partialStores: true,
     prepare: flag(trapFlag),
     tail: nops,
     ...plain,
