@@ -13,6 +13,7 @@ import { paging } from './core/paging.ts';
 import { ports } from './core/ports.ts';
 import { segments } from './core/segments.ts';
 import { simdfloat } from './core/simdfloat.ts';
+import { softapproximate } from './core/softapproximate.ts';
 import { softarithmetic } from './core/softarithmetic.ts';
 import { softconvert } from './core/softconvert.ts';
 import { softfloat } from './core/softfloat.ts';
@@ -36,6 +37,7 @@ const parts: readonly CorePart[] = [
   softfloat,
   softarithmetic,
   softconvert,
+  softapproximate,
   simdfloat,
 ];
 

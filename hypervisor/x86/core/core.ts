@@ -111,6 +111,11 @@ export const coreTypes = {
   // softconvert.ts
   /** (conversion, operand, MXCSR) → result, exceptions. No vCPU. */
   convert: type('i32 i64 i32', 'i64 i32'),
+  // softapproximate.ts
+  /** (single-precision number) → about 1 / x. No vCPU. */
+  reciprocal: type('i32', 'i32'),
+  /** (single-precision number) → about 1 / √x. No vCPU. */
+  reciprocalRoot: type('i32', 'i32'),
   // simdfloat.ts
   /** (cpu, exceptions found) → 1, or 0 after recording #XM: sets MXCSR's flags. */
   simdExceptions: type('i32 i32', 'i32'),

@@ -5,9 +5,14 @@ import { controlFlow } from './control.ts';
 import type { Row } from './instruction.ts';
 import { moves } from './move.ts';
 import { multiplications } from './muldiv.ts';
+import { packedIntegers } from './packedinteger.ts';
 import { shifts } from './shift.ts';
+import { sse4 } from './sse4.ts';
+import { sseConversions } from './sseconvert.ts';
+import { sseFloat } from './ssefloat.ts';
 import { strings } from './string.ts';
 import { system } from './system.ts';
+import { vectorMoves } from './vectormove.ts';
 
 /** The rows of every instruction that the CPU has, by family. */
 export const rows: readonly Row[] = [
@@ -19,4 +24,9 @@ export const rows: readonly Row[] = [
   ...bits,
   ...strings,
   ...system,
+  ...vectorMoves,
+  ...packedIntegers,
+  ...sse4,
+  ...sseFloat,
+  ...sseConversions,
 ];
