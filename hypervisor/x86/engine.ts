@@ -18,6 +18,11 @@ import { image } from './core/image.ts';
 import { paging } from './core/paging.ts';
 import { ports } from './core/ports.ts';
 import { segments } from './core/segments.ts';
+import { simdfloat } from './core/simdfloat.ts';
+import { softapproximate } from './core/softapproximate.ts';
+import { softarithmetic } from './core/softarithmetic.ts';
+import { softconvert } from './core/softconvert.ts';
+import { softfloat } from './core/softfloat.ts';
 import { system } from './core/system.ts';
 import { tasks } from './core/tasks.ts';
 import { wide } from './core/wide.ts';
@@ -47,7 +52,21 @@ const x87: readonly CorePart[] = [
   xsave,
 ];
 
-const parts: readonly CorePart[] = [flags, paging, access, control, segments, tasks, ports, system, delivery, ...x87];
+const sse: readonly CorePart[] = [softfloat, softarithmetic, softconvert, softapproximate, simdfloat];
+
+const parts: readonly CorePart[] = [
+  flags,
+  paging,
+  access,
+  control,
+  segments,
+  tasks,
+  ports,
+  system,
+  delivery,
+  ...x87,
+  ...sse,
+];
 
 /** Entries of the table of functions that execute records. Entry 0 stays empty, so that a record not filled in traps. */
 const tableSize = 65536;

@@ -204,6 +204,11 @@ export const control: CorePart = (define, core, host) => {
       .or(isVirtual.mul(virtual8086))
       .or(isLong.mul(longMode));
     fn.store('i32', cpu, mode, layout.mode);
+    const unavailable = fn.select(cr0.and(CR0.TS), fn.i32(exceptions.NM), 0);
+    const mmxBlocked = fn.select(cr0.and(CR0.EM), fn.i32(exceptions.UD), unavailable);
+    fn.store('i32', cpu, mmxBlocked, layout.mmxBlocked);
+    const sseBlocked = fn.select(cr4.and(CR4.OSFXSR), mmxBlocked, exceptions.UD);
+    fn.store('i32', cpu, sseBlocked, layout.sseBlocked);
     // The privilege level is SS's (SDM vol. 3, 5.5: CS's and SS's agree); 3 in virtual-8086 mode, 0 in real mode.
     const ssLevel = fn
       .load('i32', cpu, layout.segmentOffset(layout.SS) + layout.segmentAttributes)

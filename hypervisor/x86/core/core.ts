@@ -11,7 +11,7 @@ import { x87Types } from './x87types.ts';
 /** What executes a record: (cpu, record, budget). It ends by calling the next record's handler in its place. */
 export const handlerType = type('i32 i32 i32');
 
-/** Every routine of the core; the first parameter is the vCPU's base, but for those of pure arithmetic. */
+/** Every routine of the core; the first parameter is the vCPU's base, where not said otherwise. */
 export const coreTypes = {
   // flags.ts
   /** (kind and size, result, source of lazy flags) → CF. */
@@ -101,6 +101,33 @@ export const coreTypes = {
   portIn: type('i32 i32 i32', 'i32'),
   /** (cpu, port, size, value). */
   portOut: type('i32 i32 i32 i32'),
+  // softfloat.ts
+  /** (sign, exponent, significand, MXCSR, exceptions so far) → single-precision number, exceptions. No vCPU. */
+  round32: type('i32 i32 i64 i32 i32', 'i64 i32'),
+  /** The same for double precision. */
+  round64: type('i32 i32 i64 i32 i32', 'i64 i32'),
+  // softarithmetic.ts
+  /** (operation, a, b, MXCSR) → single-precision result, exceptions. No vCPU. */
+  float32: type('i32 i64 i64 i32', 'i64 i32'),
+  /** The same for double precision. */
+  float64: type('i32 i64 i64 i32', 'i64 i32'),
+  // softconvert.ts
+  /** (conversion, operand, MXCSR) → result, exceptions. No vCPU. */
+  convert: type('i32 i64 i32', 'i64 i32'),
+  // softapproximate.ts
+  /** (single-precision number) → about 1 / x. No vCPU. */
+  reciprocal: type('i32', 'i32'),
+  /** (single-precision number) → about 1 / √x. No vCPU. */
+  reciprocalRoot: type('i32', 'i32'),
+  // simdfloat.ts
+  /** (cpu, exceptions found) → 1, or 0 after recording #XM: sets MXCSR's flags. */
+  simdExceptions: type('i32 i32', 'i32'),
+  /** (cpu, an operation for each lane in 4 bits, a, b) → four results, and 1 or 0 as `simdExceptions`. */
+  lanes32: type('i32 i32 v128 v128', 'v128 i32'),
+  /** The same for two lanes. */
+  lanes64: type('i32 i32 v128 v128', 'v128 i32'),
+  /** (cpu, conversion, lanes, rounding as in ROUNDPS's immediate, operand) → results, and 1 or 0 as `simdExceptions`. */
+  convertLanes: type('i32 i32 i32 i32 v128', 'v128 i32'),
   // delivery.ts
   /** (cpu, vector, error code, kind) → 1 delivered, 0 the host must act first or the machine shuts down. */
   deliver: type('i32 i32 i32 i32', 'i32'),

@@ -47,6 +47,10 @@ export interface RowOptions {
   readonly size?: 1 | 2 | 4 | 8;
   /** Only with this value of REX.W. */
   readonly w?: 0 | 1;
+  /** A memory operand of 16 bytes need not be aligned. */
+  readonly unaligned?: boolean;
+  /** Available as instructions on XMM registers are, though no operand is one. */
+  readonly sse?: boolean;
 }
 
 /** Kinds of operands, by the manual's letters (SDM vol. 2, A.2.1). */

@@ -5,10 +5,15 @@ import { controlFlow } from './control.ts';
 import type { Row } from './instruction.ts';
 import { moves } from './move.ts';
 import { multiplications } from './muldiv.ts';
+import { packedIntegers } from './packedinteger.ts';
 import { shifts } from './shift.ts';
+import { sse4 } from './sse4.ts';
+import { sseConversions } from './sseconvert.ts';
+import { sseFloat } from './ssefloat.ts';
 import { strings } from './string.ts';
 import { system } from './system.ts';
 import { temporary } from './temporary.ts';
+import { vectorMoves } from './vectormove.ts';
 import { x87Arithmetic } from './x87arithmetic.ts';
 import { x87Control } from './x87control.ts';
 import { x87Moves } from './x87move.ts';
@@ -29,4 +34,9 @@ export const rows: readonly Row[] = [
   ...x87Arithmetic,
   ...x87Control,
   ...xsave,
+  ...vectorMoves,
+  ...packedIntegers,
+  ...sse4,
+  ...sseFloat,
+  ...sseConversions,
 ];

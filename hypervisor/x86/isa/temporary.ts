@@ -144,21 +144,4 @@ export const temporary: readonly Row[] = [
   ...row('CC', 'INT3', int3, { ends: true }),
   ...row('0F 21', 'MOV En,Dn', drr),
   ...row('0F 23', 'MOV Dn,En', dr),
-  ...row('9B', 'FWAIT', nop),
-  ...row('DB modrm:E3', 'FNINIT', nop),
-  ...row(
-    '0F AE /7',
-    'CLFLUSH Ew',
-    meaning('a', () => {}),
-  ),
-  ...row(
-    '0F AE /6',
-    'MFENCE Ew',
-    meaning('a', () => {}),
-  ),
-  ...row(
-    '0F AE /5',
-    'LFENCE Ew',
-    meaning('a', () => {}),
-  ),
 ];
