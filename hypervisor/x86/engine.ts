@@ -5,6 +5,7 @@
 import type { HostMemory } from '../memory/hostmemory.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
 import { access } from './core/access.ts';
+import { comparestrings } from './core/comparestrings.ts';
 import { control } from './core/control.ts';
 import { type CorePart, defineCore } from './core/core.ts';
 import { delivery } from './core/delivery.ts';
@@ -34,6 +35,7 @@ const parts: readonly CorePart[] = [
   ports,
   system,
   delivery,
+  comparestrings,
   softfloat,
   softarithmetic,
   softconvert,
