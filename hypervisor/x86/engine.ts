@@ -5,6 +5,7 @@
 import type { HostMemory } from '../memory/hostmemory.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
 import { access } from './core/access.ts';
+import { comparestrings } from './core/comparestrings.ts';
 import { control } from './core/control.ts';
 import { type CorePart, defineCore } from './core/core.ts';
 import { delivery } from './core/delivery.ts';
@@ -52,7 +53,7 @@ const x87: readonly CorePart[] = [
   xsave,
 ];
 
-const sse: readonly CorePart[] = [softfloat, softarithmetic, softconvert, softapproximate, simdfloat];
+const sse: readonly CorePart[] = [comparestrings, softfloat, softarithmetic, softconvert, softapproximate, simdfloat];
 
 const parts: readonly CorePart[] = [
   flags,

@@ -101,6 +101,9 @@ export const coreTypes = {
   portIn: type('i32 i32 i32', 'i32'),
   /** (cpu, port, size, value). */
   portOut: type('i32 i32 i32 i32'),
+  // comparestrings.ts
+  /** (a, b, elements of a, of b, immediate of PCMPESTRI) → IntRes2: a bit for each element of b. No vCPU. */
+  compareStrings: type('v128 v128 i32 i32 i32', 'i32'),
   // softfloat.ts
   /** (sign, exponent, significand, MXCSR, exceptions so far) → single-precision number, exceptions. No vCPU. */
   round32: type('i32 i32 i64 i32 i32', 'i64 i32'),

@@ -10,6 +10,7 @@ import { shifts } from './shift.ts';
 import { sse4 } from './sse4.ts';
 import { sseConversions } from './sseconvert.ts';
 import { sseFloat } from './ssefloat.ts';
+import { sseStrings } from './ssestring.ts';
 import { strings } from './string.ts';
 import { system } from './system.ts';
 import { temporary } from './temporary.ts';
@@ -39,4 +40,5 @@ export const rows: readonly Row[] = [
   ...sse4,
   ...sseFloat,
   ...sseConversions,
+  ...sseStrings,
 ];
