@@ -245,6 +245,7 @@ export class VirtioDevice implements Stateful {
   }
 
   #serve(index: number, now: number): void {
+    if (!this.live) this.#pending[index] = 1;
     if (!this.live || !this.queues[index]!.enabled) return;
     for (const queue of this.queues) queue.beginEvent();
     try {

@@ -162,6 +162,10 @@ export const pageBase = field('pageBase', 8);
 export const codePage = field('codePage', 4);
 /** Mode bits derived from CR0, EFER, CS and RFLAGS; see `mode.ts`. */
 export const mode = field('mode', 4);
+/** The exception that any instruction on XMM registers raises, by CR0.EM, CR0.TS and CR4.OSFXSR: 0, #UD or #NM. */
+export const sseBlocked = field('sseBlocked', 4);
+/** The same for instructions on MMX registers, by CR0.EM and CR0.TS. */
+export const mmxBlocked = field('mmxBlocked', 4);
 /** Current privilege level. */
 export const cpl = field('cpl', 4);
 /** Why code stopped; see `exits.ts`. */
@@ -180,12 +184,20 @@ export const pendingFirst = field('pendingFirst', 4);
 export const pendingSecond = field('pendingSecond', 4);
 export const pendingGpa = field('pendingGpa', 8);
 export const pendingGpaSecond = field('pendingGpaSecond', 8);
+/** Instructions executed in translated code since power-on. */
+export const translated = field('translated', 8);
+/** 1 when PAUSE hands the rest of the turn to other vCPUs of the guest. */
+export const yields = field('yields', 4);
 /** Bit 0: an external interrupt waits for RFLAGS.IF. Bit 1: an NMI waits until NMIs are no longer blocked. */
 export const interruptPending = field('interruptPending', 4);
 /** 1 when exceptions are to be reported by an exit, instead of being delivered: for tests against recorded vectors. */
 export const intercept = field('intercept', 4);
 /** Where accesses that are not plain memory have their bytes. */
 export const scratch = field('scratch', 64, 16);
+/** Where the areas of FSAVE, FXSAVE and XSAVE and the x87 environment are put together and taken apart. */
+export const image = field('image', 576, 16);
+/** Where SSE's floating-point routines have the lanes of their operands and of the result: three times 16 bytes. */
+export const lanes = field('lanes', 48, 16);
 /** Guest-physical page number → host frame: see `memory/slots.ts`. */
 export const slots = field('slots', 4);
 /** Number of guest-physical pages that `slots` covers. */

@@ -5,7 +5,7 @@ import * as record from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
 import { AC, TF, VM } from '../flags.ts';
 import * as layout from '../layout.ts';
-import { CR0, EFER, longMode, protectedMode, virtual8086 } from '../mode.ts';
+import { CR0, CR4, EFER, longMode, protectedMode, virtual8086 } from '../mode.ts';
 import * as tlb from '../tlb.ts';
 import { supervisorSetOf } from './access.ts';
 import { type CorePart, handlerType } from './core.ts';
@@ -56,10 +56,35 @@ export const control: CorePart = (define, core, host) => {
     fn.store('i32', cpu, code.get(), layout.codePage);
     const offset = linear.wrap().and(0xfff);
     const at = fn.local('i32', fn.load('i32', code.get().add(offset.shl(2)), record.entriesOffset));
-    fn.if(at.get().eqz(), () => {
+    fn.if(at.get().leS(0), () => {
       fn.store('i32', cpu, budget, layout.budget);
       at.set(fn.call(host.decode, fn.load('i32', cpu, layout.number), code.get(), offset));
     });
+    fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget);
+  });
+
+  define('goOn', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const linear = fn.parameter(1).get();
+    const budget = fn.parameter(2).get();
+    fn.if(budget.leS(0), () => {
+      fn.store('i64', cpu, cutIp(fn, cpu, linear.sub(fn.load('i64', cpu, csBase))), layout.rip);
+      fn.store('i32', cpu, budget, layout.budget);
+      fn.return();
+    });
+    fn.returnCall(core.jump, cpu, linear, budget);
+  });
+
+  define('interpret', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const offset = fn.parameter(1).get();
+    const budget = fn.parameter(2).get();
+    const code = fn.load('i32', cpu, layout.codePage);
+    const entry = fn.load('i32', code.add(offset.shl(2)), record.entriesOffset);
+    const at = fn.local('i32', entry.negate());
+    // A leader would start the translation again.
+    fn.if(entry.gtS(0), () => at.set(fn.load('i32', entry, record.link)));
+    fn.if(budget.leS(0), () => fn.returnCall(core.stop, cpu, at.get(), budget));
     fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget);
   });
 
@@ -70,7 +95,7 @@ export const control: CorePart = (define, core, host) => {
     const code = fn.load('i32', cpu, layout.codePage);
     const offset = fn.load('i32', from, record.immediate);
     const at = fn.local('i32', fn.load('i32', code.add(offset.shl(2)), record.entriesOffset));
-    fn.if(at.get().eqz(), () => {
+    fn.if(at.get().leS(0), () => {
       fn.store('i32', cpu, budget, layout.budget);
       at.set(fn.call(host.decode, fn.load('i32', cpu, layout.number), code, offset));
     });
@@ -176,6 +201,7 @@ export const control: CorePart = (define, core, host) => {
   define('updateMode', (fn) => {
     const cpu = fn.parameter(0).get();
     const cr0 = fn.load('i32', cpu, layout.cr0);
+    const cr4 = fn.load('i32', cpu, layout.cr4);
     const flags = fn.load('i32', cpu, layout.systemFlags);
     const csAttributes = fn.load('i32', cpu, csBase + layout.segmentAttributes);
     const isLong = fn.load('i32', cpu, layout.efer).and(EFER.LMA).ne(0);
@@ -189,6 +215,11 @@ export const control: CorePart = (define, core, host) => {
       .or(isVirtual.mul(virtual8086))
       .or(isLong.mul(longMode));
     fn.store('i32', cpu, mode, layout.mode);
+    const unavailable = fn.select(cr0.and(CR0.TS), fn.i32(exceptions.NM), 0);
+    const mmxBlocked = fn.select(cr0.and(CR0.EM), fn.i32(exceptions.UD), unavailable);
+    fn.store('i32', cpu, mmxBlocked, layout.mmxBlocked);
+    const sseBlocked = fn.select(cr4.and(CR4.OSFXSR), mmxBlocked, exceptions.UD);
+    fn.store('i32', cpu, sseBlocked, layout.sseBlocked);
     // The privilege level is SS's (SDM vol. 3, 5.5: CS's and SS's agree); 3 in virtual-8086 mode, 0 in real mode.
     const ssLevel = fn
       .load('i32', cpu, layout.segmentOffset(layout.SS) + layout.segmentAttributes)

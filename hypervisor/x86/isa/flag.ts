@@ -107,7 +107,7 @@ const popFlags = meaning('', (c) => {
   c.moveStack(size);
   c.setState32(layout.systemFlags, flags.get());
   c.setAllFlags(image.get());
-  fn.if(flags.get().xor(old.get()).and(AC), () => fn.callAll(c.core.updateMode, c.cpu));
+  fn.if(flags.get().xor(old.get()).and(AC), () => c.updateMode());
   const interrupt = c.state32(layout.interruptPending).ne(0).and(flags.get().and(IF).ne(0));
   fn.if(interrupt.or(flags.get().and(TF)), () => resumeNext(c));
 });

@@ -47,6 +47,10 @@ export interface RowOptions {
   readonly size?: 1 | 2 | 4 | 8;
   /** Only with this value of REX.W. */
   readonly w?: 0 | 1;
+  /** A memory operand of 16 bytes need not be aligned. */
+  readonly unaligned?: boolean;
+  /** Available as instructions on XMM registers are, though no operand is one. */
+  readonly sse?: boolean;
 }
 
 /** Kinds of operands, by the manual's letters (SDM vol. 2, A.2.1). */
@@ -69,7 +73,7 @@ export type OperandKind =
   | 'Q' // r/m: MMX or memory
   | 'N' // r/m: MMX only
   | 'A' // far address in the instruction
-  | 'T' // r/m: x87 stack position in ModRM.rm
+  | 'T' // x87 opcode: bits 0 … 2 of the first byte above ModRM, whose low three bits are the stack position
   | 'fixed'; // a register or number that the opcode implies
 
 /** One operand of a row. */
