@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { type Clock, TimerQueue } from './clock/timers.ts';
 import { AddressSpace } from './memory/addressspace.ts';
 import type { FramePool } from './memory/frames.ts';
-import type { HostMemory } from './memory/hostmemory.ts';
+import { type HostMemory, pageSize } from './memory/hostmemory.ts';
 import type { AccessSize } from './platform/bus.ts';
 import { Cpu, type CpuStop } from './platform/cpu.ts';
 import { GuestRam } from './platform/guestram.ts';
@@ -20,9 +20,16 @@ import { PciBus } from './platform/pci/bus.ts';
 import { PciConfigPorts } from './platform/pci/configports.ts';
 import { hostBridge } from './platform/pci/hostbridge.ts';
 import { type Stateful, type StateReader, StateWriter } from './state/state.ts';
+import { VirtioBalloon } from './virtio/balloon/balloon.ts';
+import type { BlockBackend } from './virtio/block/backend.ts';
+import { VirtioBlock } from './virtio/block/block.ts';
+import { ChaCha20 } from './virtio/chacha20.ts';
 import { type ConsolePort, VirtioConsole } from './virtio/console/console.ts';
-import type { VirtioEnvironment } from './virtio/device.ts';
+import type { VirtioDevice, VirtioEnvironment } from './virtio/device.ts';
+import { VirtioNet } from './virtio/net/net.ts';
+import type { EthernetSwitch } from './virtio/net/switch.ts';
 import { VirtioPci } from './virtio/pci.ts';
+import { VirtioRng } from './virtio/rng.ts';
 import type { Engine } from './x86/engine.ts';
 import { Processors } from './x86/processors.ts';
 
@@ -40,6 +47,12 @@ export interface GuestOptions {
   readonly serialOutput: (byte: number) => void;
   /** The host's ends of the virtio console's ports; the first is the console itself. */
   readonly ports: readonly ConsolePort[];
+  /** Disks, in the order of their slots. */
+  readonly disks: readonly BlockBackend[];
+  /** Feature bits of the balloon (`virtio/balloon/features.ts`). */
+  readonly balloonFeatures: readonly number[];
+  /** The switch that its network card is connected to, and its place there: it makes the card's address. */
+  readonly network: { readonly connect: EthernetSwitch; readonly station: number };
 }
 
 /** How a guest's run ended, if it did. */
@@ -51,8 +64,11 @@ export type GuestEnd =
 
 /** Turn of a vCPU, in ns of virtual time, when a guest has several. */
 const turn = 5_000;
-/** Virtual ns from a driver's notification to the device's service: an exit and a wake-up of the device's thread (`facts`: 0.7 + 4 µs). */
+/** Virtual ns from a driver's notification to the device's service: an exit (0.7 µs) and the wake-up of the device's thread (4 µs). */
 const kickDelay = 4_700;
+/** Virtual ns that a disk request takes: an NVMe drive's read, queue depth 1. */
+const diskLatency = 90_000;
+const largestFrame = 1500;
 
 /** See the top of this file. */
 export class Guest implements Stateful {
@@ -60,6 +76,7 @@ export class Guest implements Stateful {
   readonly pc: Pc;
   readonly space: AddressSpace;
   readonly console: VirtioConsole;
+  readonly balloon: VirtioBalloon;
   /** How it ended; undefined while it can go on. */
   end: GuestEnd | undefined;
   readonly #timers: TimerQueue;
@@ -67,6 +84,7 @@ export class Guest implements Stateful {
   readonly #configPorts: PciConfigPorts;
   readonly #functions: VirtioPci[] = [];
   readonly #seed: number;
+  readonly #processors: Processors;
   #time = 0;
   /** End of the present turn. */
   #turnEnd = 0;
@@ -74,7 +92,7 @@ export class Guest implements Stateful {
 
   constructor(engine: Engine, memory: HostMemory, frames: FramePool, options: GuestOptions) {
     this.#seed = options.seed;
-    const clock: Clock = { now: () => this.time };
+    const clock: Clock = { now: () => processors.readTime(this.time) };
     this.#timers = new TimerQueue(() => this.#eventNearer());
     const map = memoryMap(options.memory);
     this.space = new AddressSpace(
@@ -103,6 +121,7 @@ export class Guest implements Stateful {
         return result === undefined ? undefined : [result.eax, result.ebx, result.ecx, result.edx];
       },
     }));
+    this.#processors = processors;
     this.cpus = processors.vcpus.map(
       (vcpu, index) =>
         new Cpu(
@@ -142,10 +161,46 @@ export class Guest implements Stateful {
       columns: 80,
       rows: 25,
     });
-    this.#plug(new VirtioPci(this.console.device, this.pc.message));
+    this.#plug(this.console);
+    this.balloon = new VirtioBalloon(environment, {
+      name: 'balloon',
+      features: options.balloonFeatures,
+      host: {
+        inflate: (page, count) => processors.discard(page, count),
+        // A page that left the balloon gets a frame when it is touched.
+        deflate: () => {},
+        // Without a record of what was written since, a hint says nothing safe.
+        hint: () => {},
+        report: (address, length) => processors.discard(address / pageSize, length / pageSize),
+      },
+    });
+    this.#plug(this.balloon);
+    this.#plug(new VirtioRng(environment, 'entropy', new ChaCha20(this.#secret('entropy'))));
+    const { connect, station } = options.network;
+    this.#plug(
+      new VirtioNet(environment, {
+        name: 'network',
+        // Locally administered (bit 1 of the first byte).
+        mac: Uint8Array.of(0x52, 0x50, 0x46, 0, station >> 8, station & 0xff),
+        mtu: largestFrame,
+        connect: (receiver) => connect.connect(receiver),
+      }),
+    );
+    options.disks.forEach((backend, index) => {
+      const name = `disk ${index}`;
+      this.#plug(
+        new VirtioBlock(environment, { name, backend, serial: `pagefold-${index}`, latency: diskLatency }),
+      );
+    });
   }
 
-  #plug(pci: VirtioPci): void {
+  /** 32 bytes of the guest's randomness for one use. */
+  #secret(use: string): Uint8Array {
+    return createHash('sha256').update(`${use} ${this.#seed}`).digest();
+  }
+
+  #plug({ device }: { readonly device: VirtioDevice }): void {
+    const pci = new VirtioPci(device, this.pc.message);
     this.#functions.push(pci);
     this.#pci.plug(this.#functions.length, pci.pciFunction);
   }
@@ -178,11 +233,10 @@ export class Guest implements Stateful {
 
   /** Loads a kernel and puts the first CPU at its entry. Throws `BootError` when the files do not fit. */
   boot(files: Omit<BootFiles, 'rngSeed'>): void {
-    const rngSeed = createHash('sha256').update(`kernel ${this.#seed}`).digest();
     this.cpus.forEach((cpu, index) => {
-      cpu.vcpu.seedRandom(createHash('sha256').update(`cpu ${this.#seed} ${index}`).digest());
+      cpu.vcpu.seedRandom(this.#secret(`cpu ${index}`));
     });
-    this.cpus[0]!.enterKernel(this.pc.boot({ ...files, rngSeed }));
+    this.cpus[0]!.enterKernel(this.pc.boot({ ...files, rngSeed: this.#secret('kernel') }));
   }
 
   /** Lets the guest run up to virtual time `until` (ns), or until it ends. */
@@ -218,6 +272,7 @@ export class Guest implements Stateful {
     this.cpus.forEach((cpu, index) => {
       to.part(`cpu ${index}`, cpu);
     });
+    to.part('processors', this.#processors);
     to.part('timers', this.#timers);
     to.part('pc', this.pc);
     to.part('pci ports', this.#configPorts);
@@ -231,6 +286,7 @@ export class Guest implements Stateful {
     this.cpus.forEach((cpu, index) => {
       from.part(`cpu ${index}`, cpu);
     });
+    from.part('processors', this.#processors);
     from.part('timers', this.#timers);
     from.part('pc', this.pc);
     from.part('pci ports', this.#configPorts);

@@ -37,6 +37,8 @@ export class Cpu implements PcCpu, Stateful {
   #interrupt = false;
   #nmi = false;
   #running = false;
+  /** An event that has been taken but could not be delivered yet: its vector. */
+  #event: number | undefined;
   readonly #isBootstrap: boolean;
   readonly #source: () => InterruptSource;
   readonly #fault: (page: number, write: boolean) => void;
@@ -71,6 +73,7 @@ export class Cpu implements PcCpu, Stateful {
   /** True when there is nothing for it to execute. */
   get idle(): boolean {
     if (this.waitsForStartup) return true;
+    if (this.#event !== undefined) return false;
     return this.vcpu.get32(layout.halted) !== 0 && !this.#nmi && !(this.#interrupt && this.#accepts());
   }
 
@@ -202,28 +205,31 @@ export class Cpu implements PcCpu, Stateful {
   /** Delivers an NMI or interrupt that may be taken now. */
   #deliver(): 'none' | 'done' | 'fault' {
     const { vcpu } = this;
-    const takesNmi = this.#nmi && vcpu.get32(layout.nmiBlocked) === 0;
-    if (!takesNmi && !(this.#interrupt && this.#accepts())) return 'none';
-    let vector = nmiVector;
-    if (takesNmi) {
-      this.#nmi = false;
-      vcpu.set32(layout.nmiBlocked, 1);
-    } else vector = this.#pendingVector ?? this.#source().acknowledge();
+    const event = this.#event ?? this.#nextEvent();
+    if (event === undefined) return 'none';
     vcpu.set32(layout.halted, 0);
     vcpu.set32(layout.exit, exits.budget);
-    if (vcpu.engine.core.deliver(vcpu.base, vector, 0, external) === 0) {
+    if (vcpu.engine.core.deliver(vcpu.base, event, 0, external) === 0) {
       // The stack or a table has no frame: the same event again once it has one.
-      this.#pendingVector = vector;
+      this.#event = event;
       return 'fault';
     }
-    this.#pendingVector = undefined;
+    this.#event = undefined;
     this.time++;
     this.retired++;
     return 'done';
   }
 
-  /** An interrupt that has been acknowledged but could not be delivered yet. */
-  #pendingVector: number | undefined;
+  /** Takes the event that is due: NMI first. */
+  #nextEvent(): number | undefined {
+    const { vcpu } = this;
+    if (this.#nmi && vcpu.get32(layout.nmiBlocked) === 0) {
+      this.#nmi = false;
+      vcpu.set32(layout.nmiBlocked, 1);
+      return nmiVector;
+    }
+    return this.#interrupt && this.#accepts() ? this.#source().acknowledge() : undefined;
+  }
 
   saveState(to: StateWriter): void {
     to.part('vcpu', this.vcpu);
@@ -232,6 +238,7 @@ export class Cpu implements PcCpu, Stateful {
     to.bool(this.waitsForStartup);
     to.bool(this.#interrupt);
     to.bool(this.#nmi);
+    to.u32(this.#event ?? 0xffff_ffff);
   }
 
   loadState(from: StateReader): void {
@@ -241,5 +248,7 @@ export class Cpu implements PcCpu, Stateful {
     this.waitsForStartup = from.bool();
     this.setInterruptPending(from.bool());
     this.#nmi = from.bool();
+    const event = from.u32();
+    this.#event = event === 0xffff_ffff ? undefined : event;
   }
 }

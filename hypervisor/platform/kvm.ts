@@ -86,6 +86,9 @@ export class KvmMsrs implements Stateful {
   #stealVersion = 0;
   /** Stolen time in ns. */
   #stolen = 0;
+  /** The steal time structure, kept to be filled in without making it anew. */
+  readonly #stealBytes = new Uint8Array(STEAL_TIME_LENGTH);
+  readonly #stealView = new DataView(this.#stealBytes.buffer);
 
   constructor(wiring: KvmWiring) {
     this.#wiring = wiring;
@@ -168,11 +171,10 @@ export class KvmMsrs implements Stateful {
   #writeStealTime(): void {
     if ((this.#stealTime & ENABLE) === 0n) return;
     this.#stealVersion = nextVersion(this.#stealVersion);
-    const bytes = new Uint8Array(STEAL_TIME_LENGTH);
-    const view = new DataView(bytes.buffer);
-    view.setBigUint64(0, BigInt(this.#stolen), true);
-    view.setUint32(8, this.#stealVersion, true);
-    this.#wiring.memory.write(Number(this.#stealTime - ENABLE), bytes);
+    this.#stealView.setUint32(0, this.#stolen % 2 ** 32, true);
+    this.#stealView.setUint32(4, Math.floor(this.#stolen / 2 ** 32), true);
+    this.#stealView.setUint32(8, this.#stealVersion, true);
+    this.#wiring.memory.write(Number(this.#stealTime - ENABLE), this.#stealBytes);
   }
 
   saveState(to: StateWriter): void {

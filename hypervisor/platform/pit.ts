@@ -26,6 +26,8 @@ export class Pit implements ByteDevice, Stateful {
   readonly #alarm: Timer;
   readonly #counters = [new PitCounter(true), new PitCounter(true), new PitCounter(false)] as const;
   #systemControl = 0;
+  /** Counter 0's output has been put on IRQ 0 up to this pulse. */
+  #drivenAt = 0;
 
   constructor(clock: Clock, timers: TimerQueue, irq: InterruptLine) {
     this.#clock = clock;
@@ -75,12 +77,13 @@ export class Pit implements ByteDevice, Stateful {
 
   /** Puts counter 0's output on IRQ 0 and sets the alarm for its next change. */
   #drive(now: number): void {
+    this.#drivenAt = now;
     this.#irq(this.#counters[0].output(now));
-    this.#schedule(now);
+    this.#schedule();
   }
 
-  #schedule(now: number): void {
-    const next = this.#counters[0].nextChange(now);
+  #schedule(): void {
+    const next = this.#counters[0].nextChange(this.#drivenAt);
     if (next === Number.POSITIVE_INFINITY) this.#alarm.disarm();
     else this.#alarm.arm(timeOfCycle(next, PIT_HZ));
   }
@@ -97,11 +100,13 @@ export class Pit implements ByteDevice, Stateful {
   saveState(to: StateWriter): void {
     for (const counter of this.#counters) counter.saveState(to);
     to.u8(this.#systemControl);
+    to.number(this.#drivenAt);
   }
 
   loadState(from: StateReader): void {
     for (const counter of this.#counters) counter.loadState(from);
     this.#systemControl = from.u8();
-    this.#schedule(this.#pulses);
+    this.#drivenAt = from.number();
+    this.#schedule();
   }
 }

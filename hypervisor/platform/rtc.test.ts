@@ -191,6 +191,17 @@ test('a reset of the machine disables the interrupts and leaves time and memory'
   t.is(calendar(), '20 26 11 28 23 59 51');
 });
 
+test('a state saved when an interrupt is due but not yet noticed brings it where it is loaded', (t) => {
+  const one = setUp();
+  one.put(B, 0x42);
+  one.time.passTo(SECOND / 1000);
+  const two = setUp();
+  two.time.passTo(SECOND / 1000);
+  load(two.rtc, save(one.rtc));
+  two.time.leapTo(SECOND / 1000);
+  t.true(two.irq.asserted);
+});
+
 const step = fc.record({
   write: fc.boolean(),
   register: fc.oneof(fc.nat(0x0f), fc.nat(0x7f)),

@@ -55,6 +55,8 @@ export class Rtc implements ByteDevice, Stateful {
   readonly #set = new Uint8Array(FIELDS);
   /** Periodic edges up to this number have been noticed. */
   #edgesSeen = 0;
+  /** Updates up to this time have been noticed. */
+  #drivenAt: number;
 
   /**
    * @param epoch seconds since 1970-01-01 00:00 UTC at virtual time 0
@@ -66,7 +68,8 @@ export class Rtc implements ByteDevice, Stateful {
     this.#irq = irq;
     this.#updateAlarm = timers.timer('rtc-update', (time) => this.#update(time));
     this.#periodicAlarm = timers.timer('rtc-periodic', (time) => this.#drive(time));
-    this.#schedule(clock.now());
+    this.#drivenAt = clock.now();
+    this.#schedule();
   }
 
   /** Bit 7 of port 0x70: NMI does not reach the CPUs. */
@@ -227,18 +230,19 @@ export class Rtc implements ByteDevice, Stateful {
 
   #drive(now: number): void {
     this.#countEdges(now);
+    this.#drivenAt = now;
     this.#irq(this.#requests);
-    this.#schedule(now);
+    this.#schedule();
   }
 
-  #schedule(now: number): void {
+  #schedule(): void {
     if (this.#advances) {
-      const seconds = Math.floor((now - this.#secondBegan) / SECOND) + 1;
+      const seconds = Math.floor((this.#drivenAt - this.#secondBegan) / SECOND) + 1;
       this.#updateAlarm.arm(this.#secondBegan + seconds * SECOND);
     } else this.#updateAlarm.disarm();
     // A periodic flag that is set already need not be set again until it is read.
     if (this.#period > 0 && this.#b & B.periodic && !(this.#c & C.periodic)) {
-      const cycle = (this.#edges(now) + 1) * this.#period;
+      const cycle = (this.#edgesSeen + 1) * this.#period;
       this.#periodicAlarm.arm(this.#secondBegan + timeOfCycle(cycle, CRYSTAL_HZ));
     } else this.#periodicAlarm.disarm();
   }
@@ -258,6 +262,7 @@ export class Rtc implements ByteDevice, Stateful {
     to.number(this.#calendar);
     to.bytes(this.#set);
     to.number(this.#edgesSeen);
+    to.number(this.#drivenAt);
   }
 
   loadState(from: StateReader): void {
@@ -270,6 +275,7 @@ export class Rtc implements ByteDevice, Stateful {
     this.#calendar = from.number();
     this.#set.set(from.bytes());
     this.#edgesSeen = from.number();
-    this.#schedule(this.#clock.now());
+    this.#drivenAt = from.number();
+    this.#schedule();
   }
 }

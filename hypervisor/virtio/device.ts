@@ -100,9 +100,7 @@ export class VirtioDevice implements Stateful {
     if (environment.kickDelay < 1) throw new Error(`${model.name}: the kick delay must be at least 1 ns`);
     this.model = model;
     this.#environment = environment;
-    this.queues = model.queueSizes.map(
-      (size, i) => new Virtqueue(environment.memory, `${model.name} queue ${i}`, size),
-    );
+    this.queues = model.queueSizes.map((size, i) => new Virtqueue(environment.memory, `queue ${i}`, size));
     this.#pending = new Uint8Array(this.queues.length);
     for (const bit of [...model.features, ...COMMON_FEATURES]) this.#offered[bit >> 5]! |= 1 << (bit & 31);
     this.#kickTimer = environment.timers.timer(`${model.name} kick`, (now) => this.#serveKicked(now));
@@ -247,6 +245,7 @@ export class VirtioDevice implements Stateful {
   }
 
   #serve(index: number, now: number): void {
+    if (!this.live) this.#pending[index] = 1;
     if (!this.live || !this.queues[index]!.enabled) return;
     for (const queue of this.queues) queue.beginEvent();
     try {
@@ -262,7 +261,7 @@ export class VirtioDevice implements Stateful {
 
   #break(error: unknown): void {
     if (!(error instanceof DriverError) && !(error instanceof BadGuestAddress)) throw error;
-    this.#reason = error.message;
+    this.#reason = `${this.model.name}: ${error.message}`;
     this.#status |= DEVICE_NEEDS_RESET;
     if ((this.#status & DRIVER_OK) !== 0) this.transport.configInterrupt();
   }

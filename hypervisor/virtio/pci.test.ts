@@ -14,7 +14,7 @@ import {
   FEATURES_OK,
 } from './device.ts';
 import { VirtioPci } from './pci.ts';
-import { KICK_DELAY, type TestDriver, TestMachine } from './testing/driver.ts';
+import { digest, KICK_DELAY, type TestDriver, TestMachine } from './testing/driver.ts';
 import { Echo } from './testing/echo.ts';
 
 const bytes = (...values: number[]): Uint8Array => new Uint8Array(values);
@@ -356,9 +356,9 @@ test('no register access crashes the device or hangs it, and saved state gives e
         const state = first.machine.save();
         const second = setup();
         second.machine.load(state);
-        t.deepEqual(second.machine.save(), state);
+        t.is(digest(second.machine.save()), digest(state));
         t.deepEqual(apply(second.machine, bar, msix, after), apply(first.machine, bar, msix, after));
-        t.deepEqual(second.machine.save(), first.machine.save());
+        t.is(digest(second.machine.save()), digest(first.machine.save()));
       },
     ),
     { seed: 31, numRuns: 300 },

@@ -2,7 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { DEVICE_NEEDS_RESET, F_EVENT_IDX, F_INDIRECT_DESC } from './device.ts';
 import { VirtioPci } from './pci.ts';
-import { KICK_DELAY, type TestDriver, TestMachine, type TestQueue } from './testing/driver.ts';
+import { digest, KICK_DELAY, type TestDriver, TestMachine, type TestQueue } from './testing/driver.ts';
 import { Echo } from './testing/echo.ts';
 
 const NEXT = 1;
@@ -315,14 +315,14 @@ test('a ring that feeds itself for ever cannot keep one event going', (t) => {
 });
 
 test('saved state continues in the middle of a ring', (t) => {
-  const run = (s: Setup): Uint8Array => {
+  const run = (s: Setup): string => {
     for (let i = 0; i < 5; i++) {
       s.queue.add([bytes(i), 1]);
       s.queue.kick();
       s.machine.advance(KICK_DELAY);
       s.queue.takeUsed();
     }
-    return s.machine.save();
+    return digest(s.machine.save());
   };
   const first = setup([F_EVENT_IDX]);
   for (let i = 0; i < 3; i++) first.queue.exchange([bytes(i), 1]);
@@ -333,8 +333,8 @@ test('saved state continues in the middle of a ring', (t) => {
   for (let i = 0; i < 3; i++) second.queue.exchange([bytes(i), 1]);
   second.queue.add([bytes(7), 1]);
   second.machine.load(state);
-  t.deepEqual(second.machine.save(), state);
-  t.deepEqual(run(second), run(first));
+  t.is(digest(second.machine.save()), digest(state));
+  t.is(run(second), run(first));
 });
 
 test('no ring content crashes the device, hangs it or makes it write outside its buffers', (t) => {

@@ -55,7 +55,7 @@ export class Virtqueue implements Stateful {
   #budget = 0;
   #exhausted = false;
 
-  /** @param name names the queue in reasons, as in "virtio-blk queue 0" */
+  /** @param name names the queue in reasons, as in "queue 0" */
   constructor(memory: GuestMemory, name: string, maximum: number) {
     this.#memory = memory;
     this.#name = name;

@@ -10,6 +10,12 @@ import { control } from './core/control.ts';
 import { type CorePart, defineCore } from './core/core.ts';
 import { delivery } from './core/delivery.ts';
 import { flags } from './core/flags.ts';
+import { float80 } from './core/float80.ts';
+import { float80Arithmetic } from './core/float80arithmetic.ts';
+import { float80Compare } from './core/float80compare.ts';
+import { float80Convert } from './core/float80convert.ts';
+import { float80Scale } from './core/float80scale.ts';
+import { image } from './core/image.ts';
 import { paging } from './core/paging.ts';
 import { ports } from './core/ports.ts';
 import { segments } from './core/segments.ts';
@@ -20,10 +26,41 @@ import { softconvert } from './core/softconvert.ts';
 import { softfloat } from './core/softfloat.ts';
 import { system } from './core/system.ts';
 import { tasks } from './core/tasks.ts';
+import { wide } from './core/wide.ts';
+import { x87Arithmetic } from './core/x87arithmetic.ts';
+import { x87Move } from './core/x87move.ts';
+import { x87Stack } from './core/x87stack.ts';
+import { x87State } from './core/x87state.ts';
+import { xsave } from './core/xsave.ts';
 import { CodeCache, type PageHash } from './decode/codecache.ts';
 import { buildOpcodeMap } from './decode/opcodemap.ts';
 import { Handlers } from './interpret/handlers.ts';
 import { rows } from './isa/rows.ts';
+import { Translator } from './translate/translator.ts';
+
+const x87: readonly CorePart[] = [
+  wide,
+  float80,
+  float80Arithmetic,
+  float80Compare,
+  float80Convert,
+  float80Scale,
+  x87Stack,
+  x87Move,
+  x87Arithmetic,
+  x87State,
+  image,
+  xsave,
+];
+
+const sse: readonly CorePart[] = [
+  softfloat,
+  softarithmetic,
+  softconvert,
+  softapproximate,
+  simdfloat,
+  comparestrings,
+];
 
 const parts: readonly CorePart[] = [
   flags,
@@ -35,12 +72,8 @@ const parts: readonly CorePart[] = [
   ports,
   system,
   delivery,
-  comparestrings,
-  softfloat,
-  softarithmetic,
-  softconvert,
-  softapproximate,
-  simdfloat,
+  ...x87,
+  ...sse,
 ];
 
 /** Entries of the table of functions that execute records. Entry 0 stays empty, so that a record not filled in traps. */
@@ -81,9 +114,11 @@ export class Engine {
   readonly core: CoreExports;
   readonly handlers: Handlers;
   readonly code: CodeCache;
+  readonly translator: Translator;
   readonly #vcpus: VcpuHost[] = [];
 
-  constructor(memory: HostMemory, hash: PageHash) {
+  /** @param translate whether hot code is translated; otherwise all is interpreted, with the same results */
+  constructor(memory: HostMemory, hash: PageHash, translate = true) {
     this.memory = memory;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: tableSize, maximum: tableSize });
     const pages = memory.wasmPages;
@@ -111,12 +146,18 @@ export class Engine {
       decode: (_vcpu: number, page: number, offset: number) => this.code.decode(page, offset),
       decodeCrossing: (_vcpu: number, record: number, page: number, next: number) =>
         this.code.decodeCrossing(record, page, next),
+      hot: (_vcpu: number, page: number, offset: number) => {
+        if (translate) this.translator.hot(page, offset);
+      },
       codeWritten: (vcpu: number, page: number) => vcpus[vcpu]!.codeWritten(page),
     };
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(module.finish()), { host });
     this.core = exports as unknown as CoreExports;
-    this.handlers = new Handlers({ memory: memory.memory, memoryPages: pages, table, core: exports }, 1);
-    this.code = new CodeCache(memory, this.handlers, buildOpcodeMap(rows), hash);
+    const environment = { memoryPages: pages, table, core: exports, host };
+    const map = buildOpcodeMap(rows);
+    this.handlers = new Handlers(environment, 1);
+    this.code = new CodeCache(memory, this.handlers, map, hash);
+    this.translator = new Translator(memory, environment, this.handlers, map);
   }
 
   /** Gives a vCPU its number; code calls `host` for it from then on. */

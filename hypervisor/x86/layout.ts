@@ -170,6 +170,10 @@ export const pendingFirst = field('pendingFirst', 4);
 export const pendingSecond = field('pendingSecond', 4);
 export const pendingGpa = field('pendingGpa', 8);
 export const pendingGpaSecond = field('pendingGpaSecond', 8);
+/** Instructions executed in translated code since power-on. */
+export const translated = field('translated', 8);
+/** 1 when PAUSE hands the rest of the turn to other vCPUs of the guest. */
+export const yields = field('yields', 4);
 /** 1 when an external interrupt waits for RFLAGS.IF. */
 export const interruptPending = field('interruptPending', 4);
 /** Exception being delivered, for double faults; -1 when none. */
@@ -178,6 +182,8 @@ export const delivering = field('delivering', 4);
 export const intercept = field('intercept', 4);
 /** Where accesses that are not plain memory have their bytes. */
 export const scratch = field('scratch', 64, 16);
+/** Where the areas of FSAVE, FXSAVE and XSAVE and the x87 environment are put together and taken apart. */
+export const image = field('image', 576, 16);
 /** Where SSE's floating-point routines have the lanes of their operands and of the result: three times 16 bytes. */
 export const lanes = field('lanes', 48, 16);
 /** Guest-physical page number → host frame: see `memory/slots.ts`. */

@@ -1,6 +1,7 @@
 /** The vCPUs of one guest, and what they share: its memory map and the decoded form of its code. */
 import type { AddressSpace } from '../memory/addressspace.ts';
 import { pageSize } from '../memory/hostmemory.ts';
+import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
 import { type CpuidLeaf, cpuid } from './cpuid.ts';
 import type { Engine } from './engine.ts';
 import * as layout from './layout.ts';
@@ -26,20 +27,24 @@ export interface Devices {
 }
 
 /** See the top of this file. */
-export class Processors {
+export class Processors implements Stateful {
   readonly engine: Engine;
   readonly space: AddressSpace;
   readonly vcpus: readonly Vcpu[];
+  /** Where the latest time that any vCPU or device has read stands, as an index of 64-bit words. */
+  readonly #latest: number;
 
   /** @param devices what each vCPU sees, by its index */
   constructor(engine: Engine, space: AddressSpace, count: number, devices: (index: number) => Devices) {
     this.engine = engine;
     this.space = space;
     const shared = engine.memory.allocate(64, 64);
+    this.#latest = shared / 8;
     const { slots, codeMap, pageCount } = space;
     this.vcpus = Array.from({ length: count }, (_, index) => {
       const vcpu = new Vcpu(engine, { slots, codeMap, pageCount, shared });
       const outside = devices(index);
+      vcpu.set32(layout.yields, count > 1 ? 1 : 0);
       const msrs = new Msrs(vcpu, outside.msrs, () => outside.tscChanged());
       vcpu.setNumber(
         engine.register({
@@ -79,6 +84,18 @@ export class Processors {
     });
   }
 
+  /**
+   * The time that the guest reads at `time` (ns): vCPUs take turns, and none may see a time before one that another has
+   * seen.
+   */
+  readTime(time: number): number {
+    const { u64 } = this.engine.memory;
+    const latest = Number(u64[this.#latest]!);
+    if (time <= latest) return latest;
+    u64[this.#latest] = BigInt(time);
+    return time;
+  }
+
   #codePageFor(page: number, codeMode: number): number {
     const frame = this.space.touch(page);
     const decoded = this.engine.code.pageFor(frame, codeMode);
@@ -107,6 +124,16 @@ export class Processors {
     }
   }
 
+  /** The host takes back `count` pages from `page` on: their contents are gone, and the next touch finds zeros. */
+  discard(page: number, count: number): void {
+    for (let each = page; each < page + count; each++) {
+      if (!this.space.isPresent(each)) continue;
+      this.contentsChange(each);
+      this.mappingChanges(this.space.touch(each));
+      this.space.discard(each);
+    }
+  }
+
   /** A page got another frame, or lost its own, or its permission to be written: no TLB may use the old one. */
   mappingChanges(frame: number): void {
     this.#forEntries((entry) => {
@@ -115,6 +142,14 @@ export class Processors {
         this.#setTag(entry, tlb.writeTag);
       }
     });
+  }
+
+  saveState(to: StateWriter): void {
+    to.u64(this.engine.memory.u64[this.#latest]!);
+  }
+
+  loadState(from: StateReader): void {
+    this.engine.memory.u64[this.#latest] = from.u64();
   }
 
   /** Host address of the frame that an entry leads to, -1 when its tag is empty. */

@@ -43,7 +43,8 @@ export type RegisterPlace = number | Value;
 export abstract class Semantics {
   readonly fn: FunctionBuilder;
   readonly core: Core;
-  readonly form: Form;
+  /** The form of the instruction that is being emitted. */
+  form: Form;
   /** Base address of the vCPU's state (i32). */
   readonly cpu: Value;
 
@@ -162,6 +163,11 @@ export abstract class Semantics {
   /** Lets `units` (i32) of time pass beyond the one that the instruction takes. */
   abstract charge(units: Value): void;
 
+  /** Mode, privilege level or RFLAGS.AC changed: brings what depends on them up to date. */
+  updateMode(): void {
+    this.fn.callAll(this.core.updateMode, this.cpu);
+  }
+
   /** Raises exception `vector` on this instruction. Nothing follows it. */
   raise(vector: Operand, errorCode: Operand = 0): void {
     this.setState32(layout.faultVector, vector);
@@ -278,6 +284,13 @@ export abstract class Semantics {
     this.setLazyFlags(this.i32(ccOpOf(kind, size)), this.signed(result, size), this.signed(source, size));
   }
 
+  /** Sets the flags of the comparison a − b, zero-extended values of `size` bytes; gives the difference. */
+  setCompareFlags(a: Value, b: Value, size: number): Value {
+    const result = a.sub(b);
+    this.setFlags('sub', result, a, size);
+    return result;
+  }
+
   /** Sets the flags of an addition or subtraction with carry; `carry` is 0 or 1 (i32). */
   setCarryFlags(kind: 'add' | 'sub', result: Value, source: Value, carry: Value, size: number): void {
     // adc follows add, and sbb follows sub, in the list of kinds.
@@ -285,7 +298,7 @@ export abstract class Semantics {
     this.setLazyFlags(op, this.signed(result, size), this.signed(source, size));
   }
 
-  /** Sets the flags of a logical result: CF = OF = 0; AF is undefined, and 0 here. */
+  /** Sets the flags of a logical result: CF = OF = 0; AF is undefined, and 0 here. The result has nothing above its size. */
   setLogicFlags(result: Value, size: number): void {
     this.setLazyFlags(this.i32(ccOpOf('logic', size)), this.signed(result, size), this.i64(0));
   }
@@ -309,7 +322,9 @@ export abstract class Semantics {
   /** CF as 0 or 1 (i32). */
   carry(): Value {
     const { flags, kind } = this.lazyFlags();
-    return kind === undefined ? this.fn.call(this.core.carry, this.cpu) : carryOf(kind, flags);
+    return kind === undefined
+      ? this.fn.call(this.core.carryOf, flags.op, flags.dst, flags.src)
+      : carryOf(kind, flags);
   }
 
   /** OF as 0 or 1 (i32). */
@@ -323,14 +338,16 @@ export abstract class Semantics {
   /** All six arithmetic flags at their places in RFLAGS (i32). */
   allFlags(): Value {
     const { flags, kind } = this.lazyFlags();
-    return kind === undefined ? this.fn.call(this.core.allFlags, this.cpu) : allOf(kind, flags);
+    return kind === undefined
+      ? this.fn.call(this.core.allFlagsOf, flags.op, flags.dst, flags.src)
+      : allOf(kind, flags);
   }
 
   /** Condition tttn (0 … 15) as 0 or 1 (i32). */
   condition(code: number): Value {
     const { flags, kind } = this.lazyFlags();
     if (kind !== undefined) return conditionOf(code, kind, flags);
-    const positive = this.fn.call(this.core.conditions[code >> 1]!, this.cpu);
+    const positive = this.fn.call(this.core.conditions[code >> 1]!, flags.op, flags.dst, flags.src);
     return (code & 1) !== 0 ? positive.eqz() : positive;
   }
 

@@ -163,6 +163,7 @@ export class Vcpu implements Stateful {
     this.set32(layout.shadowBudget, -1);
     this.set32(layout.exit, exits.budget);
     this.engine.core.enter(this.base);
+    this.engine.translator.work();
     return this.get32(layout.exit);
   }
 

@@ -1,5 +1,6 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -9,7 +10,7 @@ import { buildImage } from './build.ts';
 import { sha256 } from './digest.ts';
 import { readRecipe } from './recipe.ts';
 import { resolveImage } from './resolve.ts';
-import { cacheFolder, type Image, imageDigests } from './store.ts';
+import { cacheFolder, type Image, imageDigests, withTemporaryFolder } from './store.ts';
 
 // These tests build real images from Debian's packages, in a cache of their own.
 const folder = mkdtempSync(join(tmpdir(), 'pagefold-images-'));
@@ -114,6 +115,16 @@ test.serial('a damaged image in the cache is told, with the remedy', async (t) =
       name: 'UserError',
       message: /the cached image is damaged: initrd was changed\. Remedy: remove this folder/,
     });
+  });
+});
+
+test.serial('what a killed build left in the cache is removed by the next', async (t) => {
+  await elsewhere(async () => {
+    const { pid } = spawnSync('true');
+    await mkdir(join(cacheFolder(), `.temporary-${pid}-abc/packages`), { recursive: true });
+    await mkdir(join(cacheFolder(), `.temporary-${process.pid}-abc`));
+    await withTemporaryFolder(async () => {});
+    t.deepEqual(await readdir(cacheFolder()), [`.temporary-${process.pid}-abc`]);
   });
 });
 

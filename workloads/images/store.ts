@@ -37,6 +37,7 @@ export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): strin
 
 const imagesFolder = () => join(cacheFolder(), 'images');
 const imageFolder = (digest: string) => join(imagesFolder(), digest);
+const temporary = '.temporary-';
 const nameFile = (name: string) => join(cacheFolder(), 'names', name);
 
 /** Calls `work` with a new folder in the cache, which is removed afterwards. */
@@ -45,7 +46,8 @@ export async function withTemporaryFolder<Result>(
 ): Promise<Result> {
   const cache = cacheFolder();
   const folder = await mkdir(cache, { recursive: true })
-    .then(() => mkdtemp(join(cache, '.temporary-')))
+    .then(() => removeLeftovers(cache))
+    .then(() => mkdtemp(join(cache, `${temporary}${process.pid}-`)))
     .catch((error: Error) => {
       throw new UserError({
         file: cache,
@@ -57,6 +59,23 @@ export async function withTemporaryFolder<Result>(
     return await work(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Removes the temporary folders of processes that were killed. */
+async function removeLeftovers(cache: string): Promise<void> {
+  for (const name of await readdir(cache)) {
+    if (!name.startsWith(temporary)) continue;
+    const owner = Number.parseInt(name.slice(temporary.length), 10);
+    if (!isAlive(owner)) await rm(join(cache, name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

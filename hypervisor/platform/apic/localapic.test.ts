@@ -77,6 +77,23 @@ test('the task priority holds back its class and those below; CR8 is its upper h
   t.false(cpu.pending);
 });
 
+test('task priority and service of one class: the processor priority is the task priority', (t) => {
+  const { apic } = one();
+  apic.accept(FIXED, 0x47, false);
+  apic.acknowledge();
+  t.is(apic.readRegister(REGISTER.processorPriority), 0x40);
+  apic.writeRegister(REGISTER.taskPriority, 0x42);
+  t.is(apic.readRegister(REGISTER.processorPriority), 0x42);
+});
+
+test('TMR shows how each vector was last accepted', (t) => {
+  const { apic } = one();
+  apic.accept(FIXED, 0x41, true);
+  t.deepEqual(vectors(apic, REGISTER.triggerMode), [0x41]);
+  apic.accept(FIXED, 0x41, false);
+  t.deepEqual(vectors(apic, REGISTER.triggerMode), []);
+});
+
 test('with nothing to deliver, an acknowledgement gets the spurious vector and no service bit', (t) => {
   const { apic } = one();
   t.is(apic.acknowledge(), 0xff);
@@ -192,7 +209,7 @@ test('an error vector that is itself illegal does not recurse', (t) => {
   const { apic } = one();
   apic.writeRegister(REGISTER.lvtError, 3);
   apic.accept(FIXED, 2, false);
-  t.is(apic.pendingVector(), -1);
+  t.deepEqual(vectors(apic, REGISTER.interruptRequest), []);
 });
 
 // Interprocessor interrupts
@@ -234,6 +251,13 @@ test('a logical destination in the flat model is a set of bits', (t) => {
   });
   ipi(0, 0x840, 0b1010);
   t.deepEqual(received(0x40), [1, 3]);
+});
+
+test('a destination of more than eight bits is for no local APIC in xAPIC mode', (t) => {
+  const { apics, network } = four();
+  apics[0]!.writeRegister(REGISTER.logicalDestination, 0x0100_0000);
+  t.false(network.send(0x101, true, FIXED, 0x40, false));
+  t.false(network.send(0x100, false, FIXED, 0x40, false));
 });
 
 test('a logical destination in the cluster model is a cluster and a set of its four', (t) => {

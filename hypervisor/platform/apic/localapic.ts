@@ -39,6 +39,7 @@ export type ApicMode = 'disabled' | 'xapic' | 'x2apic';
 
 const ICR = { logical: 1 << 11, assert: 1 << 14, levelTriggered: 1 << 15 } as const;
 const SHORTHAND = { none: 0, self: 1, all: 2, others: 3 } as const;
+const PINS = [REGISTER.lvtLint0, REGISTER.lvtLint1] as const;
 const FIRST_LEGAL_VECTOR = 16;
 const FLAT_MODEL = 0xf;
 
@@ -367,7 +368,7 @@ export class LocalApic implements MessageReceiver, Stateful {
   #endOfInterrupt(): void {
     const vector = this.#interrupts.finish();
     if (vector < 0 || !this.#interrupts.triggerMode.has(vector)) return;
-    for (const register of [REGISTER.lvtLint0, REGISTER.lvtLint1]) {
+    for (const register of PINS) {
       if (this.#lvt.vector(register) !== vector) continue;
       this.#lvt.setRemoteIrr(register, false);
       this.#sampleLevel(register);

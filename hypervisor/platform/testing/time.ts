@@ -24,4 +24,9 @@ export class TestTime implements Clock {
     this.#now = time;
     this.timers.run(time);
   }
+
+  /** Lets time pass to `time` without the deadlines on the way being noticed yet. */
+  passTo(time: number): void {
+    this.#now = time;
+  }
 }

@@ -2,7 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { DEVICE_NEEDS_RESET } from '../device.ts';
 import { VirtioPci } from '../pci.ts';
-import { KICK_DELAY, type TestDriver, TestMachine, type TestQueue } from '../testing/driver.ts';
+import { digest, KICK_DELAY, type TestDriver, TestMachine, type TestQueue } from '../testing/driver.ts';
 import { ByteQueue } from './bytequeue.ts';
 import { VirtioConsole } from './console.ts';
 
@@ -290,7 +290,7 @@ test('saved state continues in the middle of a conversation', (t) => {
     s.queues[0]!.kick();
     s.queues[1]!.exchange([bytes('out')]);
     tell(s, 2, 6, 1);
-    return [s.events, s.queues[0]!.takeUsed(), heard(s), s.console.counters, s.machine.save()];
+    return [s.events, s.queues[0]!.takeUsed(), heard(s), s.console.counters, digest(s.machine.save())];
   };
   const first = begin();
   first.console.input(0, bytes('a long line of input'));
@@ -302,7 +302,7 @@ test('saved state continues in the middle of a conversation', (t) => {
   const second = begin();
   second.queues[1]!.add([bytes('pending')]);
   second.machine.load(state);
-  t.deepEqual(second.machine.save(), state);
+  t.is(digest(second.machine.save()), digest(state));
   t.deepEqual(finish(second), finish(first));
 });
 

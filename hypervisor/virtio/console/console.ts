@@ -171,7 +171,7 @@ export class VirtioConsole implements DeviceModel {
       const chain = queue.take();
       if (chain === undefined) return;
       if (chain.readableCount > 0 || chain.writableBytes === 0) {
-        throw new DriverError(`${this.name}, port ${port}: a receive buffer must be writable only`);
+        throw new DriverError(`port ${port}: a receive buffer must be writable only`);
       }
       const count = chain.write(0, input.first(chain.writableBytes));
       input.drop(count);
@@ -186,7 +186,7 @@ export class VirtioConsole implements DeviceModel {
       const length = chain.readableBytes;
       if (chain.writableBytes > 0 || length > LONGEST_OUTPUT) {
         throw new DriverError(
-          `${this.name}, queue ${index}: a transmit buffer must be readable only and have at most ${LONGEST_OUTPUT} bytes`,
+          `queue ${index}: a transmit buffer must be readable only and have at most ${LONGEST_OUTPUT} bytes`,
         );
       }
       for (let at = 0; hostOpen && at < length; at += OUTPUT_CHUNK) {
@@ -203,7 +203,7 @@ export class VirtioConsole implements DeviceModel {
     const view = new DataView(this.#scratch.buffer);
     for (let chain = queue.take(); chain !== undefined; chain = queue.take()) {
       if (chain.read(0, this.#scratch.subarray(0, CONTROL_BYTES)) < CONTROL_BYTES) {
-        throw new DriverError(`${this.name}: a control message of ${chain.readableBytes} bytes`);
+        throw new DriverError(`a control message of ${chain.readableBytes} bytes`);
       }
       this.counters.controlFromGuest++;
       this.#obey(view.getUint32(0, true), view.getUint16(4, true), view.getUint16(6, true) !== 0);
@@ -220,7 +220,7 @@ export class VirtioConsole implements DeviceModel {
     }
     if (event !== PORT_READY && event !== PORT_OPEN) return;
     const state = this.#ports[port];
-    if (state === undefined) throw new DriverError(`${this.name}: there is no port ${port}`);
+    if (state === undefined) throw new DriverError(`there is no port ${port}`);
     if (event === PORT_READY) {
       if (yes) this.#describePort(port, state);
     } else {
@@ -265,9 +265,7 @@ export class VirtioConsole implements DeviceModel {
       if (chain === undefined) return;
       const message = this.#control.shift()!;
       if (chain.write(0, message) < message.length) {
-        throw new DriverError(
-          `${this.name}: a control buffer has room for ${chain.writableBytes} bytes only`,
-        );
+        throw new DriverError(`a control buffer has room for ${chain.writableBytes} bytes only`);
       }
       queue.complete(chain.head, message.length);
       this.counters.controlToGuest++;

@@ -2,6 +2,7 @@
  * A virtio driver for tests. It finds its device by PCI configuration space, negotiates and sets up queues
  * through the registers alone, and builds rings in guest memory: the other side of everything in this folder.
  */
+import { createHash } from 'node:crypto';
 import { TimerQueue } from '../../clock/timers.ts';
 import type { AccessSize } from '../../platform/bus.ts';
 import { TestPc } from '../../platform/pci/testing/pc.ts';
@@ -22,6 +23,11 @@ const SLOT = 4;
 
 /** Kick delay of test machines, in ns. */
 export const KICK_DELAY = 1000;
+
+/** A digest of a saved state, to compare large ones by. */
+export function digest(state: Uint8Array): string {
+  return createHash('sha256').update(state).digest('hex');
+}
 
 /** A PC with memory, time and one virtio device. */
 export class TestMachine {

@@ -5,11 +5,11 @@ import { codeEndShift, codeModeOffset } from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
 import * as exits from '../exits.ts';
 import * as layout from '../layout.ts';
-import { reads, stack, system, writes } from '../memoryaccess.ts';
+import { quiet, reads, stack, system, writes } from '../memoryaccess.ts';
 import { CR4, codeSizeMask, longMode } from '../mode.ts';
 import * as tlb from '../tlb.ts';
 import type { Core, CorePart, Host } from './core.ts';
-import { walkFetch, walkGlobal, walkOpen, walkUser } from './paging.ts';
+import { physicalQuiet, walkFetch, walkGlobal, walkOpen, walkQuiet, walkUser } from './paging.ts';
 
 const csBase = layout.segmentOffset(layout.CS);
 
@@ -65,10 +65,11 @@ export const access: CorePart = (define, core, host) => {
       privilege.set(0);
     });
     const write = kind.and(writes).ne(0);
-    const found = fn.call(core.walk, cpu, linear, privilege.get().or(write));
+    const isQuiet = kind.and(quiet).ne(0);
+    const found = fn.call(core.walk, cpu, linear, privilege.get().or(write).or(isQuiet.mul(walkQuiet)));
     fn.if(found.eq(-1), () => fn.return(0));
     const physical = found.and(-4096);
-    const at = fn.call(core.physical, cpu, physical, write);
+    const at = fn.call(core.physical, cpu, physical, write.or(isQuiet.mul(physicalQuiet)));
     fn.if(at.eqz(), () => fn.return(0));
     fn.if(at.eq(-1), () => {
       fn.store('i64', cpu, physical.or(linear.and(0xfff)), layout.result0);
@@ -159,6 +160,18 @@ export const access: CorePart = (define, core, host) => {
     );
     fn.store('i64', cpu, linear, layout.pendingAddress);
     fn.return(scratch);
+  });
+
+  define('plainAccess', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const linear = fn.parameter(1).get();
+    const kind = fn.parameter(2).get();
+    const size = kind.and(0xff);
+    fn.if(linear.wrap().and(0xfff).add(size).gtU(4096), () => fn.return(0));
+    fn.if(linear.shl(16).shrS(16).ne(linear), () => fn.return(0));
+    fn.if(fn.load('i32', cpu, layout.tlb).eq(setAddress(cpu, tlb.alignmentCheckSet)), () => fn.return(0));
+    const host = fn.call(core.page, cpu, linear, kind.or(quiet));
+    fn.return(fn.select(host.eq(1), fn.i32(0), host));
   });
 
   define('commit', (fn) => {

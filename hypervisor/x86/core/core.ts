@@ -2,16 +2,12 @@
  * The core: routines that instructions share, as one WebAssembly module. What happens often (TLB refill, page
  * walk, jumps, exceptions, segment loads) is done there and never leaves WebAssembly.
  */
-import type { FunctionBuilder, FunctionRef, FunctionType } from '../../wasm/function.ts';
+import type { FunctionBuilder, FunctionRef } from '../../wasm/function.ts';
 import type { ModuleBuilder } from '../../wasm/module.ts';
-import type { ValueType } from '../../wasm/opcodes.ts';
-
-function type(parameters: string, result = ''): FunctionType {
-  return {
-    parameters: parameters === '' ? [] : (parameters.split(' ') as ValueType[]),
-    results: result === '' ? [] : (result.split(' ') as ValueType[]),
-  };
-}
+import { float80Types } from './float80types.ts';
+import { signature as type } from './signature.ts';
+import { sseTypes } from './ssetypes.ts';
+import { x87Types } from './x87types.ts';
 
 /** What executes a record: (cpu, record, budget). It ends by calling the next record's handler in its place. */
 export const handlerType = type('i32 i32 i32');
@@ -19,12 +15,14 @@ export const handlerType = type('i32 i32 i32');
 /** Every routine of the core; the first parameter is the vCPU's base, where not said otherwise. */
 export const coreTypes = {
   // flags.ts
-  /** CF of the lazy flags. */
-  carry: type('i32', 'i32'),
-  /** All six arithmetic flags at their places. */
+  /** (kind and size, result, source of lazy flags) → CF. */
+  carryOf: type('i32 i64 i64', 'i32'),
+  /** The same → all six arithmetic flags at their places. */
+  allFlagsOf: type('i32 i64 i64', 'i32'),
+  /** (cpu) → all six arithmetic flags of the state. */
   allFlags: type('i32', 'i32'),
   // paging.ts
-  /** (cpu, physical address, 1 to write) → host address; 0 when the host must act first; −1 when there is no memory. */
+  /** (cpu, physical address, bits `physicalWrite`, `physicalQuiet`) → host address; 0 when the host must act first; −1 when there is no memory. */
   physical: type('i32 i64 i32', 'i32'),
   /** (cpu, linear, access) → physical address of the page with attributes, or −1 after recording a fault. */
   walk: type('i32 i64 i32', 'i64'),
@@ -35,6 +33,8 @@ export const coreTypes = {
   page: type('i32 i64 i32', 'i32'),
   /** Completes the write that `access` left in the scratch area. */
   commit: type('i32'),
+  /** (cpu, linear, kind) → host address of plain memory within one page; 0 for everything else, without any effect but TLB refill. */
+  plainAccess: type('i32 i64 i32', 'i32'),
   /** (cpu, linear) → decoded page to execute from, 0 after recording a fault. */
   fetch: type('i32 i64', 'i32'),
   /** (cpu, 1 to keep global pages): forgets translations. */
@@ -44,6 +44,10 @@ export const coreTypes = {
   // control.ts
   /** (cpu, linear, budget): goes on there. */
   jump: type('i32 i64 i32'),
+  /** (cpu, linear, budget): as jump, but stops there when the budget is used up. */
+  goOn: type('i32 i64 i32'),
+  /** (cpu, offset, budget): interprets from that offset of the present page on, which has been decoded. */
+  interpret: type('i32 i32 i32'),
   /** (cpu, record of a direct jump within its page, budget): finds the target's record, links it, goes on there. */
   link: type('i32 i32 i32'),
   /** (cpu, record, budget): goes on at an instruction that reaches into the next page. */
@@ -98,36 +102,6 @@ export const coreTypes = {
   portIn: type('i32 i32 i32', 'i32'),
   /** (cpu, port, size, value). */
   portOut: type('i32 i32 i32 i32'),
-  // comparestrings.ts
-  /** (a, b, elements of a, of b, immediate of PCMPESTRI) → IntRes2: a bit for each element of b. No vCPU. */
-  compareStrings: type('v128 v128 i32 i32 i32', 'i32'),
-  // softfloat.ts
-  /** (sign, exponent, significand, MXCSR, exceptions so far) → single-precision number, exceptions. No vCPU. */
-  round32: type('i32 i32 i64 i32 i32', 'i64 i32'),
-  /** The same for double precision. */
-  round64: type('i32 i32 i64 i32 i32', 'i64 i32'),
-  // softarithmetic.ts
-  /** (operation, a, b, MXCSR) → single-precision result, exceptions. No vCPU. */
-  float32: type('i32 i64 i64 i32', 'i64 i32'),
-  /** The same for double precision. */
-  float64: type('i32 i64 i64 i32', 'i64 i32'),
-  // softconvert.ts
-  /** (conversion, operand, MXCSR) → result, exceptions. No vCPU. */
-  convert: type('i32 i64 i32', 'i64 i32'),
-  // softapproximate.ts
-  /** (single-precision number) → about 1 / x. No vCPU. */
-  reciprocal: type('i32', 'i32'),
-  /** (single-precision number) → about 1 / √x. No vCPU. */
-  reciprocalRoot: type('i32', 'i32'),
-  // simdfloat.ts
-  /** (cpu, exceptions found) → 1, or 0 after recording #XM: sets MXCSR's flags. */
-  simdExceptions: type('i32 i32', 'i32'),
-  /** (cpu, an operation for each lane in 4 bits, a, b) → four results, and 1 or 0 as `simdExceptions`. */
-  lanes32: type('i32 i32 v128 v128', 'v128 i32'),
-  /** The same for two lanes. */
-  lanes64: type('i32 i32 v128 v128', 'v128 i32'),
-  /** (cpu, conversion, lanes, rounding as in ROUNDPS's immediate, operand) → results, and 1 or 0 as `simdExceptions`. */
-  convertLanes: type('i32 i32 i32 i32 v128', 'v128 i32'),
   // delivery.ts
   /** (cpu, vector, error code, kind) → 1 delivered, 0 the host must act first or the machine shuts down. */
   deliver: type('i32 i32 i32 i32', 'i32'),
@@ -136,6 +110,9 @@ export const coreTypes = {
   // tasks.ts
   /** (cpu, TSS selector, cause, flags, error code) → 1, or 0 after recording a fault. */
   taskSwitch: type('i32 i32 i32 i32 i32', 'i32'),
+  ...float80Types,
+  ...x87Types,
+  ...sseTypes,
 } as const;
 
 /** Names of the core's routines. */
@@ -143,11 +120,11 @@ export type CoreName = keyof typeof coreTypes;
 
 /** The core's routines as functions to call. */
 export type Core = { readonly [Name in CoreName]: FunctionRef } & {
-  /** Conditions O, B, Z, BE, S, P, L, LE of the lazy flags. */
+  /** Conditions O, B, Z, BE, S, P, L, LE of lazy flags: (kind and size, result, source) → 0 or 1. */
   readonly conditions: readonly FunctionRef[];
 };
 
-const conditionType = type('i32', 'i32');
+const conditionType = type('i32 i64 i64', 'i32');
 const conditionNames = Array.from({ length: 8 }, (_, i) => `condition${i}`);
 
 /** What the core calls in JavaScript; every first argument is the number of the vCPU. */
@@ -171,6 +148,8 @@ export const hostTypes = {
   decode: type('i32 i32 i32', 'i32'),
   /** (vCPU, record of a page-crossing instruction, its page, the next page) → record of the instruction. */
   decodeCrossing: type('i32 i32 i32 i32', 'i32'),
+  /** (vCPU, decoded page, offset): code there has been executed often. */
+  hot: type('i32 i32 i32'),
   /** (vCPU, guest page number): a page that has been decoded is about to be written. */
   codeWritten: type('i32 i32'),
 } as const;

@@ -328,7 +328,8 @@ export class Decoder {
         this.reg = reg;
         return reg < 8;
       case 'T':
-        this.reg = this.#modrm & 7;
+        // The x87's opcode as FOP has it (SDM vol. 1, 8.1.9); its low bits are the stack position.
+        this.reg = ((this.row.row.opcode & 7) << 8) | this.#modrm;
         return true;
       case 'E':
       case 'R':

@@ -22,7 +22,7 @@ function impliedForm(row: Row): 'reg' | 'mem' | undefined {
   if (row.form !== undefined) return row.form;
   for (const { kind } of row.operands) {
     if (kind === 'M') return 'mem';
-    if (kind === 'R' || kind === 'U' || kind === 'N' || kind === 'T') return 'reg';
+    if (kind === 'R' || kind === 'U' || kind === 'N') return 'reg';
   }
   return undefined;
 }

@@ -117,9 +117,8 @@ const popMemory = meaning('a', (c) => {
 });
 
 const pushAll = meaning('', (c) => {
-  // AX, CX, DX, BX, the original SP, BP, SI, DI. The whole range is probed by the last store first.
+  // AX, CX, DX, BX, the original SP, BP, SI, DI. A fault leaves what was stored so far, below the stack.
   const values = Array.from({ length: 8 }, (_, i) => c.gpr(i));
-  c.probe(c.stackAddress(-8 * c.size), c.size, 'w');
   values.forEach((value, i) => {
     c.store(c.stackAddress(-(i + 1) * c.size), c.size, value);
   });

@@ -73,7 +73,7 @@ export type OperandKind =
   | 'Q' // r/m: MMX or memory
   | 'N' // r/m: MMX only
   | 'A' // far address in the instruction
-  | 'T' // r/m: x87 stack position in ModRM.rm
+  | 'T' // x87 opcode: bits 0 … 2 of the first byte above ModRM, whose low three bits are the stack position
   | 'fixed'; // a register or number that the opcode implies
 
 /** One operand of a row. */

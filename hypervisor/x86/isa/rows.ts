@@ -13,7 +13,12 @@ import { sseFloat } from './ssefloat.ts';
 import { sseStrings } from './ssestring.ts';
 import { strings } from './string.ts';
 import { system } from './system.ts';
+import { temporary } from './temporary.ts';
 import { vectorMoves } from './vectormove.ts';
+import { x87Arithmetic } from './x87arithmetic.ts';
+import { x87Control } from './x87control.ts';
+import { x87Moves } from './x87move.ts';
+import { xsave } from './xsave.ts';
 
 /** The rows of every instruction that the CPU has, by family. */
 export const rows: readonly Row[] = [
@@ -25,6 +30,11 @@ export const rows: readonly Row[] = [
   ...bits,
   ...strings,
   ...system,
+  ...temporary,
+  ...x87Moves,
+  ...x87Arithmetic,
+  ...x87Control,
+  ...xsave,
   ...vectorMoves,
   ...packedIntegers,
   ...sse4,

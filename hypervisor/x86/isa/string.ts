@@ -18,9 +18,11 @@ const RDX = 2;
 const RSI = 6;
 const RDI = 7;
 
-/** Element size: that of the row's name for byte forms, else the operand size. */
+/** Element size: that of the row's name for byte forms, else the operand size; ports have no more than 4 bytes. */
 function elementSize(c: Semantics): number {
-  return c.form.row.options.size === 1 ? 1 : c.size;
+  const { name, options } = c.form.row;
+  if (options.size === 1) return 1;
+  return name === 'INS' || name === 'OUTS' ? Math.min(c.size, 4) : c.size;
 }
 
 /** An index register at the address size, as an offset (i64). */
@@ -70,6 +72,8 @@ function repeated(c: Semantics, part: (most: Value) => Value, goesOn?: () => Val
   }
   const { fn } = c;
   const count = counterOf(c);
+  // A counter of 32 bits is written even when it is zero: that clears the upper half.
+  if (c.form.addressSize === 4) setCounter(c, count);
   fn.if(count.ne(0), () => {
     const left = count.sub(part(count));
     setCounter(c, left);
@@ -218,8 +222,9 @@ const compareString = meaning('', (c) => {
   repeated(
     c,
     () => {
-      const first = c.load(sourceAddress(c), size);
+      // Processors access the second one first: its fault comes before the other's.
       const second = c.load(destinationAddress(c), size);
+      const first = c.load(sourceAddress(c), size);
       c.setFlags('sub', first.sub(second), first, size);
       advance(c, RSI, c.i64(1));
       advance(c, RDI, c.i64(1));
@@ -252,9 +257,9 @@ function writePort(c: Semantics, port: Value, size: number, value: Value): void 
 
 const inputString = meaning('', (c) => {
   const size = portSize(c);
+  const port = c.gpr(RDX, 2);
+  c.faultUnless(c.fn.call(c.core.portAllowed, c.cpu, port, size));
   repeated(c, () => {
-    const port = c.gpr(RDX, 2);
-    c.faultUnless(c.fn.call(c.core.portAllowed, c.cpu, port, size));
     // The destination is checked before the device gives its value.
     const destination = c.probe(destinationAddress(c), size, 'w');
     c.storeAt(destination, size, readPort(c, port, size));
@@ -265,9 +270,9 @@ const inputString = meaning('', (c) => {
 
 const outputString = meaning('', (c) => {
   const size = portSize(c);
+  const port = c.gpr(RDX, 2);
+  c.faultUnless(c.fn.call(c.core.portAllowed, c.cpu, port, size));
   repeated(c, () => {
-    const port = c.gpr(RDX, 2);
-    c.faultUnless(c.fn.call(c.core.portAllowed, c.cpu, port, size));
     const value = c.load(sourceAddress(c), size);
     writePort(c, port, size, value);
     advance(c, RSI, c.i64(1));

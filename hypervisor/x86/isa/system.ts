@@ -32,7 +32,7 @@ const halt = meaning('', (c) => {
 });
 
 const pause = meaning('', (c) => {
-  c.leave(exits.pause);
+  c.fn.if(c.state32(layout.yields), () => c.leave(exits.pause));
 });
 
 const readControl = meaning('w r', (c, number) => {
@@ -75,7 +75,7 @@ const writeControl = meaning('r r', (c, number, value) => {
 const clearTaskSwitched = meaning('', (c) => {
   requireSupervisor(c);
   c.setState64(layout.cr0, c.state64(layout.cr0).and(~BigInt(CR0.TS)));
-  c.fn.callAll(c.core.updateMode, c.cpu);
+  c.updateMode();
 });
 
 /** User-mode instruction prevention: with CR4.UMIP, #GP outside of privilege level 0. */
@@ -220,7 +220,7 @@ function setAccessFlag(set: boolean) {
     c.raiseIf(c.state32(layout.cpl).ne(0), exceptions.UD);
     const flags = c.state32(layout.systemFlags);
     c.setState32(layout.systemFlags, set ? flags.or(AC) : flags.and(~AC));
-    c.fn.callAll(c.core.updateMode, c.cpu);
+    c.updateMode();
   });
 }
 
@@ -295,7 +295,7 @@ const ends = { ends: true } as const;
 /** Opcode rows of this file. */
 export const system: readonly Row[] = [
   ...row('F4', 'HLT', halt, ends),
-  ...row('F3 90', 'PAUSE', pause, ends),
+  ...row('F3 90', 'PAUSE', pause),
   ...row('0F 20', 'MOV En,Cn', readControl),
   ...row('0F 22', 'MOV Cn,En', writeControl, ends),
   ...row('0F 06', 'CLTS', clearTaskSwitched),

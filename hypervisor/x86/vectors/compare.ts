@@ -12,7 +12,7 @@ import {
 } from './machine.ts';
 
 /** Encoding order. */
-export const registerNames = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' ');
+const registerNames = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' ');
 
 const flagNames: readonly (readonly [string, number])[] = [
   ['CF', 0],
@@ -228,7 +228,7 @@ function compareMemory(vector: Vector, layout: LayoutName, machine: VectorMachin
 }
 
 /** The registers that a vector starts from, for a reader who looks for the cause of a difference. */
-export function describeBefore(vector: Vector, layout: LayoutName): string {
+function describeBefore(vector: Vector, layout: LayoutName): string {
   const cpu = cpuState(vector.before);
   const registers = [...cpu.gpr.subarray(0, layout === 'long' ? 16 : 8)]
     .map((value, index) => `${registerNames[index]}=${value.toString(16)}`)

@@ -61,10 +61,7 @@ export function emulatedMachine(): VectorMachine {
       for (const page of state.pages) put(page);
       for (const patch of state.patches) put(patch);
       load(vcpu, state);
-      let exit = vcpu.run(0, maxInstructions);
-      // PAUSE only tells whoever schedules that the vCPU waits.
-      for (let left = maxInstructions; exit === exits.pause && left > 0; left -= vcpu.elapsed)
-        exit = vcpu.run(0, left);
+      const exit = vcpu.run(0, maxInstructions);
       const cpu = {
         gpr: BigUint64Array.from({ length: 16 }, (_, i) => vcpu.gpr(i)),
         rip: vcpu.get64(layout.rip),

@@ -132,6 +132,13 @@ export const families: readonly Family[] = [
     ...vector,
   },
   {
+    name: 'string-compare',
+    table: simd.stringCompareTable,
+    counts: { long: 2000, compat32: 200 },
+    flavours: ['integers'],
+    ...vector,
+  },
+  {
     name: 'single',
     table: simd.singleTable,
     counts: { long: 3500, compat32: 600 },
@@ -243,6 +250,7 @@ export const sequenceFamilies: readonly SequenceFamily[] = [
       { weight: 4, table: simd.doubleTable },
       { weight: 2, table: simd.simdMoveTable },
       { weight: 1, table: simd.sse4Table },
+      { weight: 1, table: simd.stringCompareTable },
     ],
     counts: { long: 1200, compat32: 200 },
     flavours: ['singles', 'doubles', 'integers'],
