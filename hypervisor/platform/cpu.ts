@@ -83,18 +83,25 @@ export class Cpu implements PcCpu, Stateful {
 
   setInterruptPending(pending: boolean): void {
     this.#interrupt = pending;
-    this.vcpu.set32(layout.interruptPending, pending ? 1 : 0);
+    this.#showWaiting();
     if (pending && this.#running) this.vcpu.stopSoon();
+  }
+
+  /** Lets code see what waits, so that it stops when it makes it possible. */
+  #showWaiting(): void {
+    this.vcpu.set32(layout.interruptPending, (this.#interrupt ? 1 : 0) | (this.#nmi ? 2 : 0));
   }
 
   nmi(): void {
     this.#nmi = true;
+    this.#showWaiting();
     if (this.#running) this.vcpu.stopSoon();
   }
 
   init(): void {
     this.vcpu.reset();
     this.#nmi = false;
+    this.#showWaiting();
     this.waitsForStartup = !this.#isBootstrap;
     if (this.#running) this.vcpu.stopSoon();
   }
@@ -178,10 +185,6 @@ export class Cpu implements PcCpu, Stateful {
       this.#running = false;
       this.time += vcpu.elapsed;
       this.retired += vcpu.retired;
-      vcpu.set32(
-        layout.shadow,
-        vcpu.get32(layout.shadowBudget) === vcpu.get32(layout.budget) && vcpu.elapsed > 0 ? 1 : 0,
-      );
       switch (exit) {
         case exits.hostFault:
           this.#serveFault();
@@ -225,6 +228,7 @@ export class Cpu implements PcCpu, Stateful {
     const { vcpu } = this;
     if (this.#nmi && vcpu.get32(layout.nmiBlocked) === 0) {
       this.#nmi = false;
+      this.#showWaiting();
       vcpu.set32(layout.nmiBlocked, 1);
       return nmiVector;
     }
@@ -248,6 +252,7 @@ export class Cpu implements PcCpu, Stateful {
     this.waitsForStartup = from.bool();
     this.setInterruptPending(from.bool());
     this.#nmi = from.bool();
+    this.#showWaiting();
     const event = from.u32();
     this.#event = event === 0xffff_ffff ? undefined : event;
   }

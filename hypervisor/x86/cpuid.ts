@@ -11,12 +11,10 @@ export interface CpuidOptions {
   readonly cpus: number;
   /** CR4.OSXSAVE at this moment. */
   readonly osxsave: boolean;
-  /** XCR0 at this moment. */
-  readonly xcr0: number;
   /** Physical address width in bits. */
   readonly physicalBits: number;
   /** Leaf 0DH. */
-  readonly extendedState: (subleaf: number, xcr0: number) => CpuidLeaf;
+  readonly extendedState: (subleaf: number) => CpuidLeaf;
   /** Leaves from 40000000H on: the hypervisor's. */
   readonly hypervisor: (leaf: number) => CpuidLeaf | undefined;
 }
@@ -63,7 +61,7 @@ export function cpuid(leaf: number, subleaf: number, options: CpuidOptions): Cpu
 }
 
 function basicLeaf(leaf: number, subleaf: number, options: CpuidOptions): CpuidLeaf {
-  const { apicId, cpus, osxsave, xcr0 } = options;
+  const { apicId, cpus, osxsave } = options;
   switch (leaf) {
     case 0:
       return [highestLeaf, text('Genu', 0), text('ntel', 0), text('ineI', 0)];
@@ -83,7 +81,7 @@ function basicLeaf(leaf: number, subleaf: number, options: CpuidOptions): CpuidL
     case 0xb:
       return topologyLeaf(subleaf, options);
     case 0xd:
-      return options.extendedState(subleaf, xcr0);
+      return options.extendedState(subleaf);
     case 0x15:
       // Crystal of 1 GHz, TSC 1 : 1.
       return [1, 1, tscFrequency, 0];

@@ -16,14 +16,17 @@ import { float80Compare } from './core/float80compare.ts';
 import { float80Convert } from './core/float80convert.ts';
 import { float80Scale } from './core/float80scale.ts';
 import { image } from './core/image.ts';
+import { interruptReturn } from './core/interruptreturn.ts';
 import { paging } from './core/paging.ts';
 import { ports } from './core/ports.ts';
+import { run } from './core/run.ts';
 import { segments } from './core/segments.ts';
 import { simdfloat } from './core/simdfloat.ts';
 import { softapproximate } from './core/softapproximate.ts';
 import { softarithmetic } from './core/softarithmetic.ts';
 import { softconvert } from './core/softconvert.ts';
 import { softfloat } from './core/softfloat.ts';
+import { stack } from './core/stack.ts';
 import { system } from './core/system.ts';
 import { tasks } from './core/tasks.ts';
 import { wide } from './core/wide.ts';
@@ -54,12 +57,12 @@ const x87: readonly CorePart[] = [
 ];
 
 const sse: readonly CorePart[] = [
+  comparestrings,
   softfloat,
   softarithmetic,
   softconvert,
   softapproximate,
   simdfloat,
-  comparestrings,
 ];
 
 const parts: readonly CorePart[] = [
@@ -67,11 +70,14 @@ const parts: readonly CorePart[] = [
   paging,
   access,
   control,
+  run,
   segments,
+  stack,
   tasks,
   ports,
   system,
   delivery,
+  interruptReturn,
   ...x87,
   ...sse,
 ];
@@ -101,7 +107,7 @@ export interface VcpuHost {
 
 /** Routines that JavaScript calls. */
 export interface CoreExports {
-  enter(cpu: number): void;
+  run(cpu: number): void;
   updateMode(cpu: number): void;
   flushTlb(cpu: number, keepGlobal: number): void;
   deliver(cpu: number, vector: number, code: number, kind: number): number;

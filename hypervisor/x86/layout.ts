@@ -111,8 +111,12 @@ export const fdp = field('fdp', 8);
 export const fcs = field('fcs', 4);
 export const fds = field('fds', 4);
 
-/** 1 after STI or MOV SS until the next instruction is done: interrupts wait (SDM vol. 3, 6.8.3). */
+/** {@link shadows}: not 0 after STI or MOV SS until the next instruction is done (SDM vol. 3, 6.8.3). */
 export const shadow = field('shadow', 4);
+/** What waits during a shadow: after STI interrupts, after MOV SS and POP SS debug exceptions as well. */
+export const shadows = { sti: 1, stack: 2 } as const;
+/** Causes of a debug trap, as bits of DR6, that is due behind the last instruction; delivered by `run` (`core/debug.ts`). */
+export const pendingDebug = field('pendingDebug', 4);
 /** 1 when HLT or MWAIT waits for an interrupt. */
 export const halted = field('halted', 4);
 /** 1 while an NMI is handled, until IRET. */
@@ -132,6 +136,14 @@ export const zero = field('zero', 8);
 export const budget = field('budget', 4);
 /** Value of `budget` at which the last STI or MOV SS ended, -1 when none did in this run. */
 export const shadowBudget = field('shadowBudget', 4);
+/** Value of `budget` at which RFLAGS.RF was set: RF holds for the instruction that starts with it. */
+export const resumeBudget = field('resumeBudget', 4);
+/** 1 when the present instruction started with RFLAGS.TF set: a debug trap comes behind it. */
+export const stepping = field('stepping', 4);
+/** Offset in CS of the next instruction, for instructions that push it or leave it behind. */
+export const nextRip = field('nextRip', 8);
+/** The stack that an event or far call pushes on, before it is loaded; see `core/stack.ts`. */
+export const newStack = field('newStack', 32);
 /** What `budget` started from: `budgetStart - budget` units of time have passed in this run, an instruction costing one. */
 export const budgetStart = field('budgetStart', 4);
 /** How much of what has passed in this run was no instruction: modelled costs of string instructions and events. */
@@ -174,10 +186,8 @@ export const pendingGpaSecond = field('pendingGpaSecond', 8);
 export const translated = field('translated', 8);
 /** 1 when PAUSE hands the rest of the turn to other vCPUs of the guest. */
 export const yields = field('yields', 4);
-/** 1 when an external interrupt waits for RFLAGS.IF. */
+/** Bit 0: an external interrupt waits for RFLAGS.IF. Bit 1: an NMI waits until NMIs are no longer blocked. */
 export const interruptPending = field('interruptPending', 4);
-/** Exception being delivered, for double faults; -1 when none. */
-export const delivering = field('delivering', 4);
 /** 1 when exceptions are to be reported by an exit, instead of being delivered: for tests against recorded vectors. */
 export const intercept = field('intercept', 4);
 /** Where accesses that are not plain memory have their bytes. */

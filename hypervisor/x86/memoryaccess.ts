@@ -23,7 +23,10 @@ export const stack = 0x400;
 export const system = 0x800;
 
 /** Fails without a trace where the host would have to act. */
-export const quiet = 0x1000;
+export const quiet = 0x2000;
+
+/** An access as at a privilege level below 3, which the processor is about to take: the stack of an inner level. */
+export const supervisor = 0x1000;
 
 /** Where an access goes. */
 export interface Probe {

@@ -2,6 +2,7 @@
 import type { AddressSpace } from '../memory/addressspace.ts';
 import { pageSize } from '../memory/hostmemory.ts';
 import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
+import { xsaveLeaf } from './core/xsave.ts';
 import { type CpuidLeaf, cpuid } from './cpuid.ts';
 import type { Engine } from './engine.ts';
 import * as layout from './layout.ts';
@@ -59,9 +60,11 @@ export class Processors implements Stateful {
               apicId: index,
               cpus: count,
               osxsave: (vcpu.get32(layout.cr4) & CR4.OSXSAVE) !== 0,
-              xcr0: vcpu.get32(layout.xcr0),
               physicalBits,
-              extendedState: () => [0, 0, 0, 0],
+              extendedState: (each) => {
+                const { eax, ebx, ecx, edx } = xsaveLeaf(each);
+                return [eax, ebx, ecx, edx];
+              },
               hypervisor: (each) => outside.hypervisorLeaf(each),
             });
             result.forEach((value, i) => {

@@ -5,7 +5,7 @@
  * There are two of these: the interpreter's handlers, where registers and immediates are read from the decoded
  * record, and the translator's regions, where they are known. Meanings cannot tell them apart.
  */
-import type { FunctionBuilder } from '../wasm/function.ts';
+import type { FunctionBuilder, FunctionRef } from '../wasm/function.ts';
 import type { LoadName, StoreName } from '../wasm/opcodes.ts';
 import type { Operand, Value } from '../wasm/value.ts';
 import type { Core } from './core/core.ts';
@@ -153,6 +153,14 @@ export abstract class Semantics {
   abstract resume(): void;
   /** Executes this instruction again, having counted it once: a repeated string instruction that is not done. */
   abstract again(): void;
+  /**
+   * Does the rest of this instruction by a routine of the core that works on the whole state and sets RIP, as far
+   * transfers do, and goes on there. The routine gives 1, or 0 after recording a fault. It finds the offset of this
+   * instruction in the state's RIP, that of the next one in `nextRip`. Nothing follows it.
+   */
+  abstract transfer(routine: FunctionRef, ...operands: Operand[]): void;
+  /** Starts a shadow (`layout.shadows`) behind this instruction. */
+  abstract startShadow(kind: number): void;
   /** Leaves to whoever runs the vCPU, for `reason` (`exits.ts`), behind this instruction. */
   abstract leave(reason: number): void;
   /** Makes the run stop right behind this instruction (`after` = 0) or behind the next: an interrupt may be taken. */

@@ -160,9 +160,8 @@ export class Vcpu implements Stateful {
     this.set32(layout.budget, budget);
     this.set32(layout.budgetStart, budget);
     this.set32(layout.charged, 0);
-    this.set32(layout.shadowBudget, -1);
     this.set32(layout.exit, exits.budget);
-    this.engine.core.enter(this.base);
+    this.engine.core.run(this.base);
     this.engine.translator.work();
     return this.get32(layout.exit);
   }

@@ -4,11 +4,12 @@ import type { Value } from '../../wasm/value.ts';
 import { codeEndShift, codeModeOffset } from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
 import * as exits from '../exits.ts';
+import { AC } from '../flags.ts';
 import * as layout from '../layout.ts';
-import { quiet, reads, stack, system, writes } from '../memoryaccess.ts';
+import { quiet, reads, stack, supervisor, system, writes } from '../memoryaccess.ts';
 import { CR4, codeSizeMask, longMode } from '../mode.ts';
 import * as tlb from '../tlb.ts';
-import type { Core, CorePart, Host } from './core.ts';
+import type { CorePart, Host } from './core.ts';
 import { physicalQuiet, walkFetch, walkGlobal, walkOpen, walkQuiet, walkUser } from './paging.ts';
 
 const csBase = layout.segmentOffset(layout.CS);
@@ -49,24 +50,42 @@ function markGlobal(fn: FunctionBuilder, cpu: Value, entry: Value, attributes: V
   fn.store('i32', entry, fn.load('i32', entry, tlb.code).and(-2).or(global), tlb.code);
 }
 
+/** The TLB set for explicit accesses below privilege level 3: user pages are open with RFLAGS.AC, or without SMAP. */
+export function supervisorSetOf(fn: FunctionBuilder, cpu: Value): Value {
+  const ac = fn.load('i32', cpu, layout.systemFlags).and(AC).ne(0);
+  const open = ac.or(fn.load('i32', cpu, layout.cr4).and(CR4.SMAP).eqz());
+  return fn.select(open, setAddress(cpu, tlb.supervisorOpenSet), setAddress(cpu, tlb.supervisorSet));
+}
+
+/** The TLB set for an access of the given kind: that of the present privilege level, unless the kind says otherwise. */
+function setFor(fn: FunctionBuilder, cpu: Value, kind: Value): Value {
+  const set = fn.local('i32', fn.load('i32', cpu, layout.tlb));
+  fn.if(kind.and(system | supervisor), () => {
+    fn.if(
+      kind.and(system),
+      () => set.set(setAddress(cpu, tlb.supervisorSet)),
+      () => set.set(supervisorSetOf(fn, cpu)),
+    );
+  });
+  return set.get();
+}
+
 export const access: CorePart = (define, core, host) => {
   define('page', (fn) => {
     const cpu = fn.parameter(0).get();
     const linear = fn.parameter(1).get();
     const kind = fn.parameter(2).get();
-    const set = fn.local('i32', fn.load('i32', cpu, layout.tlb));
-    const privilege = fn.local(
-      'i32',
-      fn.select(fn.load('i32', cpu, layout.cpl).eq(3), fn.i32(walkUser), fn.i32(0)),
+    const set = fn.local('i32', setFor(fn, cpu, kind));
+    const isSupervisor = set.get().eq(setAddress(cpu, tlb.supervisorSet));
+    const isOpen = set.get().eq(setAddress(cpu, tlb.supervisorOpenSet));
+    const privilege = fn.select(
+      isSupervisor,
+      fn.i32(0),
+      fn.select(isOpen, fn.i32(walkOpen), fn.i32(walkUser)),
     );
-    fn.if(set.get().eq(setAddress(cpu, tlb.supervisorOpenSet)), () => privilege.set(walkOpen));
-    fn.if(kind.and(system), () => {
-      set.set(setAddress(cpu, tlb.supervisorSet));
-      privilege.set(0);
-    });
     const write = kind.and(writes).ne(0);
     const isQuiet = kind.and(quiet).ne(0);
-    const found = fn.call(core.walk, cpu, linear, privilege.get().or(write).or(isQuiet.mul(walkQuiet)));
+    const found = fn.call(core.walk, cpu, linear, privilege.or(write).or(isQuiet.mul(walkQuiet)));
     fn.if(found.eq(-1), () => fn.return(0));
     const physical = found.and(-4096);
     const at = fn.call(core.physical, cpu, physical, write.or(isQuiet.mul(physicalQuiet)));
@@ -99,6 +118,12 @@ export const access: CorePart = (define, core, host) => {
       fn.return(0);
     };
     const last = linear.add(size.sub(1).extendU());
+    // Routines of the core come here without having looked into the TLB.
+    const entry = entryOf(setFor(fn, cpu, kind), linear);
+    const tag = entry.add(fn.select(kind.and(writes), fn.i32(tlb.writeTag), fn.i32(tlb.readTag)));
+    fn.if(fn.load('i64', tag).eq(last.and(-4096)), () =>
+      fn.return(fn.load('i32', entry, tlb.addend).add(linear.wrap())),
+    );
     fn.if(fn.load('i32', cpu, layout.mode).and(longMode), () => {
       // Canonical: bits 63 … 47 are equal.
       const canonical = (value: Value) => value.shl(16).shrS(16).eq(value);
@@ -108,7 +133,10 @@ export const access: CorePart = (define, core, host) => {
       });
     });
     fn.if(
-      fn.load('i32', cpu, layout.tlb).eq(setAddress(cpu, tlb.alignmentCheckSet)).and(kind.and(system).eqz()),
+      fn
+        .load('i32', cpu, layout.tlb)
+        .eq(setAddress(cpu, tlb.alignmentCheckSet))
+        .and(kind.and(system | supervisor).eqz()),
       () => {
         // 16-byte accesses that must be aligned raise #GP by themselves; others are checked for 8 (SDM vol. 3, table 6-7).
         const alignment = fn.select(size.gtU(8), fn.i32(8), size);
@@ -346,18 +374,4 @@ function deviceCopy(
       again.br();
     });
   });
-}
-
-/** Used by parts of the core that read or write the system's own structures. Gives the host address; leaves with 0 on a fault. */
-export function systemAccess(
-  fn: FunctionBuilder,
-  core: Core,
-  linear: Value,
-  size: number,
-  write: boolean,
-): Value {
-  const cpu = fn.parameter(0).get();
-  const host = fn.call(core.access, cpu, linear, size | system | (write ? writes : 0));
-  fn.if(host.eqz(), () => fn.return(0));
-  return host;
 }

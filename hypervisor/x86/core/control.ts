@@ -3,10 +3,11 @@ import type { FunctionBuilder } from '../../wasm/function.ts';
 import type { Value } from '../../wasm/value.ts';
 import * as record from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
-import { AC, VM } from '../flags.ts';
+import { AC, TF, VM } from '../flags.ts';
 import * as layout from '../layout.ts';
 import { CR0, CR4, EFER, longMode, protectedMode, virtual8086 } from '../mode.ts';
 import * as tlb from '../tlb.ts';
+import { supervisorSetOf } from './access.ts';
 import { type CorePart, handlerType } from './core.ts';
 
 const csBase = layout.segmentOffset(layout.CS);
@@ -158,8 +159,11 @@ export const control: CorePart = (define, core, host) => {
   define('exception', (fn) => {
     const cpu = fn.parameter(0).get();
     const vector = fn.load('i32', cpu, layout.faultVector);
+    fn.store('i32', cpu, 0, layout.stepping);
     // The host must act first: the exit says how. The instruction is executed again afterwards.
     fn.if(vector.ltS(0), () => fn.return());
+    // Traps that the instruction caused before it faulted are lost; executed again, it causes them again.
+    fn.store('i32', cpu, 0, layout.pendingDebug);
     const code = fn.load('i32', cpu, layout.faultCode);
     fn.if(vector.eq(exceptions.PF), () => {
       fn.store('i64', cpu, fn.load('i64', cpu, layout.faultAddress), layout.cr2);
@@ -172,8 +176,15 @@ export const control: CorePart = (define, core, host) => {
 
   define('enter', (fn) => {
     const cpu = fn.parameter(0).get();
+    fn.if(fn.load('i32', cpu, layout.budget).leS(0), () => fn.return());
+    const traps = fn
+      .load('i32', cpu, layout.systemFlags)
+      .and(TF)
+      .or(fn.load('i32', cpu, layout.pendingDebug));
+    fn.if(traps.or(fn.load('i32', cpu, layout.interruptPending)), () => {
+      fn.if(fn.call(core.attend, cpu).eqz(), () => fn.return());
+    });
     const budget = fn.load('i32', cpu, layout.budget);
-    fn.if(budget.leS(0), () => fn.return());
     const linear = fn.load('i64', cpu, csBase).add(fn.load('i64', cpu, layout.rip));
     const code64 = fn.load('i32', cpu, layout.mode).and(2);
     fn.if(code64.eqz(), () => {
@@ -218,10 +229,8 @@ export const control: CorePart = (define, core, host) => {
     fn.store('i32', cpu, cpl, layout.cpl);
     const checksAlignment = flags.and(AC).ne(0).and(cr0.and(CR0.AM).ne(0));
     const userSet = fn.select(checksAlignment, fn.i32(tlb.alignmentCheckSet), fn.i32(tlb.userSet));
-    const open = flags.and(AC).ne(0).or(cr4.and(CR4.SMAP).eqz());
-    const supervisorSet = fn.select(open, fn.i32(tlb.supervisorOpenSet), fn.i32(tlb.supervisorSet));
-    const set = fn.select(cpl.eq(3), userSet, supervisorSet);
-    fn.store('i32', cpu, cpu.add(layout.stateSize).add(set.mul(tlb.setOffset(1, 0))), layout.tlb);
+    const userAddress = cpu.add(layout.stateSize).add(userSet.mul(tlb.setOffset(1, 0)));
+    fn.store('i32', cpu, fn.select(cpl.eq(3), userAddress, supervisorSetOf(fn, cpu)), layout.tlb);
     fn.return();
   });
 };

@@ -62,13 +62,18 @@ export const coreTypes = {
   enter: type('i32'),
   /** (cpu): recomputes mode, privilege level and TLB set. */
   updateMode: type('i32'),
+  // run.ts
+  /** (cpu): runs from the state's RIP with the state's budget, and delivers the debug trap that may be due at the end. */
+  run: type('i32'),
+  /** (cpu) → 1 to execute the next instruction, 0 when something must happen before it. */
+  attend: type('i32', 'i32'),
   // segments.ts
   /** (cpu, offset of the segment's base, offset, size, 1 to write) → linear address, negative after recording a fault. */
   segmentLinear: type('i32 i32 i64 i32 i32', 'i64'),
   /** (cpu, segment number, selector) → 1, or 0 after recording a fault. MOV and POP to DS, ES, FS, GS, SS. */
   loadSegment: type('i32 i32 i32', 'i32'),
-  /** (cpu, selector) → 1 with the descriptor in result0 (and the upper half of a 16-byte one in result1); 0: fault recorded. */
-  readDescriptor: type('i32 i32', 'i32'),
+  /** (cpu, selector, bytes) → 1 with the linear address of its descriptor in result0; 0 when it is outside its table. */
+  locate: type('i32 i32 i32', 'i32'),
   /** (cpu, segment number, selector, descriptor): fills a segment register. */
   setSegment: type('i32 i32 i32 i64'),
   // system.ts
@@ -95,6 +100,17 @@ export const coreTypes = {
   /** (cpu) → task priority, CR8. */
   readCr8: type('i32', 'i32'),
   writeCr8: type('i32 i32'),
+  // stack.ts
+  /** (cpu, distance from the top of the present stack in bytes, size) → host address, 0 after recording a fault. */
+  stackItem: type('i32 i32 i32', 'i32'),
+  /** (cpu, value, size, error code of #SS) → 1, or 0 after recording a fault: pushes on the new stack. */
+  stackPush: type('i32 i64 i32 i32', 'i32'),
+  // interruptreturn.ts
+  /** (cpu, operand size) → 1, or 0 after recording a fault. */
+  interruptReturn: type('i32 i32', 'i32'),
+  interruptReturn16: type('i32', 'i32'),
+  interruptReturn32: type('i32', 'i32'),
+  interruptReturn64: type('i32', 'i32'),
   // ports.ts
   /** (cpu, port, size) → 1, or 0 after recording a fault: may the program access it? */
   portAllowed: type('i32 i32 i32', 'i32'),

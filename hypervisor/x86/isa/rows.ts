@@ -2,10 +2,13 @@
 import { arithmetic } from './arithmetic.ts';
 import { bits } from './bits.ts';
 import { controlFlow } from './control.ts';
+import { flags } from './flag.ts';
 import type { Row } from './instruction.ts';
+import { interrupts } from './interrupt.ts';
 import { moves } from './move.ts';
 import { multiplications } from './muldiv.ts';
 import { packedIntegers } from './packedinteger.ts';
+import { segmentRegisters } from './segment.ts';
 import { shifts } from './shift.ts';
 import { sse4 } from './sse4.ts';
 import { sseConversions } from './sseconvert.ts';
@@ -29,6 +32,9 @@ export const rows: readonly Row[] = [
   ...multiplications,
   ...bits,
   ...strings,
+  ...flags,
+  ...interrupts,
+  ...segmentRegisters,
   ...system,
   ...temporary,
   ...x87Moves,

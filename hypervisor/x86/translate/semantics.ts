@@ -20,7 +20,7 @@ import type { Instruction } from './region.ts';
 export class NotTranslatable extends Error {}
 
 /** How control leaves a region. */
-export const leaveTo = { linear: 0, interpreter: 1 } as const;
+export const leaveTo = { linear: 0, interpreter: 1, stateRip: 2 } as const;
 
 /** What a comparison compared, while it is known: conditions on it are made directly. */
 interface Comparison {
@@ -200,7 +200,19 @@ export class RegionSemantics extends Semantics {
   }
 
   override resume(): void {
+    // What always ends a block works on state that a region has in variables.
+    if (this.form.row.options.ends === true) throw new NotTranslatable();
+    if (this.#refund > 1) this.#budget.set(this.#budget.get().add(this.#refund - 1));
+    this.#leaveTo(leaveTo.stateRip, this.i64(0));
+  }
+
+  override transfer(): void {
     throw new NotTranslatable();
+  }
+
+  override startShadow(kind: number): void {
+    this.setState32(layout.shadow, kind);
+    this.setState32(layout.shadowBudget, this.#budget.get().add(this.#refund - 1));
   }
 
   override again(): void {
@@ -431,9 +443,14 @@ export class RegionSemantics extends Semantics {
     const done = this.#entryBudget.get().sub(this.#budget.get());
     this.setState64(layout.translated, this.state64(layout.translated).add(done.extendS()));
     const value = this.#exitValue.get();
-    fn.if(this.#exitKind.get(), () =>
-      fn.returnCall(this.core.interpret, this.cpu, value.wrap(), this.#budget.get()),
-    );
+    const kind = this.#exitKind.get();
+    fn.if(kind, () => {
+      fn.if(kind.eq(leaveTo.interpreter), () => {
+        fn.returnCall(this.core.interpret, this.cpu, value.wrap(), this.#budget.get());
+      });
+      this.setState32(layout.budget, this.#budget.get());
+      fn.returnCall(this.core.enter, this.cpu);
+    });
     fn.returnCall(this.core.goOn, this.cpu, value, this.#budget.get());
   }
 
