@@ -9,6 +9,7 @@ import { comparestrings } from './core/comparestrings.ts';
 import { control } from './core/control.ts';
 import { type CorePart, defineCore } from './core/core.ts';
 import { delivery } from './core/delivery.ts';
+import { far } from './core/far.ts';
 import { flags } from './core/flags.ts';
 import { float80 } from './core/float80.ts';
 import { float80Arithmetic } from './core/float80arithmetic.ts';
@@ -77,6 +78,7 @@ const parts: readonly CorePart[] = [
   ports,
   system,
   delivery,
+  far,
   interruptReturn,
   ...x87,
   ...sse,

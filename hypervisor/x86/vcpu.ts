@@ -173,6 +173,7 @@ export class Vcpu implements Stateful {
 
   /** Makes the run in progress stop behind the present instruction; no time passes by it. */
   stopSoon(): void {
+    this.set32(layout.setAside, 0);
     const cut = this.get32(layout.budget) - 1;
     if (cut <= 0) return;
     this.set32(layout.budgetStart, this.get32(layout.budgetStart) - cut);

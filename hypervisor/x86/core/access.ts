@@ -121,9 +121,10 @@ export const access: CorePart = (define, core, host) => {
     // Routines of the core come here without having looked into the TLB.
     const entry = entryOf(setFor(fn, cpu, kind), linear);
     const tag = entry.add(fn.select(kind.and(writes), fn.i32(tlb.writeTag), fn.i32(tlb.readTag)));
-    fn.if(fn.load('i64', tag).eq(last.and(-4096)), () =>
-      fn.return(fn.load('i32', entry, tlb.addend).add(linear.wrap())),
-    );
+    fn.if(fn.load('i64', tag).eq(last.and(-4096)), () => {
+      fn.store('i32', cpu, 0, layout.pendingSize);
+      fn.return(fn.load('i32', entry, tlb.addend).add(linear.wrap()));
+    });
     fn.if(fn.load('i32', cpu, layout.mode).and(longMode), () => {
       // Canonical: bits 63 … 47 are equal.
       const canonical = (value: Value) => value.shl(16).shrS(16).eq(value);

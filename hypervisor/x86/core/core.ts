@@ -105,6 +105,13 @@ export const coreTypes = {
   stackItem: type('i32 i32 i32', 'i32'),
   /** (cpu, value, size, error code of #SS) → 1, or 0 after recording a fault: pushes on the new stack. */
   stackPush: type('i32 i64 i32 i32', 'i32'),
+  // far.ts
+  /** (cpu, selector, offset) → 1, or 0 after recording a fault. */
+  farJump: type('i32 i32 i64', 'i32'),
+  /** (cpu, selector, offset, operand size) → 1, or 0 after recording a fault. */
+  farCall: type('i32 i32 i64 i32', 'i32'),
+  /** (cpu, operand size, bytes of parameters to drop) → 1, or 0 after recording a fault. */
+  farReturn: type('i32 i32 i32', 'i32'),
   // interruptreturn.ts
   /** (cpu, operand size) → 1, or 0 after recording a fault. */
   interruptReturn: type('i32 i32', 'i32'),

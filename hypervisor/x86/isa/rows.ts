@@ -2,6 +2,7 @@
 import { arithmetic } from './arithmetic.ts';
 import { bits } from './bits.ts';
 import { controlFlow } from './control.ts';
+import { farTransfers } from './far.ts';
 import { flags } from './flag.ts';
 import type { Row } from './instruction.ts';
 import { interrupts } from './interrupt.ts';
@@ -33,6 +34,7 @@ export const rows: readonly Row[] = [
   ...bits,
   ...strings,
   ...flags,
+  ...farTransfers,
   ...interrupts,
   ...segmentRegisters,
   ...system,

@@ -6,7 +6,7 @@
  * one further unit of time for every 32 bytes.
  */
 import type { Value } from '../../wasm/value.ts';
-import { DF } from '../flags.ts';
+import { DF, TF } from '../flags.ts';
 import * as layout from '../layout.ts';
 import type { Probe } from '../memoryaccess.ts';
 import type { Address, Semantics } from '../semantics.ts';
@@ -41,6 +41,14 @@ function destinationAddress(c: Semantics): Address {
 /** Whether DF is clear (i32). */
 function forward(c: Semantics): Value {
   return c.state32(layout.systemFlags).and(DF).eqz();
+}
+
+/** Whether many elements may be done as one (i32): upwards, and not in single steps. */
+function together(c: Semantics): Value {
+  return c
+    .state32(layout.systemFlags)
+    .and(DF | TF)
+    .eqz();
 }
 
 /** Moves an index register by `count` (i64) elements in the direction of DF. */
@@ -125,7 +133,7 @@ const moveString = meaning('', (c) => {
     const bytes = inPages.wrap().mul(size);
     // Not when the destination starts inside what is still to be read: then each element must see the last.
     const apart = host.sub(sourceHost).geU(bytes);
-    const whole = sourceDirect.and(direct(c, destination)).and(forward(c)).and(apart).and(inPages.gtU(1));
+    const whole = sourceDirect.and(direct(c, destination)).and(together(c)).and(apart).and(inPages.gtU(1));
     fn.if(
       whole,
       () => {
@@ -155,7 +163,7 @@ const storeString = meaning('', (c) => {
     const count = fn.local('i64', 1);
     const inPage = least(c, most, elementsInPage(c, destination.host));
     const bytes = inPage.wrap().mul(size);
-    const whole = direct(c, destination).and(forward(c)).and(inPage.gtU(1));
+    const whole = direct(c, destination).and(together(c)).and(inPage.gtU(1));
     fn.if(
       whole,
       () => {
