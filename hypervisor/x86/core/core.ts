@@ -6,6 +6,7 @@ import type { FunctionBuilder, FunctionRef } from '../../wasm/function.ts';
 import type { ModuleBuilder } from '../../wasm/module.ts';
 import { float80Types } from './float80types.ts';
 import { signature as type } from './signature.ts';
+import { sseTypes } from './ssetypes.ts';
 import { x87Types } from './x87types.ts';
 
 /** What executes a record: (cpu, record, budget). It ends by calling the next record's handler in its place. */
@@ -143,36 +144,6 @@ export const coreTypes = {
   portIn: type('i32 i32 i32', 'i32'),
   /** (cpu, port, size, value). */
   portOut: type('i32 i32 i32 i32'),
-  // comparestrings.ts
-  /** (a, b, elements of a, of b, immediate of PCMPESTRI) → IntRes2: a bit for each element of b. No vCPU. */
-  compareStrings: type('v128 v128 i32 i32 i32', 'i32'),
-  // softfloat.ts
-  /** (sign, exponent, significand, MXCSR, exceptions so far) → single-precision number, exceptions. No vCPU. */
-  round32: type('i32 i32 i64 i32 i32', 'i64 i32'),
-  /** The same for double precision. */
-  round64: type('i32 i32 i64 i32 i32', 'i64 i32'),
-  // softarithmetic.ts
-  /** (operation, a, b, MXCSR) → single-precision result, exceptions. No vCPU. */
-  float32: type('i32 i64 i64 i32', 'i64 i32'),
-  /** The same for double precision. */
-  float64: type('i32 i64 i64 i32', 'i64 i32'),
-  // softconvert.ts
-  /** (conversion, operand, MXCSR) → result, exceptions. No vCPU. */
-  convert: type('i32 i64 i32', 'i64 i32'),
-  // softapproximate.ts
-  /** (single-precision number) → about 1 / x. No vCPU. */
-  reciprocal: type('i32', 'i32'),
-  /** (single-precision number) → about 1 / √x. No vCPU. */
-  reciprocalRoot: type('i32', 'i32'),
-  // simdfloat.ts
-  /** (cpu, exceptions found) → 1, or 0 after recording #XM: sets MXCSR's flags. */
-  simdExceptions: type('i32 i32', 'i32'),
-  /** (cpu, an operation for each lane in 4 bits, a, b) → four results, and 1 or 0 as `simdExceptions`. */
-  lanes32: type('i32 i32 v128 v128', 'v128 i32'),
-  /** The same for two lanes. */
-  lanes64: type('i32 i32 v128 v128', 'v128 i32'),
-  /** (cpu, conversion, lanes, rounding as in ROUNDPS's immediate, operand) → results, and 1 or 0 as `simdExceptions`. */
-  convertLanes: type('i32 i32 i32 i32 v128', 'v128 i32'),
   // delivery.ts
   /** (cpu, vector, error code, kind) → 1 delivered, 0 the host must act first or the machine shuts down. */
   deliver: type('i32 i32 i32 i32', 'i32'),
@@ -183,6 +154,7 @@ export const coreTypes = {
   taskSwitch: type('i32 i32 i32 i32 i32', 'i32'),
   ...float80Types,
   ...x87Types,
+  ...sseTypes,
 } as const;
 
 /** Names of the core's routines. */
