@@ -32,6 +32,7 @@ import { softfloat } from './core/softfloat.ts';
 import { stack } from './core/stack.ts';
 import { system } from './core/system.ts';
 import { tasks } from './core/tasks.ts';
+import { taskSegments } from './core/tasksegments.ts';
 import { wide } from './core/wide.ts';
 import { x87Arithmetic } from './core/x87arithmetic.ts';
 import { x87Move } from './core/x87move.ts';
@@ -77,6 +78,7 @@ const parts: readonly CorePart[] = [
   segments,
   stack,
   tasks,
+  taskSegments,
   ports,
   system,
   delivery,
