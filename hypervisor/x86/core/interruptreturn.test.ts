@@ -241,7 +241,12 @@ test('an NMI that waits for IRET is taken behind it, with interrupts off as well
   t.is(m.vcpu.get64(layout.rip), BigInt(target));
 });
 
-type Faulting = [what: string, mode: 'protected' | 'long', expected: [number, number], frame: (m: TestMachine) => number[]];
+type Faulting = [
+  what: string,
+  mode: 'protected' | 'long',
+  expected: [number, number],
+  frame: (m: TestMachine) => number[],
+];
 const data0 = selectors.data0;
 const faulting: Faulting[] = [
   ['a null CS', 'protected', [13, 0], () => [target, 3, 2]],
@@ -289,11 +294,26 @@ const faulting: Faulting[] = [
       m.describe(segment({ type: type.data, dpl: 3, present: false })) | 3,
     ],
   ],
-  ['an EIP beyond the limit in virtual-8086 mode', 'protected', [13, 0], () => [0x1_0000, 0, VM, 0, 0, 0, 0, 0, 0]],
-  ['a CS with L and D', 'long', [13, 0x90], (m) => [target, m.describe(segment({ type: type.code, long: true, big: true })), 2, stack1, data0]],
+  [
+    'an EIP beyond the limit in virtual-8086 mode',
+    'protected',
+    [13, 0],
+    () => [0x1_0000, 0, VM, 0, 0, 0, 0, 0, 0],
+  ],
+  [
+    'a CS with L and D',
+    'long',
+    [13, 0x90],
+    (m) => [target, m.describe(segment({ type: type.code, long: true, big: true })), 2, stack1, data0],
+  ],
   ['a null SS at level 3', 'long', [13, 0], () => [target, selectors.long3, 2, stack3!, 3]],
   ['a null SS for compatibility mode', 'long', [13, 0], () => [target, selectors.code0, 2, stack1, 0]],
-  ['an RIP that is not canonical', 'long', [13, 0], () => [0x8000_0000_0000, selectors.long0, 2, stack1, data0]],
+  [
+    'an RIP that is not canonical',
+    'long',
+    [13, 0],
+    () => [0x8000_0000_0000, selectors.long0, 2, stack1, data0],
+  ],
   ['an SS that is code', 'long', [13, 8], () => [target, selectors.long0, 2, stack1, selectors.code0]],
 ];
 

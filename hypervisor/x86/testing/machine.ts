@@ -69,6 +69,13 @@ export type StartMode = 'real' | 'protected' | 'long';
 
 const memorySize = 4 << 20;
 
+/** A write to this port ends a run. */
+const endPort = 0xf4;
+/** OUT to that port: the end of a program that cannot halt. */
+export const END = [0xe6, endPort];
+/** What `run` gives when the program came to {@link END}. */
+export const ended = -1;
+
 /** Where a program came to a halt in a handler. */
 export interface Halt {
   readonly vector: number;
@@ -92,6 +99,7 @@ export class TestMachine {
   /** Called when the program writes a port. */
   onPortWrite: (port: number, value: number) => void = () => {};
   #nextGdt = firstFree;
+  #ended = false;
 
   constructor(mode: StartMode) {
     this.mode = mode;
@@ -101,6 +109,11 @@ export class TestMachine {
       mmioWrite: () => {},
       portRead: () => 0xa5,
       portWrite: (port, _size, value) => {
+        if (port === endPort) {
+          this.#ended = true;
+          this.vcpu.stopSoon();
+          return;
+        }
         this.written.push([port, value]);
         this.onPortWrite(port, value);
       },
@@ -114,6 +127,11 @@ export class TestMachine {
     this.vcpu = this.processors.vcpus[0]!;
     this.#tables();
     this.#start();
+  }
+
+  /** Gives all pages below the IST stacks' end a frame, so that a run is not interrupted by the host. */
+  touch(): void {
+    for (let page = 0; page < 0x20; page++) this.space.touch(page);
   }
 
   /** Gives the machine's memory back. */
@@ -338,11 +356,13 @@ export class TestMachine {
     this.write(Number(this.vcpu.segment(layout.CS).base + this.vcpu.get64(layout.rip)), bytes);
   }
 
-  /** Runs up to `limit` units of time; gives the reason for the end (`exits.ts`). */
+  /** Runs up to `limit` units of time; gives the reason for the end (`exits.ts`), or {@link ended}. */
   run(limit = 1000): number {
+    this.#ended = false;
     for (let left = limit; left > 0; ) {
       const exit = this.vcpu.run(0, left);
       left -= this.vcpu.elapsed;
+      if (this.#ended) return ended;
       if (exit === exits.hostFault) {
         this.#serve();
         continue;
