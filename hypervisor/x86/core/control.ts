@@ -5,7 +5,7 @@ import * as record from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
 import { AC, TF, VM } from '../flags.ts';
 import * as layout from '../layout.ts';
-import { CR0, CR4, EFER, longMode, protectedMode, virtual8086 } from '../mode.ts';
+import { CR0, CR4, codeSizeMask, EFER, longMode, protectedMode, virtual8086 } from '../mode.ts';
 import * as tlb from '../tlb.ts';
 import { supervisorSetOf } from './access.ts';
 import { type CorePart, handlerType } from './core.ts';
@@ -214,7 +214,10 @@ export const control: CorePart = (define, core, host) => {
       .or(isProtected.mul(protectedMode))
       .or(isVirtual.mul(virtual8086))
       .or(isLong.mul(longMode));
+    const oldSize = fn.load('i32', cpu, layout.mode).and(codeSizeMask);
     fn.store('i32', cpu, mode, layout.mode);
+    // The TLB leads to code decoded for the old size.
+    fn.if(oldSize.ne(mode.and(codeSizeMask)), () => fn.callAll(core.flushTlb, cpu, 0));
     const unavailable = fn.select(cr0.and(CR0.TS), fn.i32(exceptions.NM), 0);
     const mmxBlocked = fn.select(cr0.and(CR0.EM), fn.i32(exceptions.UD), unavailable);
     fn.store('i32', cpu, mmxBlocked, layout.mmxBlocked);
