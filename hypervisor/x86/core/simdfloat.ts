@@ -9,6 +9,7 @@ import * as layout from '../layout.ts';
 import { CR4 } from '../mode.ts';
 import * as mxcsr from '../mxcsr.ts';
 import type { Core, CorePart } from './core.ts';
+import { leaveIfExact } from './exactfloat.ts';
 import { none } from './softarithmetic.ts';
 import { fromWide, toWide } from './softconvert.ts';
 import { double, type Format, fromNative, single, toNative } from './softfloat.ts';
@@ -55,10 +56,12 @@ function defineLanes(fn: FunctionBuilder, core: Core, width: 4 | 8): void {
 function defineScalar(fn: FunctionBuilder, core: Core, format: Format): void {
   const cpu = fn.parameter(0).get();
   const [a, b] = [fn.parameter(2).get(), fn.parameter(3).get()];
+  const operation = fn.parameter(1).get();
   const control = fn.load('i32', cpu, layout.mxcsr);
+  fn.if(control.and(mxcsr.exactMask).eq(mxcsr.initial), () => leaveIfExact({ fn, format, a, b }, operation));
   const [value, raised] = fn.callAll(
     format.bits === 32 ? core.float32 : core.float64,
-    fn.parameter(1).get(),
+    operation,
     fromNative(format, a),
     fromNative(format, b),
     control,
