@@ -104,6 +104,11 @@ export function toNative(fn: FunctionBuilder, format: Format, x: Value): Value {
   return format.bits === 64 ? fn.apply('f64.reinterpret_i64', x) : fn.apply('f32.reinterpret_i32', x.wrap());
 }
 
+/** The bit pattern of a native number. */
+export function fromNative(format: Format, x: Value): Value {
+  return format.bits === 64 ? x.apply('i64.reinterpret_f64') : x.apply('i32.reinterpret_f32').extendU();
+}
+
 /** Takes a finite number apart. */
 export function unpack(fn: FunctionBuilder, format: Format, x: Value): Unpacked {
   const { fraction, normal } = patterns(format);

@@ -17,7 +17,6 @@ import { sseFloat } from './ssefloat.ts';
 import { sseStrings } from './ssestring.ts';
 import { strings } from './string.ts';
 import { system } from './system.ts';
-import { temporary } from './temporary.ts';
 import { vectorMoves } from './vectormove.ts';
 import { x87Arithmetic } from './x87arithmetic.ts';
 import { x87Control } from './x87control.ts';
@@ -38,7 +37,6 @@ export const rows: readonly Row[] = [
   ...interrupts,
   ...segmentRegisters,
   ...system,
-  ...temporary,
   ...x87Moves,
   ...x87Arithmetic,
   ...x87Control,
