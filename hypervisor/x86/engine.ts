@@ -8,6 +8,7 @@ import { access } from './core/access.ts';
 import { comparestrings } from './core/comparestrings.ts';
 import { control } from './core/control.ts';
 import { type CorePart, defineCore } from './core/core.ts';
+import { debug } from './core/debug.ts';
 import { delivery } from './core/delivery.ts';
 import { far } from './core/far.ts';
 import { flags } from './core/flags.ts';
@@ -20,6 +21,7 @@ import { image } from './core/image.ts';
 import { interruptReturn } from './core/interruptreturn.ts';
 import { paging } from './core/paging.ts';
 import { ports } from './core/ports.ts';
+import { protection } from './core/protection.ts';
 import { run } from './core/run.ts';
 import { segments } from './core/segments.ts';
 import { simdfloat } from './core/simdfloat.ts';
@@ -80,6 +82,8 @@ const parts: readonly CorePart[] = [
   delivery,
   far,
   interruptReturn,
+  debug,
+  protection,
   ...x87,
   ...sse,
 ];

@@ -3,33 +3,15 @@
  * where control leaves the straight line (`attend`) and where the run ends (`run`); code that needs none of them never looks.
  */
 import type { FunctionBuilder } from '../../wasm/function.ts';
-import type { Operand, Value } from '../../wasm/value.ts';
-import { BS, DR7 } from '../debug.ts';
+import type { Value } from '../../wasm/value.ts';
+import { BS } from '../debug.ts';
 import * as exceptions from '../exceptions.ts';
 import * as exits from '../exits.ts';
 import { IF, RF, TF } from '../flags.ts';
 import * as layout from '../layout.ts';
 import type { Core, CorePart } from './core.ts';
+import { cutBudget, setStatus } from './debug.ts';
 import { eventKinds } from './delivery.ts';
-
-/**
- * Cuts the budget in the state to `left`, so that control comes back to `run` after so many instructions. The start is moved
- * as well: no time passes by it. What is known by the budget's value goes with it. `run` then goes on with what was cut off;
- * whoever wants the whole run to end clears `setAside`.
- */
-export function cutBudget(fn: FunctionBuilder, left: Operand): void {
-  const cpu = fn.parameter(0).get();
-  const old = fn.local('i32', fn.load('i32', cpu, layout.budget));
-  const cut = old.get().sub(left);
-  fn.if(cut.gtS(0), () => {
-    fn.store('i32', cpu, fn.load('i32', cpu, layout.budgetStart).sub(cut), layout.budgetStart);
-    fn.store('i32', cpu, left, layout.budget);
-    fn.store('i32', cpu, fn.load('i32', cpu, layout.setAside).add(cut), layout.setAside);
-    for (const mark of [layout.shadowBudget, layout.resumeBudget]) {
-      fn.if(fn.load('i32', cpu, mark).eq(old.get()), () => fn.store('i32', cpu, left, mark));
-    }
-  });
-}
 
 export const run: CorePart = (define, core) => {
   define('attend', (fn) => {
@@ -124,16 +106,13 @@ function settle(fn: FunctionBuilder, core: Core): void {
   const waits = fn.load('i32', cpu, layout.shadow).eq(layout.shadows.stack);
   fn.if(causes.get().ne(0).and(waits.eqz()), () => {
     fn.store('i32', cpu, causes.get(), layout.pendingDebug);
-    const status = fn.load('i32', cpu, layout.dr + 8 * 6);
-    // B0 … B3 tell about this exception, the others stay until the program clears them (SDM vol. 3, 17.2.3).
-    fn.store('i32', cpu, status.and(~15).or(causes.get()), layout.dr + 8 * 6);
+    setStatus(fn, causes.get());
     fn.if(fn.load('i32', cpu, layout.exit).eq(exits.halt), () => {
       fn.store('i32', cpu, exits.budget, layout.exit);
       fn.store('i32', cpu, 0, layout.halted);
     });
     fn.if(fn.call(core.deliver, cpu, exceptions.DB, 0, eventKinds.trap), () => {
       fn.store('i32', cpu, 0, layout.pendingDebug);
-      fn.store('i32', cpu, fn.load('i32', cpu, layout.dr + 8 * 7).and(~DR7.GD), layout.dr + 8 * 7);
     });
   });
 }

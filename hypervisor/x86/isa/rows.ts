@@ -2,6 +2,8 @@
 import { arithmetic } from './arithmetic.ts';
 import { bits } from './bits.ts';
 import { controlFlow } from './control.ts';
+import { debugRegisters } from './debug.ts';
+import { decimals } from './decimal.ts';
 import { farTransfers } from './far.ts';
 import { flags } from './flag.ts';
 import type { Row } from './instruction.ts';
@@ -9,6 +11,7 @@ import { interrupts } from './interrupt.ts';
 import { moves } from './move.ts';
 import { multiplications } from './muldiv.ts';
 import { packedIntegers } from './packedinteger.ts';
+import { protectionRows } from './protection.ts';
 import { segmentRegisters } from './segment.ts';
 import { shifts } from './shift.ts';
 import { sse4 } from './sse4.ts';
@@ -36,6 +39,9 @@ export const rows: readonly Row[] = [
   ...farTransfers,
   ...interrupts,
   ...segmentRegisters,
+  ...protectionRows,
+  ...debugRegisters,
+  ...decimals,
   ...system,
   ...x87Moves,
   ...x87Arithmetic,

@@ -69,24 +69,46 @@ function setCounter(c: Semantics, value: Value): void {
   c.setGpr(RCX, c.form.addressSize === 8 ? value : value.wrap(), c.form.addressSize);
 }
 
-/**
- * Emits a string instruction: `part` does some elements, given how many are wanted at most, and gives how many it did (both i64).
- * `goesOn`, for REPE and REPNE, tells from the flags whether to repeat.
- */
-function repeated(c: Semantics, part: (most: Value) => Value, goesOn?: () => Value): void {
+/** Does `element` when the repeat counter is not zero, given its value (i64). */
+function whileCounted(c: Semantics, element: (count: Value) => void): void {
+  const count = counterOf(c);
+  // A counter of 32 bits is written even when it is zero: that clears the upper half.
+  if (c.form.addressSize === 4) setCounter(c, count);
+  c.fn.if(count.ne(0), () => element(count));
+}
+
+/** Emits a string instruction: `part` does some elements, given how many are wanted at most, and gives how many it did (both i64). */
+function repeated(c: Semantics, part: (most: Value) => Value): void {
   if (c.form.repeat === 'none') {
     part(c.i64(1));
     return;
   }
-  const { fn } = c;
-  const count = counterOf(c);
-  // A counter of 32 bits is written even when it is zero: that clears the upper half.
-  if (c.form.addressSize === 4) setCounter(c, count);
-  fn.if(count.ne(0), () => {
+  whileCounted(c, (count) => {
     const left = count.sub(part(count));
     setCounter(c, left);
-    const more = goesOn === undefined ? left.ne(0) : left.ne(0).and(goesOn());
-    fn.if(more, () => c.again());
+    c.fn.if(left.ne(0), () => c.again());
+  });
+}
+
+/**
+ * Emits SCAS or CMPS: `compare` gives the two values and moves on. While it is repeated, the flags stay as they were; those
+ * of the last comparison are set at the end (SDM vol. 2, REP).
+ */
+function comparing(c: Semantics, compare: () => readonly [Value, Value]): void {
+  const setFlags = ([first, second]: readonly [Value, Value]) =>
+    c.setFlags('sub', first.sub(second), first, elementSize(c));
+  if (c.form.repeat === 'none') {
+    setFlags(compare());
+    return;
+  }
+  whileCounted(c, (count) => {
+    const values = compare();
+    const left = count.sub(1);
+    setCounter(c, left);
+    const [first, second] = values;
+    const goesOn = c.form.repeat === 'repne' ? first.ne(second) : first.eq(second);
+    c.fn.if(left.ne(0).and(goesOn), () => c.again());
+    setFlags(values);
   });
 }
 
@@ -205,41 +227,26 @@ const loadString = meaning('', (c) => {
   });
 });
 
-/** REPE goes on while ZF is set, REPNE while it is clear. */
-function whileZero(c: Semantics): Value {
-  return c.condition(c.form.repeat === 'repne' ? 5 : 4);
-}
-
 const scanString = meaning('', (c) => {
   const size = elementSize(c);
-  repeated(
-    c,
-    () => {
-      const value = c.load(destinationAddress(c), size);
-      const accumulator = c.gpr(RAX, size);
-      c.setFlags('sub', accumulator.sub(value), accumulator, size);
-      advance(c, RDI, c.i64(1));
-      return c.i64(1);
-    },
-    () => whileZero(c),
-  );
+  comparing(c, () => {
+    const value = c.load(destinationAddress(c), size);
+    const accumulator = c.gpr(RAX, size);
+    advance(c, RDI, c.i64(1));
+    return [accumulator, value];
+  });
 });
 
 const compareString = meaning('', (c) => {
   const size = elementSize(c);
-  repeated(
-    c,
-    () => {
-      // Processors access the second one first: its fault comes before the other's.
-      const second = c.load(destinationAddress(c), size);
-      const first = c.load(sourceAddress(c), size);
-      c.setFlags('sub', first.sub(second), first, size);
-      advance(c, RSI, c.i64(1));
-      advance(c, RDI, c.i64(1));
-      return c.i64(1);
-    },
-    () => whileZero(c),
-  );
+  comparing(c, () => {
+    // Processors access the second one first: its fault comes before the other's.
+    const second = c.load(destinationAddress(c), size);
+    const first = c.load(sourceAddress(c), size);
+    advance(c, RSI, c.i64(1));
+    advance(c, RDI, c.i64(1));
+    return [first, second];
+  });
 });
 
 /** Width of a port access: 1, 2 or 4 whatever REX.W says. */
