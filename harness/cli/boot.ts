@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { controlParameter, controlPort, outputPort } from '../../workloads/guest/control.ts';
+import { ControlError, controlParameter, controlPort, outputPort } from '../../workloads/guest/control.ts';
 import { resolveImage } from '../../workloads/images/resolve.ts';
 import { writeWhole } from '../../workloads/images/store.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
@@ -208,7 +208,12 @@ async function command(guest: Guest, script: string, show: boolean, { abort }: S
     else tail = (tail + Buffer.from(bytes).toString('latin1')).slice(-consoleTail);
   };
   const print = (bytes: Uint8Array) => process.stdout.write(bytes);
-  const ended = await execInGuest(guest, { script, print, drained: drained(abort), signal: abort });
+  const ended = await execInGuest(guest, { script, print, drained: drained(abort), signal: abort }).catch(
+    (error: unknown): StepEnd => {
+      if (error instanceof ControlError) return { reason: 'error', message: error.message };
+      throw error;
+    },
+  );
   if (typeof ended === 'number') return { status: ended, alive: true };
   if (ended !== undefined) {
     const what = `guest: ${describe(ended)} before the command ended`;

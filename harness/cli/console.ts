@@ -28,7 +28,7 @@ export async function runOnTerminal(
     for (const action of keys.typed(bytes)) {
       if (action.kind === 'send') guest.console.input(action.bytes);
       else if (action.kind === 'quit') quit = true;
-      else output.write(`\r\n${keyHelp.join('\r\n')}\r\n`);
+      else output.write(`\n${keyHelp.join('\n')}\n`);
     }
     pace.hurry();
   };
@@ -50,6 +50,7 @@ export async function runOnTerminal(
     input.off('data', typed);
     input.setRawMode(false);
     input.pause();
+    if (quit) output.write('\n');
   }
 }
 

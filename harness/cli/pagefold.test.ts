@@ -42,7 +42,7 @@ test('a signal is passed on, and its status comes back', async (t) => {
   const file = checkout(
     'signal',
     '26.0.0',
-    'echo ready; trap "echo got it; exit 9" TERM; while :; do sleep 0.1; done',
+    'echo ready; trap "echo got it; exit 9" TERM; i=0; while [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done',
   );
   const child = spawn(process.execPath, ['--import', older, file], { stdio: ['ignore', 'pipe', 'inherit'] });
   let printed = '';

@@ -159,7 +159,7 @@ export class DescriptorChain {
         continue;
       }
       const count = Math.min(length - offset, bytes.length - done);
-      const part = bytes.subarray(done, done + count);
+      const part = count === bytes.length ? bytes : bytes.subarray(done, done + count);
       if (toGuest) this.#memory.write(this.#addresses[i]! + offset, part);
       else this.#memory.read(this.#addresses[i]! + offset, part);
       done += count;

@@ -210,11 +210,13 @@ export class VirtioDevice implements Stateful {
     const queue = this.queues[index];
     if (queue === undefined || !this.negotiated(F_RING_RESET)) return;
     queue.reset();
-    this.#pending[index] = 0;
     this.model.queueReset?.(index);
   }
 
-  /** Has queue `index` served after the kick delay: the driver notified it, or its model has something for it. */
+  /**
+   * Has queue `index` served after the kick delay, or sooner, together with a queue that was kicked before: the
+   * driver notified it, or its model has something for it.
+   */
   kick(index: number): void {
     if (index >= this.queues.length) return;
     this.#pending[index] = 1;

@@ -182,6 +182,43 @@ test('buffers and notifications before DRIVER_OK are served after it', (t) => {
   t.is(queue.takeUsed().length, 1);
 });
 
+test('buffers that were never notified are found when DRIVER_OK is set', (t) => {
+  const { driver, machine } = setup();
+  driver.negotiate([]);
+  const queue = driver.queue(0);
+  queue.add([bytes(1), 1]);
+  driver.status |= DRIVER_OK;
+  machine.advance(KICK_DELAY);
+  t.is(queue.takeUsed().length, 1);
+});
+
+test('no queue is enabled before FEATURES_OK, nor one that does not exist', (t) => {
+  const { driver } = setup();
+  driver.status = ACKNOWLEDGE | DRIVER;
+  driver.writeCommon(0x16, 2, 0);
+  driver.writeCommon(0x1c, 2, 1);
+  t.is(driver.readCommon(0x1c, 2), 0);
+  driver.negotiate([]);
+  driver.writeCommon(0x16, 2, 2);
+  for (const field of [0x18, 0x1a, 0x1c, 0x3a]) driver.writeCommon(field, 2, 1);
+  t.is(driver.readCommon(0x1c, 2), 0);
+  t.is(driver.status & DEVICE_NEEDS_RESET, 0);
+});
+
+test('an enabled queue that is enabled again goes on where it was', (t) => {
+  const { driver } = setup();
+  const [queue] = driver.start([], 1);
+  queue!.exchange([bytes(1), 1]);
+  driver.writeCommon(0x1c, 2, 1);
+  t.is(queue!.exchange([bytes(2), 1]).length, 1);
+});
+
+test('a kick delay of nothing is refused', (t) => {
+  const { environment } = new TestMachine();
+  t.throws(() => new Echo({ ...environment, kickDelay: 0 }), { message: /at least 1 ns/ });
+  t.notThrows(() => new Echo({ ...environment, kickDelay: 1 }));
+});
+
 test('a device that is no bus master waits until it is', (t) => {
   const { driver, machine } = setup();
   const [queue] = driver.start([], 1);

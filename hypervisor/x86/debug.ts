@@ -9,3 +9,9 @@ export const BT = 1 << 15;
 
 /** DR7: bits beyond the enable bits of the four breakpoints (0 … 7) and their conditions (16 … 31). */
 export const DR7 = { LE: 1 << 8, GE: 1 << 9, GD: 1 << 13 } as const;
+
+/** Bits of DR6 and DR7 that a program can change, and those that are always set; the others read as zero. */
+export const writableDr6 = 15 | BD | BS | BT;
+export const fixedDr6 = 0xffff_0ff0 | 0;
+export const writableDr7 = 0xffff_0000 | 0xff | DR7.LE | DR7.GE | DR7.GD | 0;
+export const fixedDr7 = 1 << 10;

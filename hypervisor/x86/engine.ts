@@ -8,7 +8,9 @@ import { access } from './core/access.ts';
 import { comparestrings } from './core/comparestrings.ts';
 import { control } from './core/control.ts';
 import { type CorePart, defineCore } from './core/core.ts';
+import { debug } from './core/debug.ts';
 import { delivery } from './core/delivery.ts';
+import { far } from './core/far.ts';
 import { flags } from './core/flags.ts';
 import { float80 } from './core/float80.ts';
 import { float80Arithmetic } from './core/float80arithmetic.ts';
@@ -19,6 +21,7 @@ import { image } from './core/image.ts';
 import { interruptReturn } from './core/interruptreturn.ts';
 import { paging } from './core/paging.ts';
 import { ports } from './core/ports.ts';
+import { protection } from './core/protection.ts';
 import { run } from './core/run.ts';
 import { segments } from './core/segments.ts';
 import { simdfloat } from './core/simdfloat.ts';
@@ -77,7 +80,10 @@ const parts: readonly CorePart[] = [
   ports,
   system,
   delivery,
+  far,
   interruptReturn,
+  debug,
+  protection,
   ...x87,
   ...sse,
 ];

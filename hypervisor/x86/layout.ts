@@ -140,6 +140,8 @@ export const shadowBudget = field('shadowBudget', 4);
 export const resumeBudget = field('resumeBudget', 4);
 /** 1 when the present instruction started with RFLAGS.TF set: a debug trap comes behind it. */
 export const stepping = field('stepping', 4);
+/** Units of time cut off the budget for an early return to `run`, which takes them up again; see `core/run.ts`. */
+export const setAside = field('setAside', 4);
 /** Offset in CS of the next instruction, for instructions that push it or leave it behind. */
 export const nextRip = field('nextRip', 8);
 /** The stack that an event or far call pushes on, before it is loaded; see `core/stack.ts`. */

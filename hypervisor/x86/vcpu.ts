@@ -146,6 +146,8 @@ export class Vcpu implements Stateful {
     this.set64(layout.dr + 56, 0x400n);
     this.set64(layout.xcr0, 1n);
     this.set64(layout.pat, 0x0007_0406_0007_0406n);
+    // Fast strings on (SDM vol. 4, IA32_MISC_ENABLE).
+    this.set64(layout.miscEnable, 1n);
     this.set32(layout.mxcsr, 0x1f80);
     this.set32(layout.fcw, 0x40);
     this.stateChanged();
@@ -173,6 +175,7 @@ export class Vcpu implements Stateful {
 
   /** Makes the run in progress stop behind the present instruction; no time passes by it. */
   stopSoon(): void {
+    this.set32(layout.setAside, 0);
     const cut = this.get32(layout.budget) - 1;
     if (cut <= 0) return;
     this.set32(layout.budgetStart, this.get32(layout.budgetStart) - cut);

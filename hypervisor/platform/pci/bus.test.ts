@@ -52,11 +52,25 @@ test('an empty slot, another function, another bus and a cleared enable bit read
   }
 });
 
+test('a write to what is not there changes nothing', (t) => {
+  const pc = new TestPc();
+  pc.bus.plug(1, device('a', []));
+  for (const address of [0x80000938, 0x80010838, 0x00000838]) {
+    pc.ports.write(0xcf8, 4, address + 4);
+    pc.ports.write(0xcfc, 1, 0x55);
+  }
+  t.is(pc.readConfig(1, 0x3c, 1), 0xff);
+});
+
 test('bytes and words written at CF8h do not reach CONFIG_ADDRESS', (t) => {
   const pc = new TestPc();
   pc.ports.write(0xcf8, 4, 0x80000810);
   pc.ports.write(0xcfb, 1, 0x01);
   pc.ports.write(0xcf8, 2, 0xffff);
+  pc.ports.write(0xcf9, 2, 0x0606);
+  t.is(pc.ports.read(0xcf9, 2), 0xffff);
+  t.is(pc.ports.read(0xcf8, 1), 0xff);
+  t.deepEqual(pc.resets, []);
   t.is(pc.ports.read(0xcf8, 4), 0x80000810);
 });
 
@@ -131,6 +145,52 @@ test('the command register enables decoding of each space', (t) => {
   t.is(pc.ports.read(PCI_IO_WINDOW.start, 1), 0xff);
 });
 
+test('only the decode bits of the spaces that a function has are writable', (t) => {
+  const pc = new TestPc();
+  pc.bus.plug(1, device('memory', [bar('memory', 0x1000, 0)]));
+  pc.bus.plug(2, device('io', [bar('io', 16, 0)], 0));
+  const writable = [1, 2].map((slot) => {
+    pc.writeConfig(slot, 0x04, 2, 0xffff);
+    return pc.readConfig(slot, 0x04, 2);
+  });
+  t.deepEqual(writable, [0x0406, 0x0005]);
+});
+
+test('a BAR answers up to the ends of the host bridge windows and nowhere else', (t) => {
+  const pc = new TestPc();
+  pc.bus.plug(1, device('a', [bar('memory', 0x1000, 0x10), bar('io', 16, 0x20)]));
+  const memory = [0, 0x1000, 0xbffff000, 0xc0000000, 0xfebff000, 0xfec00000, 0xfffff000];
+  const answers = memory.filter((address) => {
+    pc.writeConfig(1, 0x10, 4, address);
+    return pc.mmio.read(address, 4) === 0x10;
+  });
+  t.deepEqual(answers, [0xc0000000, 0xfebff000]);
+  const ports = [0, 0x60, 0xbff0, 0xc000, 0xeff0, 0xf000, 0xfff0, 0x1c000];
+  const ioAnswers = ports.filter((port) => {
+    pc.writeConfig(1, 0x14, 4, port);
+    return pc.ports.read(port & 0xffff, 1) === 0x20;
+  });
+  t.deepEqual(ioAnswers, [0xc000, 0xeff0]);
+});
+
+test('BARs side by side both answer', (t) => {
+  const pc = new TestPc();
+  pc.bus.plug(1, device('a', [bar('memory', 0x1000, 0x10), bar('memory', 0x1000, 0x20)]));
+  t.is(pc.mmio.read(PCI_MEMORY_WINDOW.start, 4), 0x10);
+  t.is(pc.mmio.read(PCI_MEMORY_WINDOW.start + 0x1000, 4), 0x20);
+  pc.writeConfig(1, 0x10, 4, PCI_MEMORY_WINDOW.start + 0x2000);
+  t.is(pc.mmio.read(PCI_MEMORY_WINDOW.start + 0x1000, 4), 0x20);
+});
+
+test('the interrupt line register is a scratch byte, 255 at first, where there is a pin', (t) => {
+  const pc = new TestPc();
+  pc.bus.plug(1, device('with', [], 3));
+  pc.bus.plug(2, device('without', [], 0));
+  t.deepEqual([pc.readConfig(1, 0x3c, 2), pc.readConfig(2, 0x3c, 2)], [0x03ff, 0]);
+  for (const slot of [1, 2]) pc.writeConfig(slot, 0x3c, 1, 11);
+  t.deepEqual([pc.readConfig(1, 0x3c, 2), pc.readConfig(2, 0x3c, 2)], [0x030b, 0]);
+});
+
 test('of two overlapping BARs the lower slot answers, and the other again when it moves away', (t) => {
   const pc = new TestPc();
   pc.bus.plug(2, device('high', [bar('memory', 0x1000, 0x20)]));
@@ -149,7 +209,39 @@ test('a full window and a taken slot are named when the machine is built', (t) =
   t.throws(() => pc.bus.plug(0, device('a', [])), { message: /slot 0 is taken/ });
   const large = Array.from({ length: 5 }, () => bar('memory', 0x10000000, 0));
   t.throws(() => pc.bus.plug(1, device('a', large)), { message: /window has no room/ });
-  t.throws(() => device('a', [bar('memory', 24, 0)]), { message: /cannot have 24 bytes/ });
+  t.throws(() => pc.bus.plug(32, device('a', [])), { message: /slot 32 is taken or does not exist/ });
+  t.throws(() => pc.bus.plug(-1, device('a', [])), { message: /slot -1/ });
+  for (const [kind, size] of [
+    ['memory', 24],
+    ['memory', 8],
+    ['memory', 2 ** 31],
+    ['io', 2],
+    ['io', 512],
+  ] as const) {
+    t.throws(() => device('a', [bar(kind, size, 0)]), {
+      message: RegExp(`cannot have ${size} bytes of ${kind}`),
+    });
+  }
+  const six = Array.from({ length: 6 }, () => bar('io', 4, 0));
+  t.notThrows(() => device('a', six));
+  t.throws(() => device('a', [...six, bar('io', 4, 0)]), { message: /BAR 6 cannot/ });
+  const full = device('a', []);
+  full.addCapability({ id: 9, body: new Uint8Array(190) });
+  t.throws(() => full.addCapability({ id: 9, body: new Uint8Array(1) }), {
+    message: /no room for capability 9/,
+  });
+});
+
+test('BARs can fill the memory window to its end', (t) => {
+  const pc = new TestPc();
+  const megabytes = (sizes: number[]): BaseAddressRegister[] =>
+    sizes.map((size) => bar('memory', size << 20, 0));
+  pc.bus.plug(1, device('a', megabytes([256, 256, 256, 128, 64, 32])));
+  pc.bus.plug(2, device('b', megabytes([8, 4])));
+  t.is(pc.bar(2, 1) + (4 << 20), PCI_MEMORY_WINDOW.end);
+  t.throws(() => pc.bus.plug(3, device('c', [bar('memory', 16, 0)])), {
+    message: /no room for 16 bytes more/,
+  });
 });
 
 test('INTx# pins are routed by slot and pin, shared lines are wired-or, and the command register disables them', (t) => {
@@ -203,6 +295,12 @@ test('capabilities form a list, take writes where they are writable, and are tol
   t.deepEqual([...live], [5, 0, 0, 0xff, 0x0f, 0x77]);
   t.is(pc.readConfig(4, at! + 4, 2), 0x770f);
   t.deepEqual(accesses, ['write', 2, 2, 'write', 4, 1, 'read', 4, 2]);
+  accesses.length = 0;
+  pc.readConfig(4, at! - 4, 4);
+  pc.readConfig(4, at! + 6, 1);
+  pc.writeConfig(4, at! - 4, 4, 0);
+  pc.writeConfig(4, at! + 6, 1, 0);
+  t.deepEqual(accesses, [], 'what lies before and after is no concern of it');
 });
 
 test('a reset puts configuration space back to power-on and tells the device', (t) => {
@@ -212,6 +310,7 @@ test('a reset puts configuration space back to power-on and tells the device', (
     name: 'a',
     identity: IDENTITY,
     bars: [bar('memory', 0x1000, 0x10)],
+    interruptPin: 1,
     onReset: () => {
       resets++;
     },
@@ -221,8 +320,11 @@ test('a reset puts configuration space back to power-on and tells the device', (
   const place = pc.bar(1, 0);
   pc.writeConfig(1, 0x10, 4, 0xd0000000);
   pc.writeConfig(1, 0x04, 2, 6);
+  a.interruptStatus = true;
+  t.true(pc.lines[1]);
   pc.bus.reset();
   t.is(resets, 1);
+  t.false(pc.lines[1]);
   t.deepEqual(
     Array.from({ length: 64 }, (_, i) => pc.readConfig(1, 4 * i, 4)),
     before,
@@ -282,6 +384,24 @@ test('no sequence of configuration writes breaks the buses, and saved state give
   );
 });
 
+test('an interrupt that was asserted in saved state can be taken back', (t) => {
+  const make = (): { pc: TestPc; a: PciFunction } => {
+    const pc = new TestPc();
+    const a = device('a', []);
+    pc.bus.plug(1, a);
+    return { pc, a };
+  };
+  const first = make();
+  first.a.interruptStatus = true;
+  const to = new StateWriter();
+  first.pc.bus.saveState(to);
+  const second = make();
+  second.pc.lines[1] = true; // the interrupt controller's own state says so
+  second.pc.bus.loadState(new StateReader(to.finish()));
+  second.a.interruptStatus = false;
+  t.false(second.pc.lines[1]);
+});
+
 test('saved state of a machine with other functions is refused', (t) => {
   const saved = new StateWriter();
   new TestPc().bus.saveState(saved);
@@ -300,6 +420,9 @@ test('the configuration ports keep their address over saved state', (t) => {
   other.configPorts.loadState(new StateReader(saved.finish()));
   t.is(other.ports.read(0xcfc, 4), 0x10451af4);
   t.is(other.ports.read(0xcf9, 1), 2);
+  other.configPorts.reset();
+  t.is(other.ports.read(0xcf8, 4), 0);
+  t.is(other.ports.read(0xcf9, 1), 0);
 });
 
 test('little-endian words are written byte by byte', (t) => {

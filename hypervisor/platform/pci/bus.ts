@@ -76,11 +76,12 @@ export class PciBus implements Stateful {
     if (device < 0 || device >= SLOTS || this.#slots[device] !== undefined) {
       throw new Error(`${pciFunction.name}: PCI slot ${device} is taken or does not exist`);
     }
-    this.#slots[device] = pciFunction;
+    const addresses = pciFunction.bars.map((bar) => this.#place(pciFunction.name, bar));
     pciFunction.plug(
       { decodeChanged: () => this.#decode(), interruptChanged: () => this.#drive() },
-      pciFunction.bars.map((bar) => this.#place(pciFunction.name, bar)),
+      addresses,
     );
+    this.#slots[device] = pciFunction;
     this.#decode();
   }
 

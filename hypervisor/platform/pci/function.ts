@@ -162,9 +162,7 @@ export class PciFunction implements Stateful {
     if (index > 5 || bar.size < smallest || bar.size > largest || (bar.size & (bar.size - 1)) !== 0) {
       throw new Error(`${this.name}: BAR ${index} cannot have ${bar.size} bytes of ${bar.kind} space`);
     }
-    const at = BASE_ADDRESS + 4 * index;
-    writeLittleEndian(this.#space, at, 4, bar.kind === 'io' ? BAR_IS_IO : 0);
-    writeLittleEndian(this.#writable, at, 4, -bar.size);
+    writeLittleEndian(this.#writable, BASE_ADDRESS + 4 * index, 4, -bar.size);
   }
 
   /**

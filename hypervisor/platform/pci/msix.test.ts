@@ -103,6 +103,34 @@ test('registers beside table and pending bits read as zero', (t) => {
   t.is(pc.mmio.read(base + PBA + 8, 4), 0);
 });
 
+test('the last byte of table and pending bits is there, and what follows is not', (t) => {
+  const { pc, msix, base, control } = machine(2);
+  pc.writeConfig(SLOT, control, 2, 0xc000);
+  msix.request(1);
+  t.is(pc.mmio.read(base + PBA, 1), 2);
+  t.is(pc.mmio.read(base + PBA + 4, 4), 0);
+  pc.mmio.write(base + 28, 4, 0);
+  t.is(pc.mmio.read(base + 28, 4), 0);
+  pc.mmio.write(base + 32, 4, 0xffffffff);
+  t.is(pc.mmio.read(base + 32, 4), 0);
+});
+
+test('a reset masks every vector and drops what is pending', (t) => {
+  const { pc, msix, base, control } = machine(2);
+  pc.writeConfig(SLOT, control, 2, 0xc000);
+  setVector(pc, base, 1, 0x41);
+  msix.request(1);
+  msix.reset();
+  t.deepEqual([pc.mmio.read(base + 24, 4), pc.mmio.read(base + 28, 4)], [0, 1]);
+  t.is(pc.mmio.read(base + PBA, 4), 0);
+});
+
+test('a table has 1 to 128 vectors', (t) => {
+  for (const vectors of [0, 129])
+    t.throws(() => new Msix(vectors, () => {}), { message: `MSI-X with ${vectors} vectors` });
+  for (const vectors of [1, 128]) t.is(machine(vectors).msix.vectors, vectors);
+});
+
 test('no access breaks the table, and saved state continues equally', (t) => {
   const step = fc.record({
     kind: fc.constantFrom('register', 'control', 'command', 'request'),

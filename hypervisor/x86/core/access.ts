@@ -10,6 +10,7 @@ import { quiet, reads, stack, supervisor, system, writes } from '../memoryaccess
 import { CR4, codeSizeMask, longMode } from '../mode.ts';
 import * as tlb from '../tlb.ts';
 import type { CorePart, Host } from './core.ts';
+import { anyBreakpoint, breakpointTypes, trapBehind } from './debug.ts';
 import { physicalQuiet, walkFetch, walkGlobal, walkOpen, walkQuiet, walkUser } from './paging.ts';
 
 const csBase = layout.segmentOffset(layout.CS);
@@ -94,9 +95,14 @@ export const access: CorePart = (define, core, host) => {
       fn.store('i64', cpu, physical.or(linear.and(0xfff)), layout.result0);
       fn.return(1);
     });
+    const page = linear.and(-4096);
+    const fills = fn.local('i32', set.get().ne(setAddress(cpu, tlb.alignmentCheckSet)));
+    // A page with a data breakpoint stays out, so that `access` sees all that happens there.
+    fn.if(anyBreakpoint(fn), () => {
+      fn.if(fn.call(core.breakpoints, cpu, page, 4096, breakpointTypes.data), () => fills.set(0));
+    });
     // The set that checks alignment stays empty.
-    fn.if(set.get().ne(setAddress(cpu, tlb.alignmentCheckSet)), () => {
-      const page = linear.and(-4096);
+    fn.if(fills.get(), () => {
       const entry = entryOf(set.get(), linear);
       claimEntry(fn, entry, page);
       fn.store('i64', entry, page, tlb.readTag);
@@ -121,9 +127,10 @@ export const access: CorePart = (define, core, host) => {
     // Routines of the core come here without having looked into the TLB.
     const entry = entryOf(setFor(fn, cpu, kind), linear);
     const tag = entry.add(fn.select(kind.and(writes), fn.i32(tlb.writeTag), fn.i32(tlb.readTag)));
-    fn.if(fn.load('i64', tag).eq(last.and(-4096)), () =>
-      fn.return(fn.load('i32', entry, tlb.addend).add(linear.wrap())),
-    );
+    fn.if(fn.load('i64', tag).eq(last.and(-4096)), () => {
+      fn.store('i32', cpu, 0, layout.pendingSize);
+      fn.return(fn.load('i32', entry, tlb.addend).add(linear.wrap()));
+    });
     fn.if(fn.load('i32', cpu, layout.mode).and(longMode), () => {
       // Canonical: bits 63 … 47 are equal.
       const canonical = (value: Value) => value.shl(16).shrS(16).eq(value);
@@ -151,14 +158,25 @@ export const access: CorePart = (define, core, host) => {
     fn.store('i32', cpu, size, layout.pendingSize);
     fn.store('i32', cpu, fn.select(first.eq(1), fn.i32(0), first), layout.pendingFirst);
     fn.store('i64', cpu, firstGpa, layout.pendingGpa);
+    const needsOld = kind.and(writes | reads).ne(writes);
+    const watched = fn.local('i32', 0);
+    fn.if(anyBreakpoint(fn).ne(0).and(kind.and(system).eqz()), () => {
+      watched.set(fn.call(core.breakpoints, cpu, linear.and(-4096), 4096, breakpointTypes.data));
+    });
     fn.if(
       inFirst.geU(size),
       () => {
-        fn.if(first.ne(1), () => {
+        fn.if(first.ne(1).and(watched.get().eqz()), () => {
           fn.store('i32', cpu, 0, layout.pendingSize);
           fn.return(first);
         });
-        fn.if(kind.and(writes | reads).ne(writes), () => deviceCopy(fn, host, scratch, firstGpa, size, 'in'));
+        fn.if(needsOld, () => {
+          fn.if(
+            first.ne(1),
+            () => fn.copy(scratch, first, size),
+            () => deviceCopy(fn, host, scratch, firstGpa, size, 'in'),
+          );
+        });
       },
       () => {
         const nextPage = linear.and(-4096).add(4096);
@@ -171,7 +189,7 @@ export const access: CorePart = (define, core, host) => {
         const secondGpa = fn.load('i64', cpu, layout.result0);
         fn.store('i32', cpu, fn.select(second.eq(1), fn.i32(0), second), layout.pendingSecond);
         fn.store('i64', cpu, secondGpa, layout.pendingGpaSecond);
-        fn.if(kind.and(writes | reads).ne(writes), () => {
+        fn.if(needsOld, () => {
           const rest = size.sub(inFirst);
           fn.if(
             first.ne(1),
@@ -187,6 +205,12 @@ export const access: CorePart = (define, core, host) => {
       },
     );
     fn.store('i64', cpu, linear, layout.pendingAddress);
+    // Implicit accesses of the system meet no breakpoints.
+    fn.if(anyBreakpoint(fn).ne(0).and(kind.and(system).eqz()), () => {
+      const { read, write } = breakpointTypes;
+      const types = fn.select(kind.and(writes), fn.i32(write), fn.i32(read));
+      trapBehind(fn, fn.call(core.breakpoints, cpu, linear, size, types));
+    });
     fn.return(scratch);
   });
 
@@ -198,6 +222,11 @@ export const access: CorePart = (define, core, host) => {
     fn.if(linear.wrap().and(0xfff).add(size).gtU(4096), () => fn.return(0));
     fn.if(linear.shl(16).shrS(16).ne(linear), () => fn.return(0));
     fn.if(fn.load('i32', cpu, layout.tlb).eq(setAddress(cpu, tlb.alignmentCheckSet)), () => fn.return(0));
+    fn.if(anyBreakpoint(fn), () => {
+      fn.if(fn.call(core.breakpoints, cpu, linear.and(-4096), 4096, breakpointTypes.data), () =>
+        fn.return(0),
+      );
+    });
     const host = fn.call(core.page, cpu, linear, kind.or(quiet));
     fn.return(fn.select(host.eq(1), fn.i32(0), host));
   });
@@ -288,6 +317,11 @@ export const access: CorePart = (define, core, host) => {
     });
     // The segment may change without the TLB: what depends on it is looked up anew each time.
     fn.if(cut.get(), () => fn.return(code.get()));
+    // A page with a breakpoint on an instruction is looked up each time, too: see `stopsAt`.
+    fn.if(anyBreakpoint(fn), () => {
+      const { execute } = breakpointTypes;
+      fn.if(fn.call(core.breakpoints, cpu, page, 4096, execute), () => fn.return(code.get()));
+    });
     const entry = entryOf(fn.load('i32', cpu, layout.tlb), linear);
     claimEntry(fn, entry, page);
     // A page that holds decoded code is not written without asking.

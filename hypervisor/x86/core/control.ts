@@ -5,10 +5,12 @@ import * as record from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
 import { AC, TF, VM } from '../flags.ts';
 import * as layout from '../layout.ts';
-import { CR0, CR4, EFER, longMode, protectedMode, virtual8086 } from '../mode.ts';
+import { CR0, CR4, codeSizeMask, EFER, longMode, protectedMode, virtual8086 } from '../mode.ts';
 import * as tlb from '../tlb.ts';
 import { supervisorSetOf } from './access.ts';
 import { type CorePart, handlerType } from './core.ts';
+import { anyBreakpoint } from './debug.ts';
+import { eventKinds } from './delivery.ts';
 
 const csBase = layout.segmentOffset(layout.CS);
 /** Attributes of a segment: D/B and L (SDM vol. 3, 3.4.5), as kept in the state. */
@@ -31,7 +33,7 @@ export const control: CorePart = (define, core, host) => {
   define('jump', (fn) => {
     const cpu = fn.parameter(0).get();
     const linear = fn.parameter(1).get();
-    const budget = fn.parameter(2).get();
+    const budget = fn.parameter(2);
     const page = linear.and(-4096);
     const entry = fn.load('i32', cpu, layout.tlb).add(
       linear
@@ -44,11 +46,18 @@ export const control: CorePart = (define, core, host) => {
       fn.load('i64', entry, tlb.executeTag).eq(page),
       () => code.set(fn.load('i32', entry, tlb.code).and(-2)),
       () => {
-        fn.store('i32', cpu, budget, layout.budget);
+        fn.store('i32', cpu, budget.get(), layout.budget);
         code.set(fn.call(core.fetch, cpu, linear));
         fn.if(code.get().eqz(), () => {
           fn.store('i64', cpu, cutIp(fn, cpu, linear.sub(fn.load('i64', cpu, csBase))), layout.rip);
           fn.returnCall(core.exception, cpu);
+        });
+        fn.if(anyBreakpoint(fn), () => {
+          fn.if(fn.call(core.stopsAt, cpu, linear), () => {
+            fn.store('i64', cpu, cutIp(fn, cpu, linear.sub(fn.load('i64', cpu, csBase))), layout.rip);
+            fn.returnCall(core.atBreakpoint, cpu);
+          });
+          budget.set(fn.load('i32', cpu, layout.budget));
         });
       },
     );
@@ -57,10 +66,10 @@ export const control: CorePart = (define, core, host) => {
     const offset = linear.wrap().and(0xfff);
     const at = fn.local('i32', fn.load('i32', code.get().add(offset.shl(2)), record.entriesOffset));
     fn.if(at.get().leS(0), () => {
-      fn.store('i32', cpu, budget, layout.budget);
+      fn.store('i32', cpu, budget.get(), layout.budget);
       at.set(fn.call(host.decode, fn.load('i32', cpu, layout.number), code.get(), offset));
     });
-    fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget);
+    fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget.get());
   });
 
   define('goOn', (fn) => {
@@ -168,9 +177,21 @@ export const control: CorePart = (define, core, host) => {
     fn.if(vector.eq(exceptions.PF), () => {
       fn.store('i64', cpu, fn.load('i64', cpu, layout.faultAddress), layout.cr2);
     });
-    const delivered = fn.call(core.deliver, cpu, vector, code, 0);
-    fn.if(delivered.eqz(), () => fn.return());
+    fn.returnCall(core.afterEvent, cpu, fn.call(core.deliver, cpu, vector, code, eventKinds.fault));
+  });
+
+  define('atBreakpoint', (fn) => {
+    const cpu = fn.parameter(0).get();
+    fn.store('i32', cpu, 0, layout.stepping);
+    fn.returnCall(core.afterEvent, cpu, fn.call(core.deliver, cpu, exceptions.DB, 0, eventKinds.trap));
+  });
+
+  define('afterEvent', (fn) => {
+    const cpu = fn.parameter(0).get();
+    fn.if(fn.parameter(1).get().eqz(), () => fn.return());
+    // A delivery takes a unit of time, and is no instruction.
     fn.store('i32', cpu, fn.load('i32', cpu, layout.budget).sub(1), layout.budget);
+    fn.store('i32', cpu, fn.load('i32', cpu, layout.charged).add(1), layout.charged);
     fn.returnCall(core.enter, cpu);
   });
 
@@ -214,7 +235,10 @@ export const control: CorePart = (define, core, host) => {
       .or(isProtected.mul(protectedMode))
       .or(isVirtual.mul(virtual8086))
       .or(isLong.mul(longMode));
+    const oldSize = fn.load('i32', cpu, layout.mode).and(codeSizeMask);
     fn.store('i32', cpu, mode, layout.mode);
+    // The TLB leads to code decoded for the old size.
+    fn.if(oldSize.ne(mode.and(codeSizeMask)), () => fn.callAll(core.flushTlb, cpu, 0));
     const unavailable = fn.select(cr0.and(CR0.TS), fn.i32(exceptions.NM), 0);
     const mmxBlocked = fn.select(cr0.and(CR0.EM), fn.i32(exceptions.UD), unavailable);
     fn.store('i32', cpu, mmxBlocked, layout.mmxBlocked);

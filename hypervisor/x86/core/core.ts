@@ -58,6 +58,10 @@ export const coreTypes = {
   fault: type('i32 i32'),
   /** (cpu): the exception recorded in the state happens at the state's RIP. */
   exception: type('i32'),
+  /** (cpu): the instruction at the state's RIP is stopped at a breakpoint. */
+  atBreakpoint: type('i32'),
+  /** (cpu, 1 when an event was delivered, 0 when the host must act first): goes on at its handler. */
+  afterEvent: type('i32 i32'),
   /** (cpu): starts at the state's RIP with the state's budget. */
   enter: type('i32'),
   /** (cpu): recomputes mode, privilege level and TLB set. */
@@ -105,6 +109,28 @@ export const coreTypes = {
   stackItem: type('i32 i32 i32', 'i32'),
   /** (cpu, value, size, error code of #SS) → 1, or 0 after recording a fault: pushes on the new stack. */
   stackPush: type('i32 i64 i32 i32', 'i32'),
+  // far.ts
+  /** (cpu, selector, offset) → 1, or 0 after recording a fault. */
+  farJump: type('i32 i32 i64', 'i32'),
+  /** (cpu, selector, offset, operand size) → 1, or 0 after recording a fault. */
+  farCall: type('i32 i32 i64 i32', 'i32'),
+  /** (cpu, operand size, bytes of parameters to drop) → 1, or 0 after recording a fault. */
+  farReturn: type('i32 i32 i32', 'i32'),
+  // debug.ts
+  /** (cpu, address, bytes, types as a mask of DR7's R/W codes) → breakpoints met, as B0 … B3 of DR6. */
+  breakpoints: type('i32 i64 i32 i32', 'i32'),
+  /** (cpu, linear) → 1 when the instruction there is stopped at a breakpoint, whose mask is in result0. */
+  stopsAt: type('i32 i64', 'i32'),
+  /** (cpu, register) → 1, or 0 after recording a fault: may debug register 0 … 7 be accessed? */
+  debugAllowed: type('i32 i32', 'i32'),
+  /** (cpu, register 0 … 7, value) → 1, or 0 after recording a fault. */
+  writeDebug: type('i32 i32 i64', 'i32'),
+  // protection.ts
+  /** (cpu, selector, `inspections`) → 1 with the result in result0; 0 when the selector does not pass; −1 after recording a fault. */
+  inspect: type('i32 i32 i32', 'i32'),
+  /** (cpu, selector) → 1, or 0 after recording a fault. */
+  loadLdtr: type('i32 i32', 'i32'),
+  loadTr: type('i32 i32', 'i32'),
   // interruptreturn.ts
   /** (cpu, operand size) → 1, or 0 after recording a fault. */
   interruptReturn: type('i32 i32', 'i32'),

@@ -1,5 +1,6 @@
 /** Delivery of exceptions and interrupts through the IDT (SDM vol. 3, chapter 6; pseudo-code: vol. 2, INT n). */
 import type { Value } from '../../wasm/value.ts';
+import { DR7 } from '../debug.ts';
 import * as exceptions from '../exceptions.ts';
 import * as exits from '../exits.ts';
 import { IF, NT, RF, TF, VM } from '../flags.ts';
@@ -56,6 +57,10 @@ export const delivery: CorePart = (define, core) => {
         // The handler's first instruction is not stepped, and the event has ended a HLT.
         fn.store('i32', cpu, 0, layout.stepping);
         fn.store('i32', cpu, 0, layout.halted);
+        fn.if(vector.get().eq(exceptions.DB).and(has(isException, kind.get())), () => {
+          const control = fn.load('i32', cpu, layout.dr + 8 * 7);
+          fn.store('i32', cpu, control.and(~DR7.GD), layout.dr + 8 * 7);
+        });
         fn.callAll(core.updateMode, cpu);
         fn.return(1);
       });

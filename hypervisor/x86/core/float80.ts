@@ -30,7 +30,7 @@ export const quietBit = 1n << 62n;
 /** The real indefinite, the QNaN that stands for the result of an invalid operation (SDM vol. 1, table 4-3). */
 export const indefinite = { significand: 3n << 62n, signExponent: 0xffff } as const;
 /** What unmasked overflow takes off the exponent, and underflow adds (SDM vol. 1, 8.5.4 and 8.5.5). */
-const exponentAdjustment = 24576;
+export const exponentAdjustment = 24576;
 
 /** The rounding control (SDM vol. 1, table 4-8) in the control word. */
 export const roundingShift = 10;

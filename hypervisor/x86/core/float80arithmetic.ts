@@ -271,7 +271,7 @@ function divide(fn: FunctionBuilder, core: Core): void {
     fn.if(isSpecial(b), () => fn.return(0, sign, found.get()));
     fn.if(isZero(b), () => {
       fn.if(isZero(a), () => returnIndefinite(fn, IE));
-      fn.return(integerBit, sign.or(maximumExponent), found.get().or(ZE));
+      fn.return(integerBit, sign.or(maximumExponent), ZE);
     });
     fn.if(isZero(a), () => fn.return(0, sign, found.get()));
   });

@@ -108,7 +108,7 @@ function narrow(fn: FunctionBuilder, core: Core): void {
   const tiny = exponent.get().add(carried).leS(0).or(significand.get().geS(0));
   fn.if(tiny, () => {
     fn.if(control.and(UE).eqz(), () => {
-      fn.return(0, roundingFlags(fn, lost.get(), roundUp.get()).or(UE));
+      fn.return(0, UE);
     });
     const distance = fn.i32(1).sub(exponent.get());
     const [shifted, shiftedLow] = fn.callAll(core.shiftRight128, significand.get(), 0, distance) as [
@@ -124,7 +124,7 @@ function narrow(fn: FunctionBuilder, core: Core): void {
   exponent.set(exponent.get().add(carried));
   fn.if(exponent.get().geS(ones), () => {
     fn.if(control.and(OE).eqz(), () => {
-      fn.return(0, roundingFlags(fn, lost.get(), roundUp.get()).or(OE));
+      fn.return(0, OE);
     });
     const mode = control.shrU(roundingShift).and(3);
     const toInfinity = mode.eq(nearest).or(mode.eq(fn.select(signOf(x), fn.i32(down), fn.i32(up))));

@@ -8,6 +8,7 @@ import {
   C1,
   C2,
   C3,
+  exponentAdjustment,
   exponentOf,
   extendedPrecision,
   type Float80,
@@ -21,17 +22,26 @@ import {
   maximumExponent,
   type NumberAndFlags,
   normalized,
+  OE,
+  PE,
   parameterNumber,
   quietBit,
   returnIndefinite,
   signBit,
   signOf,
+  UE,
   ZE,
 } from './float80.ts';
 import { returnNan, returnUnmaskedDenormal } from './float80arithmetic.ts';
 
 function denormals(fn: FunctionBuilder, a: Float80, b: Float80) {
   return fn.local('i32', isDenormal(a).or(isDenormal(b)).shl(1));
+}
+
+/** Leaves with the number as it is, but that a pseudo-denormal becomes the normal number that it equals. */
+function returnUncomputed(fn: FunctionBuilder, a: Float80, flags: Value): void {
+  const pseudo = exponentOf(a).eqz().and(a.significand.ltS(0));
+  fn.return(a.significand, a.signExponent.or(pseudo), flags);
 }
 
 function scale(fn: FunctionBuilder, core: Core): void {
@@ -56,6 +66,7 @@ function scale(fn: FunctionBuilder, core: Core): void {
   });
   fn.if(isSpecial(a).or(isZero(a)), () => fn.return(a.significand, a.signExponent, flags.get()));
   returnUnmaskedDenormal(fn, control, flags);
+  fn.if(isZero(b), () => returnUncomputed(fn, a, flags.get()));
   // Beyond 2^16 the exact amount does not matter; below 1 it is none.
   const scaleExponent = exponentOf(b).sub(bias);
   const amount = fn.local('i32', 0);
@@ -65,11 +76,25 @@ function scale(fn: FunctionBuilder, core: Core): void {
     fn.if(signOf(b), () => amount.set(amount.get().negate()));
   });
   const { significand, exponent } = normalized(fn, a);
+  const scaled = exponent.get().add(amount.get());
+  // Beyond what the adjusted exponent of an unmasked overflow or underflow can hold, the result is infinite or zero.
+  fn.if(
+    control
+      .and(OE)
+      .eqz()
+      .and(scaled.geS(maximumExponent + exponentAdjustment)),
+    () => {
+      fn.return(integerBit, sign.or(maximumExponent), flags.get().or(OE | PE | C1));
+    },
+  );
+  fn.if(control.and(UE).eqz().and(scaled.leS(-exponentAdjustment)), () => {
+    fn.return(0, sign, flags.get().or(UE | PE));
+  });
   const [result, resultExponent, more] = fn.callAll(
     core.float80Round,
     control.or(extendedPrecision),
     sign,
-    exponent.get().add(amount.get()),
+    scaled,
     significand.get(),
     0,
   ) as NumberAndFlags;
@@ -114,6 +139,7 @@ function remainder(fn: FunctionBuilder, core: Core): void {
   const flags = denormals(fn, a, b);
   fn.if(isZero(a), () => fn.return(a.significand, a.signExponent, flags.get()));
   returnUnmaskedDenormal(fn, control, flags);
+  fn.if(isSpecial(b), () => returnUncomputed(fn, a, flags.get()));
   const sign = fn.local('i32', signOf(a));
   const first = normalized(fn, a);
   const rest = first.significand;
@@ -131,7 +157,6 @@ function remainder(fn: FunctionBuilder, core: Core): void {
     ) as NumberAndFlags;
     fn.return(significand, signExponent, more.or(flags.get()).or(codes));
   };
-  fn.if(isSpecial(b), () => finish(fn.i32(0)));
   const divisor = normalized(fn, b);
   const distance = exponent.get().sub(divisor.exponent.get());
   fn.if(distance.ltS(-1), () => finish(fn.i32(0)));

@@ -37,7 +37,7 @@ export function realModeFrame(r: Routine, vector: Value, flags: Value, returnIp:
   const at = vector.shl(2).extendU();
   r.raiseIf(at.add(3).gtU(fn.load('i64_16u', r.cpu, layout.idtr + 8)), exceptions.GP);
   const target = fn.local('i32', r.read(r.state64(layout.idtr).add(at), 4));
-  usePresentStack(r);
+  usePresentStack(r, 0);
   push(r, flags, 2, 0);
   push(r, selectorOf(r, layout.CS), 2, 0);
   push(r, returnIp, 2, 0);
@@ -149,7 +149,7 @@ export function legacyFrame(
       });
     },
     () => {
-      usePresentStack(r);
+      usePresentStack(r, 0);
       checkTarget();
       putFrame();
       movePresentStack(r);

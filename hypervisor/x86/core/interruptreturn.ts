@@ -13,6 +13,9 @@ import { taskCauses } from './tasks.ts';
 
 const RSP = layout.gprOffset(4);
 
+/** Bytes of the frame of IRETQ that are read: RIP, CS, RFLAGS, RSP and, of the last item, the selector. */
+const frameSize = 34;
+
 /** Flags that any IRET loads. */
 const always = arithmeticFlags | TF | DF | NT;
 /** Flags that IRETD and IRETQ load as well. */
@@ -47,13 +50,17 @@ export const interruptReturn: CorePart = (define, core) => {
   define('interruptReturn64', (fn) => {
     const r = new Routine(fn, core);
     r.raiseIf(r.state32(layout.systemFlags).and(NT), exceptions.GP);
-    // The whole frame as one access.
-    const at = fn.local('i32', fn.call(core.access, r.cpu, r.state64(RSP), 40 | stack));
-    r.require(at.get());
-    const item = (i: number) => fn.local('i64', fn.load('i64', at.get(), 8 * i)).get();
-    const [ip, cs, image, sp, ss] = [item(0), item(1), item(2), item(3), item(4)];
-    const frame = { ip, selector: cs.wrap().and(0xffff), flags: image.wrap() };
-    returnTo(r, 8, frame, () => ({ pointer: sp, selector: ss.wrap().and(0xffff) }));
+    // The whole frame as one access; when it faults, processors have looked at the flags first.
+    const at = fn.local('i32', fn.call(core.access, r.cpu, r.state64(RSP), frameSize | stack));
+    fn.if(at.get().eqz(), () => {
+      r.require(fn.call(core.access, r.cpu, r.state64(RSP).add(16), 8 | stack));
+      r.require(fn.call(core.access, r.cpu, r.state64(RSP), frameSize | stack));
+    });
+    const wide = (i: number) => fn.local('i64', fn.load('i64', at.get(), 8 * i)).get();
+    const word = (i: number) => fn.local('i32', fn.load('i32_16u', at.get(), 8 * i)).get();
+    const frame = { ip: wide(0), selector: word(1), flags: wide(2).wrap() };
+    const [pointer, selector] = [wide(3), word(4)];
+    returnTo(r, 8, frame, () => ({ pointer, selector }));
   });
 
   for (const size of [2, 4] as const) {
@@ -70,11 +77,9 @@ export const interruptReturn: CorePart = (define, core) => {
       fn.if(isProtected.and(nested), () => returnToTask(r));
 
       const item = (i: number) => item16or32(r, size, i);
-      const frame = {
-        ip: item(0).extendU(),
-        selector: item(1).and(0xffff),
-        flags: item(2),
-      };
+      // Processors read the flags first.
+      const flags = item(2);
+      const frame = { ip: item(0).extendU(), selector: selectorItem(r, size, 1), flags };
       fn.if(isProtected.eqz(), () => returnUnprotected(r, size, frame, isVirtual));
       if (size === 4) {
         const toVirtual = legacy.and(frame.flags.and(VM).ne(0)).and(r.state32(layout.cpl).eqz());
@@ -82,7 +87,7 @@ export const interruptReturn: CorePart = (define, core) => {
       }
       returnTo(r, size, frame, () => ({
         pointer: item(3).extendU(),
-        selector: item(4).and(0xffff),
+        selector: selectorItem(r, size, 4),
       }));
     });
   }
@@ -102,6 +107,14 @@ function item16or32(r: Routine, size: 2 | 4, i: number): Value {
   const at = fn.local('i32', fn.call(r.core.stackItem, r.cpu, i * size, size));
   r.require(at.get());
   return fn.local('i32', fn.load(size === 2 ? 'i32_16u' : 'i32', at.get())).get();
+}
+
+/** The selector in item number `i`: of its bytes no others are read. */
+function selectorItem(r: Routine, size: 2 | 4, i: number): Value {
+  const { fn } = r;
+  const at = fn.local('i32', fn.call(r.core.stackItem, r.cpu, i * size, 2));
+  r.require(at.get());
+  return fn.local('i32', fn.load('i32_16u', at.get())).get();
 }
 
 /** Sets the flags that an IRET may change; `extra` (i32) are those that the privilege allows beyond the common ones. */
@@ -138,7 +151,7 @@ function returnToVirtual(r: Routine, frame: Frame): void {
   const item = (i: number) => item16or32(r, 4, i);
   const pointer = item(3);
   const order = [layout.SS, layout.ES, layout.DS, layout.FS, layout.GS];
-  const selectors = order.map((_, i) => item(4 + i).and(0xffff));
+  const selectors = order.map((_, i) => selectorItem(r, 4, 4 + i));
   r.raiseIf(frame.ip.gtU(0xffff), exceptions.GP);
   setFlags(r, 4, frame.flags, fn.i32(IF | IOPL | VIF | VIP | VM));
   r.setState64(layout.rip, frame.ip);
@@ -171,9 +184,9 @@ function returnTo(
     'i32',
     fn.select(ioplAllows, fn.i32(IF), fn.i32(0)).or(fn.select(cpl, fn.i32(0), fn.i32(system))),
   );
-  const finish = () => {
+  const finish = (target: Value) => {
     setFlags(r, size, frame.flags, extra.get());
-    r.setState64(layout.rip, frame.ip);
+    r.setState64(layout.rip, target);
     fn.callAll(r.core.setSegment, r.cpu, layout.CS, frame.selector, code.descriptor);
     fn.callAll(r.core.updateMode, r.cpu);
     fn.return(1);
@@ -181,18 +194,18 @@ function returnTo(
   const withStack = () => {
     const { pointer, selector } = popStack();
     const segment = readReturnStack(r, selector, level, code);
-    checkTarget(r, frame.ip, code.descriptor);
+    const target = checkTarget(r, frame.ip, code.descriptor);
     loadReturnStack(r, segment, pointer, level, code);
-    finish();
+    finish(target);
   };
   // In 64-bit mode SS and RSP are popped always, elsewhere when the privilege level changes.
   if (size === 8) withStack();
   else {
     const changes = level.ne(cpl).or(r.state32(layout.mode).and(2));
     fn.if(changes, withStack, () => {
-      checkTarget(r, frame.ip, code.descriptor);
+      const target = checkTarget(r, frame.ip, code.descriptor);
       moveStack(r, 3 * size);
-      finish();
+      finish(target);
     });
   }
 }

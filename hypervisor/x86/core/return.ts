@@ -40,14 +40,22 @@ export function readReturnCode(r: Routine, selector: Value): TargetCode {
   return { descriptor: descriptor.or(1n << 40n), code64: code64.get() };
 }
 
-/** Raises #GP(0) when `ip` is not canonical or, outside of 64-bit mode, lies beyond the code segment's limit. */
-export function checkTarget(r: Routine, ip: Value, descriptor: Value): void {
+/**
+ * Checks `ip` (i64) as a target in a code segment: #GP(0) when it is not canonical or, outside of 64-bit mode, beyond the
+ * limit. Gives the RIP to set, which has 32 bits outside of 64-bit mode.
+ */
+export function checkTarget(r: Routine, ip: Value, descriptor: Value): Value {
   const { fn } = r;
+  const target = fn.local('i64', ip);
   fn.if(
     isCode64(r, attributesOf(descriptor)),
     () => r.raiseIf(ip.shl(16).shrS(16).ne(ip), exceptions.GP),
-    () => r.raiseIf(ip.gtU(limitOf(fn, descriptor).extendU()), exceptions.GP),
+    () => {
+      target.set(ip.and(0xffff_ffff));
+      r.raiseIf(target.get().gtU(limitOf(fn, descriptor).extendU()), exceptions.GP);
+    },
   );
+  return target.get();
 }
 
 /** A stack segment that a return loads. */
@@ -95,10 +103,11 @@ export function loadReturnStack(
     () => fn.callAll(r.core.setSegment, r.cpu, layout.SS, selector, descriptor),
   );
   // On a 16-bit stack only SP is loaded.
-  const narrow = code.code64.eqz().and(attributesOf(descriptor).and(bigBit).eqz());
   const old = r.state64(layout.gprOffset(4));
-  const merged = old.and(~0xffffn).or(pointer.and(0xffff));
-  r.setState64(layout.gprOffset(4), fn.select(narrow, merged, pointer));
+  const merged = old.and(0xffff_0000n).or(pointer.and(0xffff));
+  const big = attributesOf(descriptor).and(bigBit);
+  const segmented = fn.select(big, pointer.and(0xffff_ffff), merged);
+  r.setState64(layout.gprOffset(4), fn.select(code.code64, pointer, segmented));
   fn.if(level.gtU(r.state32(layout.cpl)), () => {
     for (const number of [layout.ES, layout.DS, layout.FS, layout.GS]) {
       const attributes = r.state32(r.segment(number, layout.segmentAttributes));

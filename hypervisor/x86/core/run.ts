@@ -3,31 +3,15 @@
  * where control leaves the straight line (`attend`) and where the run ends (`run`); code that needs none of them never looks.
  */
 import type { FunctionBuilder } from '../../wasm/function.ts';
-import type { Operand } from '../../wasm/value.ts';
-import { BS, DR7 } from '../debug.ts';
+import type { Value } from '../../wasm/value.ts';
+import { BS } from '../debug.ts';
 import * as exceptions from '../exceptions.ts';
 import * as exits from '../exits.ts';
 import { IF, RF, TF } from '../flags.ts';
 import * as layout from '../layout.ts';
-import type { CorePart } from './core.ts';
+import type { Core, CorePart } from './core.ts';
+import { cutBudget, setStatus } from './debug.ts';
 import { eventKinds } from './delivery.ts';
-
-/**
- * Cuts the budget in the state to `left`, so that the run ends after so many instructions. The start is moved as well: no
- * time passes by it. What is known by the budget's value goes with it.
- */
-export function cutBudget(fn: FunctionBuilder, left: Operand): void {
-  const cpu = fn.parameter(0).get();
-  const old = fn.local('i32', fn.load('i32', cpu, layout.budget));
-  const cut = old.get().sub(left);
-  fn.if(cut.gtS(0), () => {
-    fn.store('i32', cpu, fn.load('i32', cpu, layout.budgetStart).sub(cut), layout.budgetStart);
-    fn.store('i32', cpu, left, layout.budget);
-    for (const mark of [layout.shadowBudget, layout.resumeBudget]) {
-      fn.if(fn.load('i32', cpu, mark).eq(old.get()), () => fn.store('i32', cpu, left, mark));
-    }
-  });
-}
 
 export const run: CorePart = (define, core) => {
   define('attend', (fn) => {
@@ -52,11 +36,13 @@ export const run: CorePart = (define, core) => {
       .and(fn.load('i32', cpu, layout.nmiBlocked).eqz());
     fn.if(interrupt.or(nmi), () => {
       // In a shadow it is taken behind the next instruction.
-      fn.if(shadowed.get().eqz(), () => {
-        cutBudget(fn, 0);
-        fn.return(0);
-      });
-      cutBudget(fn, 1);
+      fn.if(
+        shadowed.get(),
+        () => cutBudget(fn, 1),
+        () => cutBudget(fn, 0),
+      );
+      fn.store('i32', cpu, 0, layout.setAside);
+      fn.if(shadowed.get().eqz(), () => fn.return(0));
     });
     fn.if(flags.and(TF), () => {
       fn.store('i32', cpu, 1, layout.stepping);
@@ -67,38 +53,66 @@ export const run: CorePart = (define, core) => {
 
   define('run', (fn) => {
     const cpu = fn.parameter(0).get();
-    const budget = fn.load('i32', cpu, layout.budget);
+    const budget = fn.local('i32', fn.load('i32', cpu, layout.budget));
     const none = fn.i32(-1);
     const inShadow = fn.load('i32', cpu, layout.shadow);
-    fn.store('i32', cpu, fn.select(inShadow, budget, none), layout.shadowBudget);
+    fn.store('i32', cpu, fn.select(inShadow, budget.get(), none), layout.shadowBudget);
     const resumes = fn.load('i32', cpu, layout.systemFlags).and(RF);
-    fn.store('i32', cpu, fn.select(resumes, budget, none), layout.resumeBudget);
+    fn.store('i32', cpu, fn.select(resumes, budget.get(), none), layout.resumeBudget);
     fn.store('i32', cpu, 0, layout.stepping);
-    fn.callAll(core.enter, cpu);
+    fn.store('i32', cpu, 0, layout.setAside);
+    fn.loop((again) => {
+      fn.callAll(core.enter, cpu);
+      settle(fn, core);
+      // What was set aside is taken up again.
+      const more = fn.local('i32', fn.load('i32', cpu, layout.setAside));
+      const goesOn = fn.load('i32', cpu, layout.exit).eq(exits.budget).and(more.get().ne(0));
+      fn.if(goesOn, () => {
+        giveBack(fn, more.get());
+        again.br();
+      });
+    });
+  });
+};
 
-    const left = fn.local('i32', fn.load('i32', cpu, layout.budget));
-    fn.if(fn.load('i32', cpu, layout.resumeBudget).ne(left.get()), () => {
-      fn.store('i32', cpu, fn.load('i32', cpu, layout.systemFlags).and(~RF), layout.systemFlags);
-    });
-    fn.if(fn.load('i32', cpu, layout.shadowBudget).ne(left.get()), () => {
-      fn.store('i32', cpu, 0, layout.shadow);
-    });
-    // Behind MOV SS debug traps wait for the next instruction, whose own step they then share.
-    fn.if(fn.load('i32', cpu, layout.shadow).eq(layout.shadows.stack), () => fn.return());
-    const step = fn.select(fn.load('i32', cpu, layout.stepping), fn.i32(BS), fn.i32(0));
-    const causes = fn.local('i32', fn.load('i32', cpu, layout.pendingDebug).or(step));
-    fn.if(causes.get().eqz(), () => fn.return());
+/** Puts time that was set aside back into the budget. */
+function giveBack(fn: FunctionBuilder, units: Value): void {
+  const cpu = fn.parameter(0).get();
+  const old = fn.local('i32', fn.load('i32', cpu, layout.budget));
+  const start = fn.load('i32', cpu, layout.budgetStart);
+  fn.store('i32', cpu, start.add(units), layout.budgetStart);
+  fn.store('i32', cpu, old.get().add(units), layout.budget);
+  fn.store('i32', cpu, 0, layout.setAside);
+  for (const mark of [layout.shadowBudget, layout.resumeBudget]) {
+    const at = fn.load('i32', cpu, mark);
+    fn.if(at.eq(old.get()), () => fn.store('i32', cpu, at.add(units), mark));
+  }
+}
+
+/** Behind a stretch of code: ends what held for one instruction only, and delivers the debug trap that is due. */
+function settle(fn: FunctionBuilder, core: Core): void {
+  const cpu = fn.parameter(0).get();
+  const left = fn.local('i32', fn.load('i32', cpu, layout.budget));
+  fn.if(fn.load('i32', cpu, layout.resumeBudget).ne(left.get()), () => {
+    fn.store('i32', cpu, fn.load('i32', cpu, layout.systemFlags).and(~RF), layout.systemFlags);
+  });
+  fn.if(fn.load('i32', cpu, layout.shadowBudget).ne(left.get()), () => {
+    fn.store('i32', cpu, 0, layout.shadow);
+  });
+  const step = fn.select(fn.load('i32', cpu, layout.stepping), fn.i32(BS), fn.i32(0));
+  const causes = fn.local('i32', fn.load('i32', cpu, layout.pendingDebug).or(step));
+  fn.store('i32', cpu, 0, layout.stepping);
+  // Behind MOV SS debug traps wait for the next instruction, whose own step they then share.
+  const waits = fn.load('i32', cpu, layout.shadow).eq(layout.shadows.stack);
+  fn.if(causes.get().ne(0).and(waits.eqz()), () => {
     fn.store('i32', cpu, causes.get(), layout.pendingDebug);
-    const status = fn.load('i32', cpu, layout.dr + 8 * 6);
-    // B0 … B3 tell about this exception, the others stay until the program clears them (SDM vol. 3, 17.2.3).
-    fn.store('i32', cpu, status.and(~15).or(causes.get()), layout.dr + 8 * 6);
+    setStatus(fn, causes.get());
     fn.if(fn.load('i32', cpu, layout.exit).eq(exits.halt), () => {
       fn.store('i32', cpu, exits.budget, layout.exit);
       fn.store('i32', cpu, 0, layout.halted);
     });
     fn.if(fn.call(core.deliver, cpu, exceptions.DB, 0, eventKinds.trap), () => {
       fn.store('i32', cpu, 0, layout.pendingDebug);
-      fn.store('i32', cpu, fn.load('i32', cpu, layout.dr + 8 * 7).and(~DR7.GD), layout.dr + 8 * 7);
     });
   });
-};
+}

@@ -76,14 +76,20 @@ function stackMask(fn: FunctionBuilder, segmentAttributes: Value): Value {
   return fn.select(segmentAttributes.and(bigBit), fn.i64(0xffff_ffff), fn.i64(0xffff));
 }
 
-/** Makes the present stack the one to push on. */
-export function usePresentStack(r: Routine): void {
+/** RSP after a move outside of 64-bit mode: SP alone on a 16-bit stack, else ESP, zero-extended. */
+function segmentedPointer(fn: FunctionBuilder, ss: Value, old: Value, moved: Value): Value {
+  const narrow = old.and(~0xffffn).or(moved.and(0xffff));
+  return fn.select(ss.and(bigBit), moved.and(0xffff_ffff), narrow);
+}
+
+/** Makes the present stack the one to push on, as that of 64-bit mode when `code64` (i32) is not 0. */
+export function usePresentStack(r: Routine, code64: Operand): void {
   r.setState64(base, r.state64(layout.segmentOffset(layout.SS)));
   r.setState64(pointer, r.state64(layout.gprOffset(4)));
   r.setState32(limit, r.state32(r.segment(layout.SS, layout.segmentLimit)));
   r.setState32(attributes, r.state32(r.segment(layout.SS, layout.segmentAttributes)));
   r.setState32(access, 0);
-  r.setState32(flat, r.state32(layout.mode).and(2));
+  r.setState32(flat, code64);
 }
 
 /** The stack segment of an inner privilege level, ready to be loaded. */
@@ -176,8 +182,7 @@ export function movePresentStack(r: Routine): void {
   const { fn } = r;
   const old = r.state64(layout.gprOffset(4));
   const moved = r.state64(pointer);
-  const mask = stackMask(fn, r.state32(attributes));
-  const segmented = old.and(mask.not()).or(moved.and(mask));
+  const segmented = segmentedPointer(fn, r.state32(attributes), old, moved);
   r.setState64(layout.gprOffset(4), fn.select(r.state32(flat), moved, segmented));
 }
 
@@ -186,7 +191,7 @@ export function moveStack(r: Routine, bytes: Operand): void {
   const { fn } = r;
   const old = r.state64(layout.gprOffset(4));
   const moved = old.add(bytes);
-  const mask = stackMask(fn, r.state32(r.segment(layout.SS, layout.segmentAttributes)));
-  const segmented = old.and(mask.not()).or(moved.and(mask));
+  const ss = r.state32(r.segment(layout.SS, layout.segmentAttributes));
+  const segmented = segmentedPointer(fn, ss, old, moved);
   r.setState64(layout.gprOffset(4), fn.select(r.state32(layout.mode).and(2), moved, segmented));
 }

@@ -9,6 +9,7 @@ import {
   C1,
   C2,
   C3,
+  DE,
   IE,
   isDenormal,
   isNan,
@@ -172,8 +173,14 @@ export const x87Arithmetic: CorePart = (define, core) => {
   define('x87CompareFlags', (fn) => {
     const s = new Stack(fn, core);
     const { codes, flags } = compareRegisters(s, fn.parameter(1).get(), fn.parameter(2).get());
-    fn.if(s.signal(flags), () => fn.return(-1));
-    fn.if(fn.parameter(3).get(), () => s.pop());
+    // C1 is changed by a stack fault alone.
+    const pops = fn.local('i32', fn.parameter(3).get());
+    fn.if(flags, () => {
+      const old = fn.select(flags.and(SF), fn.i32(0), s.status.and(C1));
+      // EFLAGS are set even when the exception is unmasked.
+      fn.if(s.signal(flags.or(old)), () => pops.set(0));
+    });
+    fn.if(pops.get(), () => s.pop());
     const bit = (code: number, flag: number) => fn.select(codes.and(code), fn.i32(flag), fn.i32(0));
     fn.return(bit(C3, ZF).or(bit(C2, PF)).or(bit(C0, CF)));
   });
@@ -226,6 +233,7 @@ export const x87Arithmetic: CorePart = (define, core) => {
     const other = s.number(1);
     const address = s.address(top);
     fn.if(s.used(top).and(s.used(other)).eqz(), () => {
+      fn.if(operation, () => s.setCodes(C2, 0));
       s.underflow(address);
       fn.return();
     });
@@ -237,8 +245,15 @@ export const x87Arithmetic: CorePart = (define, core) => {
       fn.callAll(core.x87Result, s.cpu, address, ...result);
       fn.return();
     });
-    s.setCodes(comparison, 0);
     const result = fn.callAll(core.float80Remainder, ...operands, operation.eq(2)) as NumberAndFlags;
+    // Where nothing is computed the bits of the quotient stay: NaNs, invalid operations, an unmasked DE.
+    const [significand, signExponent, flags] = result;
+    const kept = flags
+      .and(IE)
+      .or(flags.and(s.control.not()).and(DE))
+      .or(isSpecial({ significand, signExponent }));
+    const changed = fn.select(kept, fn.i32(C2), fn.i32(comparison));
+    s.setState(layout.fsw, s.status.and(changed.not()));
     fn.callAll(core.x87Result, s.cpu, address, ...result);
   });
 

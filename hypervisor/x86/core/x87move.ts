@@ -7,7 +7,7 @@ import { bias, IE, indefinite, integerBit, isNan, OE, parameterNumber, quietBit,
 import { roundsUp, truncating } from './float80convert.ts';
 import { SF, Stack } from './x87stack.ts';
 
-/** Formats of operands in memory, as `x87Store` takes them. */
+/** Formats of operands in memory, as `x87Convert` takes them. */
 export const formats = {
   int16: 0,
   int32: 1,
@@ -21,7 +21,12 @@ export type Format = keyof typeof formats;
 /** Added to an integer format: truncates whatever the rounding control says (FISTTP). */
 export const truncated = 8;
 
-/** Exceptions that, unmasked, keep a result from being stored in memory. */
+/** For `x87StoreRegister`: pops even an empty register, without a stack fault (D9 D8 … DF). */
+export const uncheckedPop = 2;
+
+/** Among the flags of `x87Convert`: the sign bit, set when an unmasked exception keeps the result from being stored. */
+const notStored = -0x8000_0000;
+/** Exceptions that do so. */
 const preventStore = IE | OE | UE;
 
 /**
@@ -64,10 +69,9 @@ const indefinites: Record<Format, readonly [bigint, number]> = {
   extended: [indefinite.significand, indefinite.signExponent],
 };
 
-function store(fn: FunctionBuilder, core: Core): void {
+function convert(fn: FunctionBuilder, core: Core): void {
   const s = new Stack(fn, core);
   const format = fn.parameter(1).get();
-  const pops = fn.parameter(2).get();
   const low = fn.local('i64');
   const high = fn.local('i32', 0);
   const flags = fn.local('i32', 0);
@@ -86,7 +90,7 @@ function store(fn: FunctionBuilder, core: Core): void {
       };
       const integer = (width: number) => () =>
         into(fn.callAll(core.float80ToInteger, control.get(), significand, signExponent, width));
-      const convert = {
+      const conversions = {
         int16: integer(16),
         int32: integer(32),
         int64: integer(64),
@@ -95,7 +99,7 @@ function store(fn: FunctionBuilder, core: Core): void {
         decimal: () => into(fn.callAll(core.float80ToDecimal, control.get(), significand, signExponent)),
         extended: () => into([significand, signExponent, fn.i32(0)]),
       } satisfies Record<Format, () => void>;
-      fn.switch(format.and(truncated - 1), Object.values(convert), () => fn.unreachable());
+      fn.switch(format.and(truncated - 1), Object.values(conversions), () => fn.unreachable());
     },
     () => {
       fn.switch(
@@ -109,10 +113,8 @@ function store(fn: FunctionBuilder, core: Core): void {
       flags.set(IE | SF);
     },
   );
-  s.signal(flags.get());
-  fn.if(flags.get().and(s.control.not()).and(preventStore), () => fn.return(0, 0, 0));
-  fn.if(pops, () => s.pop());
-  fn.return(low.get(), high.get(), 1);
+  const prevented = flags.get().and(s.control.not()).and(preventStore);
+  fn.return(low.get(), high.get(), flags.get().or(fn.select(prevented, fn.i32(notStored), fn.i32(0))));
 }
 
 export const x87Move: CorePart = (define, core) => {
@@ -132,7 +134,8 @@ export const x87Move: CorePart = (define, core) => {
         .ne(0)
         .and(s.used(s.number(-1)).eqz()),
       () => {
-        fn.if(s.signal(flags.get()), () => fn.return());
+        // A denormal is loaded even when the exception is unmasked.
+        fn.if(s.signal(flags.get()).and(flags.get()).and(IE), () => fn.return());
       },
     );
     fn.callAll(core.x87Push, s.cpu, significand.get(), x.signExponent);
@@ -170,13 +173,25 @@ export const x87Move: CorePart = (define, core) => {
     fn.callAll(core.x87Push, s.cpu, significand.get().add(roundUp.extendU()), exponent.get());
   });
 
-  define('x87Store', (fn) => store(fn, core));
+  define('x87Convert', (fn) => convert(fn, core));
+
+  define('x87Stored', (fn) => {
+    const s = new Stack(fn, core);
+    const flags = fn.parameter(1).get();
+    s.signal(flags.and(~notStored));
+    fn.if(flags.geS(0).and(fn.parameter(2).get()), () => s.pop());
+  });
 
   define('x87StoreRegister', (fn) => {
     const s = new Stack(fn, core);
     const top = s.number(0);
     const target = s.number(fn.parameter(1).get());
     const pops = fn.parameter(2).get();
+    fn.if(s.used(top).eqz().and(pops.eq(uncheckedPop)), () => {
+      s.clearC1();
+      s.pop();
+      fn.return();
+    });
     fn.if(
       s.used(top),
       () => {
@@ -219,7 +234,6 @@ export const x87Move: CorePart = (define, core) => {
       s.underflow(s.address(top));
       fn.return();
     });
-    s.clearC1();
     fn.if(fn.parameter(2).get(), () => {
       const { significand, signExponent } = s.read(s.address(source));
       s.write(s.address(top), significand, signExponent);
@@ -228,6 +242,7 @@ export const x87Move: CorePart = (define, core) => {
 
   define('x87Free', (fn) => {
     const s = new Stack(fn, core);
+    s.clearC1();
     s.free(s.number(fn.parameter(1).get()));
     fn.if(fn.parameter(2).get(), () => s.pop());
   });

@@ -25,9 +25,11 @@ export const x87Types = {
   x87LoadRegister: signature('i32 i32'),
   /** (cpu, number of the constant: low three bits of the opcode D9 E8 …). */
   x87LoadConstant: signature('i32 i32'),
-  /** (cpu, format, 1 to pop) → low 64 bits, the bits above, 1 when they are to be stored. */
-  x87Store: signature('i32 i32 i32', 'i64 i32 i32'),
-  /** (cpu, position, 1 to pop): FST ST(i). */
+  /** (cpu, format) → ST(0) in this format: low 64 bits, the bits above; flags, negative when nothing is to be stored. */
+  x87Convert: signature('i32 i32', 'i64 i32 i32'),
+  /** (cpu, flags of `x87Convert`, 1 to pop): completes the store. */
+  x87Stored: signature('i32 i32 i32'),
+  /** (cpu, position, 1 to pop, 2 for `uncheckedPop`): FST ST(i). */
   x87StoreRegister: signature('i32 i32 i32'),
   /** (cpu, position): FXCH. */
   x87Exchange: signature('i32 i32'),
@@ -46,7 +48,7 @@ export const x87Types = {
   x87Compare: signature('i32 i64 i32 i32 i32'),
   /** (cpu, position, 1 for FUCOM, how often to pop). */
   x87CompareRegister: signature('i32 i32 i32 i32'),
-  /** (cpu, position, 1 for FUCOMI, 1 to pop) → ZF, PF, CF at their places, −1 when an exception keeps the flags. */
+  /** (cpu, position, 1 for FUCOMI, 1 to pop) → ZF, PF, CF at their places. */
   x87CompareFlags: signature('i32 i32 i32 i32', 'i32'),
   /** FTST. */
   x87Test: signature('i32'),
@@ -82,6 +84,12 @@ export const x87Types = {
   imageStore: signature('i32 i64 i32 i32 i32', 'i32'),
   /** Likewise from memory to the image area. */
   imageLoad: signature('i32 i64 i32 i32 i32', 'i32'),
+  /**
+   * (cpu, offset of the segment's base, offset, mask of offsets, kind of access, length, size of the environment's fields): copies the x87
+   * environment, and what follows it in registers, between image area and memory outside of 64-bit mode. An area that leaves the
+   * segment is accessed field by field, up to the one that cannot be.
+   */
+  imageInSegment: signature('i32 i32 i64 i64 i32 i32 i32', 'i32'),
   // xsave.ts
   /** (cpu, 1 for 64-bit pointers): the legacy area of FXSAVE and XSAVE, made in the image area. */
   xsaveLegacy: signature('i32 i32'),

@@ -143,14 +143,17 @@ function areaRoutine(fn: FunctionBuilder, core: Core) {
   const linear = fn.parameter(1).get();
   const kind = fn.parameter(2).get();
   const wide = fn.parameter(3).get();
-  const aligned = (bytes: number) => r.raiseIf(linear.wrap().and(bytes - 1), exceptions.GP);
-  const reach = (length: number) => r.require(fn.call(core.imageReach, r.cpu, linear, length, kind));
   const copy = (name: 'imageStore' | 'imageLoad', offset: number, length: Operand) => {
     r.require(fn.call(core[name], r.cpu, linear.add(offset), offset, length, kind));
   };
+  /** Finds out whether the whole area can be accessed; processors look at its last byte first. */
+  const reach = (length: number) => {
+    r.require(fn.call(core.imageReach, r.cpu, linear.add(length - 1), 1, kind));
+    r.require(fn.call(core.imageReach, r.cpu, linear, length, kind));
+  };
   /** A field of the image area. */
   const image = (offset: number) => fn.load('i64', r.cpu, layout.image + offset);
-  return { r, linear, kind, wide, aligned, reach, copy, image };
+  return { r, linear, kind, wide, reach, copy, image };
 }
 
 /** Raises #GP when the image's MXCSR has bits that do not exist. */
@@ -171,8 +174,7 @@ export const xsave: CorePart = (define, core) => {
   });
 
   define('fxsave', (fn) => {
-    const { r, wide, aligned, reach, copy } = areaRoutine(fn, core);
-    aligned(16);
+    const { r, wide, reach, copy } = areaRoutine(fn, core);
     reach(fxsaveBytes);
     fn.callAll(core.xsaveLegacy, r.cpu, wide);
     copy('imageStore', 0, xmmBytes(new Stack(fn, core)).add(area.xmm));
@@ -180,8 +182,7 @@ export const xsave: CorePart = (define, core) => {
   });
 
   define('fxrstor', (fn) => {
-    const { r, wide, aligned, reach, copy } = areaRoutine(fn, core);
-    aligned(16);
+    const { r, wide, reach, copy } = areaRoutine(fn, core);
     reach(fxsaveBytes);
     copy('imageLoad', 0, fxsaveBytes);
     checkMxcsr(r);
@@ -192,11 +193,10 @@ export const xsave: CorePart = (define, core) => {
   });
 
   define('xsave', (fn) => {
-    const { r, wide, kind, linear, aligned, reach, copy, image } = areaRoutine(fn, core);
+    const { r, wide, kind, linear, reach, copy, image } = areaRoutine(fn, core);
     const requested = fn.parameter(4).get().and(r.state32(layout.xcr0));
     const optimized = fn.parameter(5).get();
     const s = new Stack(fn, core);
-    aligned(64);
     reach(xsaveBytes);
     const inUse = fn.local('i32', 0);
     fn.if(x87Initial(s).eqz(), () => inUse.set(components.x87));
@@ -220,10 +220,10 @@ export const xsave: CorePart = (define, core) => {
   });
 
   define('xrstor', (fn) => {
-    const { r, wide, aligned, reach, copy, image } = areaRoutine(fn, core);
+    const { r, wide, copy, image } = areaRoutine(fn, core);
     const requested = fn.parameter(4).get().and(r.state32(layout.xcr0));
-    aligned(64);
-    reach(xsaveBytes);
+    // The header comes first, from XCOMP_BV on.
+    copy('imageLoad', area.header + 8, 56);
     copy('imageLoad', 0, xsaveBytes);
     const present = image(area.header);
     // XSTATE_BV within XCR0; XCOMP_BV and the eight bytes behind it zero.

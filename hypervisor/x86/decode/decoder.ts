@@ -209,6 +209,7 @@ export class Decoder {
       if (row.digit !== undefined && row.digit !== ((this.#modrm >> 3) & 7)) return false;
       if (form !== undefined && (form === 'reg') !== this.#modrm >= 0xc0) return false;
     }
+    if (options.b !== undefined && options.b !== (this.#rex & 1)) return false;
     return options.w === undefined || options.w === ((this.#rex >> 3) & 1);
   }
 

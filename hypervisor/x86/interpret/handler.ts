@@ -119,6 +119,7 @@ class HandlerSemantics extends Semantics {
   }
 
   override stopSoon(after: 0 | 1): void {
+    this.setState32(layout.setAside, 0);
     // What is cut off the budget is cut off its start as well: no time passes by it.
     const cut = this.#budget.get().sub(1 + after);
     this.fn.if(cut.gtS(0), () => {

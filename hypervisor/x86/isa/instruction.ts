@@ -47,6 +47,8 @@ export interface RowOptions {
   readonly size?: 1 | 2 | 4 | 8;
   /** Only with this value of REX.W. */
   readonly w?: 0 | 1;
+  /** Only with this value of REX.B. */
+  readonly b?: 0 | 1;
   /** A memory operand of 16 bytes need not be aligned. */
   readonly unaligned?: boolean;
   /** Available as instructions on XMM registers are, though no operand is one. */

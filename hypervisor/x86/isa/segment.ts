@@ -27,9 +27,10 @@ const store = meaning('w r', (c, number) => {
   return !c.form.memory && c.size === 8 ? selector.extendU() : selector;
 });
 
-const load = meaning('r r', (c, number, selector) => {
+const load = meaning('r a', (c, number) => {
   c.raiseIf(number!.eq(layout.CS), exceptions.UD);
-  loadSegment(c, number!, selector!);
+  const selector = c.form.memory ? c.load(c.memoryAddress(), 2) : c.readRegister(c.rmPlace(), 2);
+  loadSegment(c, number!, selector);
   c.fn.if(number!.eq(layout.SS), () => c.startShadow(layout.shadows.stack));
 });
 

@@ -78,8 +78,7 @@ const compare = (quiet: 0 | 1, pops: 0 | 1 | 2) =>
 
 const compareFlags = (quiet: 0 | 1, pops: 0 | 1) =>
   onRegisters((c) => {
-    const flags = c.fn.call(c.core.x87CompareFlags, c.cpu, position(c), quiet, pops);
-    c.fn.if(flags.geS(0), () => c.setAllFlags(flags));
+    c.setAllFlags(c.fn.call(c.core.x87CompareFlags, c.cpu, position(c), quiet, pops));
   });
 
 const call = (name: 'x87Test' | 'x87Examine' | 'x87Extract'): Meaning =>

@@ -7,7 +7,7 @@ import { writes } from '../memoryaccess.ts';
 import { CR0 } from '../mode.ts';
 import type { Semantics } from '../semantics.ts';
 import { meaning, type Row, row } from './instruction.ts';
-import { position, requireX87, waitForX87 } from './x87.ts';
+import { onRegisters, position, requireX87, waitForX87 } from './x87.ts';
 import { areaOperand } from './xsave.ts';
 
 const loadControl = meaning('a', (c) => {
@@ -46,16 +46,30 @@ function environmentSize(c: Semantics): 2 | 4 {
   return c.size === 2 ? 2 : 4;
 }
 
+/** Copies the environment, and the registers behind it, between the image area and memory. */
+function transfer(c: Semantics, length: number, kind: 0 | typeof writes): void {
+  if (c.code64) {
+    const { linear, kind: access } = areaOperand(c, length, kind);
+    const copy = kind === writes ? c.core.imageStore : c.core.imageLoad;
+    c.faultUnless(c.fn.call(c.core.imageReach, c.cpu, linear, length, access));
+    c.faultUnless(c.fn.call(copy, c.cpu, linear, 0, length, access));
+    return;
+  }
+  const { segment, offset } = c.memoryAddress();
+  const mask = c.form.addressSize === 2 ? 0xffff : 0xffff_ffff;
+  const size = environmentSize(c);
+  c.faultUnless(
+    c.fn.call(c.core.imageInSegment, c.cpu, c.fn.value(segment, 'i32'), offset, mask, kind, length, size),
+  );
+}
+
 /** FNSTENV and FNSAVE. */
 const storeEnvironment = (registers: boolean) =>
   meaning('a', (c) => {
     requireX87(c);
     const size = environmentSize(c);
-    const length = environmentBytes(size) + (registers ? registerBytes : 0);
-    const { linear, kind } = areaOperand(c, length, writes);
-    c.faultUnless(c.fn.call(c.core.imageReach, c.cpu, linear, length, kind));
     c.fn.callAll(c.core.x87SaveImage, c.cpu, size);
-    c.faultUnless(c.fn.call(c.core.imageStore, c.cpu, linear, 0, length, kind));
+    transfer(c, environmentBytes(size) + (registers ? registerBytes : 0), writes);
     if (registers) c.fn.callAll(c.core.x87Initialize, c.cpu);
     // All exceptions are masked from here on; flags stay, but none is pending any more (SDM vol. 2, FSTENV).
     else c.fn.callAll(c.core.x87SetControl, c.cpu, c.state32(layout.fcw).or(0x3f));
@@ -66,24 +80,21 @@ const loadEnvironment = (registers: boolean) =>
   meaning('a', (c) => {
     waitForX87(c);
     const size = environmentSize(c);
-    const length = environmentBytes(size) + (registers ? registerBytes : 0);
-    const { linear, kind } = areaOperand(c, length, 0);
-    c.faultUnless(c.fn.call(c.core.imageReach, c.cpu, linear, length, kind));
-    c.faultUnless(c.fn.call(c.core.imageLoad, c.cpu, linear, 0, length, kind));
+    transfer(c, environmentBytes(size) + (registers ? registerBytes : 0), 0);
     c.fn.callAll(c.core.x87LoadImage, c.cpu, size, registers ? 1 : 0);
   });
 
 const free = (pop: 0 | 1) =>
-  meaning('a', (c) => {
-    waitForX87(c);
+  onRegisters((c) => {
     c.fn.callAll(c.core.x87Free, c.cpu, position(c), pop);
   });
 
 const rotate = (by: number) =>
-  meaning('a', (c) => {
-    waitForX87(c);
+  onRegisters((c) => {
     c.fn.callAll(c.core.x87Rotate, c.cpu, by);
   });
+
+const nothing = onRegisters(() => {});
 
 const waitOnly = meaning('a', (c) => {
   waitForX87(c);
@@ -125,7 +136,7 @@ export const x87Control: readonly Row[] = [
   ...row('DF /0 reg', 'FFREEP T', free(1)),
   ...row('D9 modrm:F6', 'FDECSTP T', rotate(-1)),
   ...row('D9 modrm:F7', 'FINCSTP T', rotate(1)),
-  ...row('D9 modrm:D0', 'FNOP T', waitOnly),
+  ...row('D9 modrm:D0', 'FNOP T', nothing),
   // FNENI, FNDISI and FNSETPM of the 8087 and 287 do nothing.
   ...row('DB modrm:E0', 'FNENI T', waitOnly),
   ...row('DB modrm:E1', 'FNDISI T', waitOnly),

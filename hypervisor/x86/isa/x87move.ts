@@ -1,6 +1,6 @@
 /** x87 loads, stores, moves and constants (SDM vol. 1, 8.3.3 and 8.3.4). */
 import type { Value } from '../../wasm/value.ts';
-import { type Format, formats, truncated } from '../core/x87move.ts';
+import { type Format, formats, truncated, uncheckedPop } from '../core/x87move.ts';
 import { commitPending } from '../memoryaccess.ts';
 import type { Semantics } from '../semantics.ts';
 import { type Meaning, meaning, type Row, row } from './instruction.ts';
@@ -49,7 +49,7 @@ const formatBytes: Record<Format, 2 | 4 | 8 | 10> = {
   extended: 10,
 };
 
-/** A store to memory in a format; the destination is checked before anything is converted. */
+/** A store to memory in a format. An exception that forbids the store comes before those of the access. */
 function store(format: Format, options: { pop?: boolean; truncate?: boolean } = {}): Meaning {
   const size = formatBytes[format];
   const code = formats[format] | (options.truncate === true ? truncated : 0);
@@ -57,24 +57,21 @@ function store(format: Format, options: { pop?: boolean; truncate?: boolean } = 
     const { fn } = c;
     waitForX87(c);
     const address = c.memoryAddress();
-    const target = c.probe(address, size, 'w');
-    rememberX87(c, address);
-    const [low, high, stored] = fn.callAll(c.core.x87Store, c.cpu, code, options.pop === true ? 1 : 0) as [
-      Value,
-      Value,
-      Value,
-    ];
-    fn.if(stored, () => {
+    const [low, high, flags] = fn.callAll(c.core.x87Convert, c.cpu, code) as [Value, Value, Value];
+    fn.if(flags.geS(0), () => {
+      const target = c.probe(address, size, 'w');
       if (size === 10) {
         fn.store('i64', target.host, low);
         fn.store('i32_16', target.host, high, 8);
         commitPending(c, target);
       } else c.storeAt(target, size, size === 8 ? low : low.wrap());
     });
+    rememberX87(c, address);
+    fn.callAll(c.core.x87Stored, c.cpu, flags, options.pop === true ? 1 : 0);
   });
 }
 
-const storeRegister = (pop: 0 | 1) =>
+const storeRegister = (pop: 0 | 1 | typeof uncheckedPop) =>
   onRegisters((c) => {
     c.fn.callAll(c.core.x87StoreRegister, c.cpu, position(c), pop);
   });
@@ -151,7 +148,7 @@ export const x87Moves: readonly Row[] = [
   ...row('D9 /1 reg', 'FXCH T', exchange),
   ...conditionalMoves,
   // Further encodings that processors execute though the manual does not name them.
-  ...row('D9 /3 reg', 'FSTP T', storeRegister(1)),
+  ...row('D9 /3 reg', 'FSTPNCE T', storeRegister(uncheckedPop)),
   ...row('DF /2 reg', 'FSTP T', storeRegister(1)),
   ...row('DF /3 reg', 'FSTP T', storeRegister(1)),
   ...row('DD /1 reg', 'FXCH T', exchange),

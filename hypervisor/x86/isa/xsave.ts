@@ -8,14 +8,29 @@ import { CR0, CR4 } from '../mode.ts';
 import type { Semantics } from '../semantics.ts';
 import { meaning, type Row, row } from './instruction.ts';
 
-/** Linear address of a long memory operand, and the kind of its accesses. */
+/**
+ * Linear address of a long memory operand, and the kind of its accesses. With an `alignment` above 1, #GP unless the address
+ * has it, before the segment's limit is looked at.
+ */
 export function areaOperand(
   c: Semantics,
   length: number,
   kind: 0 | typeof writes,
+  alignment = 1,
 ): { linear: Value; kind: Value } {
   const address = c.memoryAddress();
+  if (!c.code64 && alignment > 1) {
+    const base = c.fn.load('i64', c.cpu.add(address.segment));
+    c.raiseIf(
+      base
+        .add(address.offset)
+        .wrap()
+        .and(alignment - 1),
+      exceptions.GP,
+    );
+  }
   const linear = c.linear(address, length, kind === writes ? 'w' : 'r');
+  if (c.code64) c.raiseIf(linear.wrap().and(alignment - 1), exceptions.GP);
   const inStack = typeof address.stack === 'boolean' ? c.i32(0) : address.stack;
   return { linear, kind: inStack.or(kind) };
 }
@@ -36,7 +51,7 @@ function requireXsave(c: Semantics): void {
 const fx = (name: 'fxsave' | 'fxrstor') =>
   meaning('a', (c) => {
     requireFx(c);
-    const { linear, kind } = areaOperand(c, fxsaveBytes, name === 'fxsave' ? writes : 0);
+    const { linear, kind } = areaOperand(c, fxsaveBytes, name === 'fxsave' ? writes : 0, 16);
     c.faultUnless(c.fn.call(c.core[name], c.cpu, linear, kind, c.form.w ? 1 : 0));
   });
 
@@ -44,7 +59,7 @@ const save = (optimized: 0 | 1) =>
   meaning('a', (c) => {
     requireXsave(c);
     c.raiseIf(c.state32(layout.cr0).and(CR0.TS), exceptions.NM);
-    const { linear, kind } = areaOperand(c, xsaveBytes, writes);
+    const { linear, kind } = areaOperand(c, xsaveBytes, writes, 64);
     const wide = c.form.w ? 1 : 0;
     c.faultUnless(c.fn.call(c.core.xsave, c.cpu, linear, kind, wide, requested(c), optimized));
   });
@@ -52,7 +67,9 @@ const save = (optimized: 0 | 1) =>
 const restore = meaning('a', (c) => {
   requireXsave(c);
   c.raiseIf(c.state32(layout.cr0).and(CR0.TS), exceptions.NM);
+  // Here the segment's limit comes before the alignment.
   const { linear, kind } = areaOperand(c, xsaveBytes, 0);
+  c.raiseIf(linear.wrap().and(63), exceptions.GP);
   c.faultUnless(c.fn.call(c.core.xrstor, c.cpu, linear, kind, c.form.w ? 1 : 0, requested(c)));
 });
 

@@ -18,6 +18,9 @@ import { NotTranslatable, RegionSemantics } from './semantics.ts';
 
 /** Most regions in one module. */
 const largestBatch = 64;
+/** Fewer regions than this wait for more, for so many runs. */
+const smallestBatch = 16;
+const longestWait = 8;
 /** Code size of 64-bit code, the only one that is translated. */
 const code64 = 2;
 
@@ -46,6 +49,7 @@ export class Translator {
   readonly #decoder: Decoder;
   readonly #translatable = new Map<string, boolean>();
   #hot: Leader[] = [];
+  #waited = 0;
   readonly counters: TranslatorCounters = {
     regions: 0,
     instructions: 0,
@@ -67,8 +71,15 @@ export class Translator {
     this.#hot.push({ page, offset });
   }
 
-  /** Translates what has become hot since the last time. */
+  /**
+   * Translates what has become hot, when it is enough for a module or has waited long. To be called when no code runs,
+   * between runs of vCPUs.
+   */
   work(): void {
+    if (this.#hot.length === 0) return;
+    this.#waited++;
+    if (this.#hot.length < smallestBatch && this.#waited < longestWait) return;
+    this.#waited = 0;
     while (this.#hot.length > 0) this.#translate(this.#hot.splice(0, largestBatch));
   }
 
