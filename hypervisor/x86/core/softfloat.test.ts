@@ -271,6 +271,18 @@ test('with DAZ a denormal operand is a zero and no exception', (t) => {
   t.deepEqual(computed(double, 'minimum', 1n, bitsOf(1), control), [0n, 0]);
 });
 
+test('a result that only rounding lifts to the smallest normal number is tiny, unless full precision would lift it too', (t) => {
+  const smallest = bitsOf(2 ** -1022);
+  const below = 1 - 2 ** -53;
+  t.deepEqual(computed(double, 'multiply', bitsOf(below), smallest, usual), [smallest, mxcsr.UE | mxcsr.PE]);
+  const [above, under] = [2 ** -511 * (1 + 2 ** -52), 2 ** -511 * (1 - 2 ** -52)];
+  t.deepEqual(computed(double, 'multiply', bitsOf(above), bitsOf(under), usual), [smallest, mxcsr.PE]);
+  t.deepEqual(computed(double, 'multiply', bitsOf(below), smallest, usual | mxcsr.FTZ), [
+    0n,
+    mxcsr.UE | mxcsr.PE,
+  ]);
+});
+
 test('division by zero comes before the denormal exception', (t) => {
   t.deepEqual(computed(double, 'divide', 1n, 0n, usual), [infinity, mxcsr.ZE]);
 });

@@ -143,6 +143,23 @@ for (const [operation, opcode] of opcodes) {
   }
 }
 
+test('native arithmetic is not trusted with the smallest normal number, which may hide an underflow', (t) => {
+  const data = new Uint8Array(48);
+  const view = new DataView(data.buffer);
+  view.setUint32(0, mxcsr.native, true);
+  view.setFloat64(16, 1 - 2 ** -53, true);
+  view.setFloat64(32, 2 ** -1022, true);
+  const code = [
+    ...[0x0f, 0xae, 0x16], // ldmxcsr [rsi]
+    ...[0xf2, 0x0f, 0x10, 0x4e, 0x10], // movsd xmm1, [rsi+16]
+    ...[0xf2, 0x0f, 0x59, 0x4e, 0x20], // mulsd xmm1, [rsi+32]
+    ...[0x0f, 0xae, 0x1e], // stmxcsr [rsi]
+  ];
+  run(code, data);
+  const after = machine.memory(physicalData, 4);
+  t.is(new DataView(after.buffer, after.byteOffset).getUint32(0, true), mxcsr.native | mxcsr.UE);
+});
+
 const xmmMove = [0x0f, 0x28, 0xc1]; // movaps xmm0, xmm1
 const mmxMove = [0x0f, 0x6f, 0xc1]; // movq mm0, mm1
 const mmxAverage = [0x0f, 0xe0, 0xc1]; // pavgb mm0, mm1
