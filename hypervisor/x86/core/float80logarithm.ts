@@ -16,10 +16,12 @@ import {
   maximumExponent,
   type NumberAndFlags,
   normalized,
+  PE,
   parameterNumber,
   returnIndefinite,
   signBit,
   signOf,
+  UE,
   ZE,
 } from './float80.ts';
 import { returnNan, returnUnmaskedDenormal } from './float80arithmetic.ts';
@@ -56,9 +58,12 @@ function powerLess1(fn: FunctionBuilder, core: Core): void {
   const flags = fn.local('i32', isDenormal(x).shl(1));
   returnUnmaskedDenormal(fn, control, flags);
   fn.if(exponentOf(x).geU(bias), () => {
-    // 2^1 − 1 and 2^−1 − 1 are exact; beyond, the result is undefined, and processors leave the number.
-    const ofMinus1 = x.signExponent.eq(signBit | bias).and(x.significand.eq(integerBit));
-    fn.return(x.significand, x.signExponent.sub(ofMinus1), 0);
+    // 2^1 − 1 is 1, 2^−1 − 1 is −1/2. Beyond the result is undefined, and processors leave the number. All count as inexact.
+    fn.if(isSpecial(x), () => {
+      fn.return(integerBit, fn.select(sign, fn.i32(signBit | bias), x.signExponent), 0);
+    });
+    const half = x.signExponent.eq(signBit | bias).and(x.significand.eq(integerBit));
+    fn.return(x.significand, x.signExponent.sub(half), PE);
   });
   const { significand, exponent } = normalized(fn, x);
   const product = normalizeWide(
@@ -167,7 +172,7 @@ function logarithmTimes(fn: FunctionBuilder, core: Core): void {
   const y = parameterNumber(fn, 3);
   returnNan(fn, core, x, y);
   const flags = fn.local('i32', isDenormal(x).or(isDenormal(y)).shl(1));
-  fn.if(signOf(x).and(isZero(x).eqz()), () => returnIndefinite(fn, IE));
+  fn.if(signOf(x).ne(0).and(isZero(x).eqz()), () => returnIndefinite(fn, IE));
   const infinity = (sign: Value, more: Value) => fn.return(integerBit, sign.or(maximumExponent), more);
   fn.if(isZero(x), () => {
     fn.if(isZero(y), () => returnIndefinite(fn, IE));
@@ -186,10 +191,10 @@ function logarithmTimes(fn: FunctionBuilder, core: Core): void {
   fn.if(isOne, () => fn.return(0, signOf(y), flags.get()));
   const { significand, exponent } = normalized(fn, x);
   const factor = normalized(fn, y);
-  const whole = fn.local('i32', exponent.get().sub(bias));
   fn.if(significand.get().eq(integerBit), () => {
     // A power of 2: the product is exact before it is rounded.
-    const magnitude = fn.select(whole.get().ltS(0), whole.get().negate(), whole.get());
+    const whole = exponent.get().sub(bias);
+    const magnitude = fn.select(belowOne, whole.negate(), whole);
     const [high, low] = fn.callAll(
       core.multiply64,
       factor.significand.get(),
@@ -204,66 +209,106 @@ function logarithmTimes(fn: FunctionBuilder, core: Core): void {
       product.high,
       product.low,
     ) as NumberAndFlags;
-    fn.return(rounded, signExponent, more.or(flags.get()));
+    // Processors tell of an inexact result all the same.
+    const tiny = fn.select(signExponent.and(maximumExponent), fn.i32(0), fn.i32(UE));
+    fn.return(rounded, signExponent, more.or(flags.get()).or(tiny).or(PE));
   });
-  // The significand between sqrt(1/2) and sqrt(2); z = (m − 1) / (m + 1), as integers in 2^-64 or 2^-63.
-  const reduced = significand.get().gtU(rootOf2);
-  fn.if(reduced, () => whole.set(whole.get().add(1)));
-  const numerator = fn.select(reduced, significand.get().negate(), significand.get().sub(integerBit));
-  const sum = significand.get().add(fn.select(reduced, fn.i64(0), fn.i64(integerBit)));
-  // The sum's 65th bit is set: by the 1 when reduced, by the carry otherwise; so it is halved.
-  const divisor = { high: sum.shrU(1).or(integerBit), low: sum.shl(63) };
-  const shift = numerator.clz();
-  const log = logarithmOfQuotient(
-    fn,
-    core,
-    { high: numerator.shl(shift), low: fn.i64(0) },
-    divisor,
-    fn.i32(-1).sub(shift.wrap()),
-  );
-  const high = fn.local('i64', log.high);
-  const low = fn.local('i64', log.low);
-  const logExponent = fn.local('i32', log.exponent);
-  const negative = fn.local('i32', reduced);
-  fn.if(whole.get(), () => {
-    // The whole part is larger; both are brought to the exponent above its own, so that no carry is lost.
-    const below = whole.get().ltS(0);
-    const magnitude = fn.select(below, whole.get().negate(), whole.get()).extendU();
-    const places = magnitude.clz();
-    const wholeExponent = fn.i32(bias + 64).sub(places.wrap());
-    const fixed: Wide = { high: magnitude.shl(places).shrU(1), low: fn.i64(0) };
-    const part = shiftRightWide(
-      fn,
-      core,
-      { high: high.get(), low: low.get() },
-      wholeExponent.sub(logExponent.get()),
-    );
-    const more = addWide(fixed, part);
-    const less = subtractWide(fixed, part);
-    const opposite = negative.get().ne(below);
-    const total = normalizeWide(fn, {
-      high: fn.select(opposite, less.high, more.high),
-      low: fn.select(opposite, less.low, more.low),
-    });
-    high.set(total.high);
-    low.set(total.low);
-    logExponent.set(wholeExponent.sub(total.shift));
-    negative.set(below);
-  });
+  const log = fn.callAll(core.wideLogarithmOf, significand.get(), 0, exponent.get()) as [
+    Value,
+    Value,
+    Value,
+    Value,
+  ];
   returnProduct(
     fn,
     core,
     control,
     { significand: factor.significand.get(), exponent: factor.exponent.get() },
-    { high: high.get(), low: low.get(), exponent: logExponent.get() },
-    signOf(y).xor(negative.get().shl(15)),
+    { high: log[0], low: log[1], exponent: log[2] },
+    signOf(y).xor(log[3]),
     flags.get(),
   );
 }
 
-/** 1 when 1 + x is outside of sqrt(1/2) … sqrt(2), where the manual leaves the result of FYL2XP1 undefined. */
-function outOfRange(x: Float80): Value {
-  return exponentOf(x).geU(bias - 1);
+/** `wideLogarithmOf`: the exponent, plus the logarithm of a significand between sqrt(1/2) and sqrt(2). */
+function logarithmOf(fn: FunctionBuilder, core: Core): void {
+  const significand: Wide = { high: fn.parameter(0).get(), low: fn.parameter(1).get() };
+  const exponent = fn.parameter(2).get();
+  const whole = fn.local('i32', exponent.sub(bias));
+  const reduced = significand.high.gtU(rootOf2);
+  fn.if(reduced, () => whole.set(whole.get().add(1)));
+  // z = (m − 1) / (m + 1): numerator and denominator as integers in 2^-128 or 2^-127.
+  const none = wideConstant(fn, 0n);
+  const lowest: Wide = { high: fn.i64(integerBit), low: fn.i64(0) };
+  const fromBelow = subtractWide(none, significand);
+  const fromAbove = subtractWide(significand, lowest);
+  const numerator = normalizeWide(fn, {
+    high: fn.select(reduced, fromBelow.high, fromAbove.high),
+    low: fn.select(reduced, fromBelow.low, fromAbove.low),
+  });
+  // The sum's 129th bit is set: by the 1 when reduced, by the carry otherwise; so it is halved.
+  const sum = significand.high.add(fn.select(reduced, fn.i64(0), fn.i64(integerBit)));
+  const divisor: Wide = {
+    high: sum.shrU(1).or(integerBit),
+    low: significand.low.shrU(1).or(sum.shl(63)),
+  };
+  const log = logarithmOfQuotient(fn, core, numerator, divisor, fn.i32(-1).sub(numerator.shift));
+  fn.if(whole.get().eqz(), () => fn.return(log.high, log.low, log.exponent, reduced.shl(15)));
+  // The whole part is larger; both are brought to the exponent above its own, so that no carry is lost.
+  const below = whole.get().ltS(0);
+  const magnitude = fn.select(below, whole.get().negate(), whole.get()).extendU();
+  const places = magnitude.clz();
+  const wholeExponent = fn.i32(bias + 64).sub(places.wrap());
+  const fixed: Wide = { high: magnitude.shl(places).shrU(1), low: fn.i64(0) };
+  const part = shiftRightWide(fn, core, log, wholeExponent.sub(log.exponent));
+  const more = addWide(fixed, part);
+  const less = subtractWide(fixed, part);
+  const opposite = reduced.ne(below);
+  const total = normalizeWide(fn, {
+    high: fn.select(opposite, less.high, more.high),
+    low: fn.select(opposite, less.low, more.low),
+  });
+  fn.return(total.high, total.low, wholeExponent.sub(total.shift), below.shl(15));
+}
+
+/** Leaves with y · log2(1 + x) for magnitudes of x from 1/2 on. The manual leaves this undefined; processors compute it above −1. */
+function returnFarLogarithm(
+  fn: FunctionBuilder,
+  core: Core,
+  control: Value,
+  x: Float80,
+  y: { significand: Value; exponent: Value; sign: Value },
+  flags: Value,
+): void {
+  const sign = signOf(x);
+  const exponent = exponentOf(x);
+  fn.if(sign.ne(0).and(exponent.geU(bias)), () => fn.return(x.significand, x.signExponent, flags.or(PE)));
+  // Both in the scale of the larger, with room for a carry.
+  const larger = fn.select(exponent.gtS(bias), exponent, fn.i32(bias)).add(1);
+  const number: Wide = { high: x.significand, low: fn.i64(0) };
+  const part = shiftRightWide(fn, core, number, larger.sub(exponent));
+  const unit = shiftRightWide(fn, core, wideConstant(fn, 1n << 127n), larger.sub(bias));
+  const more = addWide(unit, part);
+  const less = subtractWide(unit, part);
+  const sum = normalizeWide(fn, {
+    high: fn.select(sign, less.high, more.high),
+    low: fn.select(sign, less.low, more.low),
+  });
+  const log = fn.callAll(core.wideLogarithmOf, sum.high, sum.low, larger.sub(sum.shift)) as [
+    Value,
+    Value,
+    Value,
+    Value,
+  ];
+  returnProduct(
+    fn,
+    core,
+    control,
+    y,
+    { high: log[0], low: log[1], exponent: log[2] },
+    y.sign.xor(log[3]),
+    flags,
+  );
 }
 
 function logarithmPlus1(fn: FunctionBuilder, core: Core): void {
@@ -274,14 +319,18 @@ function logarithmPlus1(fn: FunctionBuilder, core: Core): void {
   returnNan(fn, core, x, y);
   const flags = fn.local('i32', isDenormal(x).or(isDenormal(y)).shl(1));
   fn.if(isSpecial(x).or(isSpecial(y)), () => {
-    fn.if(isZero(x).or(isZero(y)), () => returnIndefinite(fn, IE));
+    const minusInfinity = isSpecial(x).and(signOf(x).ne(0));
+    fn.if(isZero(x).or(isZero(y)).or(minusInfinity), () => returnIndefinite(fn, IE));
     fn.return(integerBit, sign.or(maximumExponent), flags.get());
   });
   returnUnmaskedDenormal(fn, control, flags);
   fn.if(isZero(x).or(isZero(y)), () => fn.return(0, sign, flags.get()));
-  fn.if(outOfRange(x), () => fn.return(x.significand, x.signExponent, flags.get()));
   const { significand, exponent } = normalized(fn, x);
   const factor = normalized(fn, y);
+  fn.if(exponentOf(x).geU(bias - 1), () => {
+    const other = { significand: factor.significand.get(), exponent: factor.exponent.get(), sign: signOf(y) };
+    returnFarLogarithm(fn, core, control, x, other, flags.get());
+  });
   // z = x / (2 + x); what x adds to 2 below 2^-126 does not matter.
   const part = shiftRightWide(
     fn,
@@ -320,6 +369,7 @@ function logarithmPlus1(fn: FunctionBuilder, core: Core): void {
 export const float80Logarithm: CorePart = (define, core) => {
   define('float80PowerLess1', (fn) => powerLess1(fn, core));
   define('wideLogarithm', (fn) => logarithm(fn, core));
+  define('wideLogarithmOf', (fn) => logarithmOf(fn, core));
   define('float80Logarithm', (fn) => logarithmTimes(fn, core));
   define('float80LogarithmPlus1', (fn) => logarithmPlus1(fn, core));
 };

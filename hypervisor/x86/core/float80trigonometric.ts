@@ -24,6 +24,7 @@ import {
   type NumberAndFlags,
   normalized,
   parameterNumber,
+  roundingShift,
   signBit,
   signOf,
 } from './float80.ts';
@@ -69,7 +70,7 @@ function angle(fn: FunctionBuilder, core: Core) {
   return { significand, exponent, square: multiplyWide(fn, core, fraction, fraction) };
 }
 
-function reduce(fn: FunctionBuilder, core: Core): void {
+function reduce(fn: FunctionBuilder): void {
   const significand = fn.parameter(0).get();
   const exponent = fn.parameter(1).get();
   const divisor = { high: fn.i64(halfPi >> 64n), low: fn.i64(halfPi) };
@@ -138,6 +139,14 @@ function screenAngle(
   const flags = fn.local('i32', isDenormal(a).shl(1));
   fn.if(flags.get().and(control.not()), () => leave(fn.i64(0), fn.i32(0), flags.get()));
   return { flags };
+}
+
+/**
+ * The control word for an angle of an exponent: processors give x for the sine and tangent, and 1 for the cosine, of angles
+ * below 2^-68 (tangent: 2^-33), whatever the rounding control says.
+ */
+function controlFor(fn: FunctionBuilder, control: Value, exponent: Value, tiny: number): Value {
+  return fn.select(exponent.ltS(bias + tiny), control.and(~(3 << roundingShift)), control);
 }
 
 /** The angle left after reduction, as variables: significand, exponent, and multiples of pi/2 with the sign in bit 15. */
@@ -213,7 +222,7 @@ function sineOf(
   );
   fn.if(quarters.get().and(2), () => resultSign.set(resultSign.get().xor(signBit)));
   fn.if(quarter.eqz(), () => resultSign.set(resultSign.get().xor(sign)));
-  return roundWide(fn, core, control, resultSign.get(), {
+  return roundWide(fn, core, controlFor(fn, control, angle.exponent, -68), resultSign.get(), {
     high: high.get(),
     low: low.get(),
     exponent: exponent.get(),
@@ -221,7 +230,7 @@ function sineOf(
 }
 
 export const float80Trigonometric: CorePart = (define, core) => {
-  define('trigonometricReduce', (fn) => reduce(fn, core));
+  define('trigonometricReduce', (fn) => reduce(fn));
 
   define('wideSine', (fn) => {
     const { significand, exponent, square } = angle(fn, core);
@@ -293,7 +302,8 @@ export const float80Trigonometric: CorePart = (define, core) => {
     const ratio = fn.select(odd, distance.negate(), distance);
     const exponent = ratio.add(bias - 1).add(halved);
     const sign = signOf(a).xor(left.turns.and(signBit)).xor(odd.shl(15));
-    const [significand, signExponent, more] = roundWide(fn, core, control, sign, { high, low, exponent });
+    const rounding = controlFor(fn, control, left.exponent, -33);
+    const [significand, signExponent, more] = roundWide(fn, core, rounding, sign, { high, low, exponent });
     fn.return(significand, signExponent, integerBit, bias, more.or(flags.get()));
   });
 };

@@ -98,4 +98,6 @@ export const float80Types = {
   float80LogarithmPlus1: signature('i32 i64 i32 i64 i32', 'i64 i32 i32'),
   /** (z's significand, biased exponent; below 0.18) → log2((1 + z) / (1 − z)): significand, biased exponent. */
   wideLogarithm: signature('i64 i64 i32', 'i64 i64 i32'),
+  /** (significand, biased exponent) → magnitude of log2: significand, biased exponent, sign in bit 15. Not for 1. */
+  wideLogarithmOf: signature('i64 i64 i32', 'i64 i64 i32 i32'),
 } as const;

@@ -23,7 +23,7 @@ import {
 import { unordered } from './float80compare.ts';
 import { SF, Stack } from './x87stack.ts';
 
-/** Operations of `x87Unary`. */
+/** Operations of `x87Unary`; the last two set C2. */
 export const unaryOperations = ['FSQRT', 'FRNDINT', 'F2XM1', 'FSIN', 'FCOS'] as const;
 /** Operations of `x87Pair`. */
 export const pairOperations = ['FXTRACT', 'FSINCOS', 'FPTAN'] as const;
@@ -214,6 +214,7 @@ export const x87Arithmetic: CorePart = (define, core) => {
     const s = new Stack(fn, core);
     const top = s.number(0);
     const address = s.address(top);
+    fn.if(fn.parameter(1).get().geU(unaryOperations.indexOf('FSIN')), () => s.setCodes(C2, 0));
     fn.if(s.used(top).eqz(), () => {
       s.underflow(address);
       fn.return();
@@ -227,14 +228,8 @@ export const x87Arithmetic: CorePart = (define, core) => {
       FSQRT: () => apply(core.float80SquareRoot),
       FRNDINT: () => apply(core.float80RoundToInteger),
       F2XM1: () => apply(core.float80PowerLess1),
-      FSIN: () => {
-        s.setCodes(C2, 0);
-        apply(core.float80Sine, 0);
-      },
-      FCOS: () => {
-        s.setCodes(C2, 0);
-        apply(core.float80Sine, 1);
-      },
+      FSIN: () => apply(core.float80Sine, 0),
+      FCOS: () => apply(core.float80Sine, 1),
     } satisfies Record<(typeof unaryOperations)[number], () => void>;
     fn.switch(
       fn.parameter(1).get(),
