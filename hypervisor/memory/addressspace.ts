@@ -71,6 +71,19 @@ export class AddressSpace implements Stateful {
     return frame;
   }
 
+  /** True when a page has a frame. */
+  isPresent(page: number): boolean {
+    return (this.slot(page) & slots.present) !== 0;
+  }
+
+  /** Gives a page's frame back to the host; no TLB may lead to it any more. */
+  discard(page: number): void {
+    const slot = this.slot(page);
+    this.#frames.release((slot & slots.frameMask) >>> 0);
+    this.#setSlot(page, 0);
+    this.present--;
+  }
+
   /** Marks a page as decoded (`decoded`: its code page) or, with 0, as no longer so. */
   setCode(page: number, decoded: number): void {
     const { i32 } = this.memory;

@@ -281,6 +281,17 @@ export class FunctionBuilder {
     this.append(new Value(this, 'unreachable', 'i32'));
   }
 
+  /** Puts what `build` emits in front of everything else. */
+  atStart(build: () => void): void {
+    const { nodes } = this.body;
+    const rest = nodes.splice(0);
+    const before = this.currentBlock;
+    this.currentBlock = this.body;
+    build();
+    this.currentBlock = before;
+    for (const node of rest) nodes.push(node);
+  }
+
   #inside(build: () => void): Block {
     const block: Block = { nodes: [], parent: this.currentBlock };
     this.currentBlock = block;

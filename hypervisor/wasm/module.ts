@@ -202,6 +202,23 @@ export class ModuleBuilder {
         to.bytes(bytes);
       }
     });
+    this.#names(out);
     return new Uint8Array(out.view());
+  }
+
+  /** The name section (spec 3.0, appendix "Custom Sections"): profilers and traps show what a function is. */
+  #names(out: ByteBuffer): void {
+    const map = new ByteBuffer(1024);
+    map.unsigned(this.#functions.length);
+    this.#functions.forEach(({ builder }, i) => {
+      map.unsigned(this.#importedFunctions + i);
+      map.name(builder.name);
+    });
+    const contents = new ByteBuffer(map.length + 16);
+    contents.name('name');
+    contents.byte(1);
+    contents.sized(map);
+    out.byte(0);
+    out.sized(contents);
   }
 }

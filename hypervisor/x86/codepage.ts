@@ -8,7 +8,11 @@
  * an offset into the vCPU's state, so a record fits every guest.
  */
 
-/** Offsets of a code page's parts in memory. */
+/**
+ * Offsets of a code page's parts in memory. Of the entries there is one a byte of the page (i32): positive, the leader of the
+ * code that starts there; negative, minus the record of an instruction that was only reached from the one before; 0,
+ * not decoded.
+ */
 export const entriesOffset = 0;
 /** The bytes that the page stands for. */
 export const contentOffset = 4096 * 4;
@@ -49,6 +53,13 @@ export const stackFlag = 4;
  * For a crossing: the first alternative, and there the next one.
  */
 export const link = 28;
+
+/**
+ * Where control arrives by a jump, a leader stands in front of the instruction: it counts, in its displacement, how often that
+ * happens, and leads on to the instruction's record, its link. Once the code is translated, its handler is the
+ * translation.
+ */
+export const heat = displacement;
 
 /**
  * An instruction that reaches into the next page depends on that page as well. Its record is a `crossing`, which

@@ -5,9 +5,12 @@
 import type { HostMemory } from '../memory/hostmemory.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
 import { access } from './core/access.ts';
+import { comparestrings } from './core/comparestrings.ts';
 import { control } from './core/control.ts';
 import { type CorePart, defineCore } from './core/core.ts';
+import { debug } from './core/debug.ts';
 import { delivery } from './core/delivery.ts';
+import { far } from './core/far.ts';
 import { flags } from './core/flags.ts';
 import { float80 } from './core/float80.ts';
 import { float80Arctangent } from './core/float80arctangent.ts';
@@ -18,9 +21,19 @@ import { float80Logarithm } from './core/float80logarithm.ts';
 import { float80Scale } from './core/float80scale.ts';
 import { float80Trigonometric } from './core/float80trigonometric.ts';
 import { image } from './core/image.ts';
+import { interruptReturn } from './core/interruptreturn.ts';
 import { paging } from './core/paging.ts';
 import { ports } from './core/ports.ts';
+import { protection } from './core/protection.ts';
+import { run } from './core/run.ts';
 import { segments } from './core/segments.ts';
+import { simdfloat } from './core/simdfloat.ts';
+import { softapproximate } from './core/softapproximate.ts';
+import { softarithmetic } from './core/softarithmetic.ts';
+import { softconvert } from './core/softconvert.ts';
+import { softfloat } from './core/softfloat.ts';
+import { stack } from './core/stack.ts';
+import { system } from './core/system.ts';
 import { tasks } from './core/tasks.ts';
 import { wide } from './core/wide.ts';
 import { wide128 } from './core/wide128.ts';
@@ -33,6 +46,7 @@ import { CodeCache, type PageHash } from './decode/codecache.ts';
 import { buildOpcodeMap } from './decode/opcodemap.ts';
 import { Handlers } from './interpret/handlers.ts';
 import { rows } from './isa/rows.ts';
+import { Translator } from './translate/translator.ts';
 
 const x87: readonly CorePart[] = [
   wide,
@@ -53,7 +67,34 @@ const x87: readonly CorePart[] = [
   xsave,
 ];
 
-const parts: readonly CorePart[] = [flags, paging, access, control, segments, tasks, ports, delivery, ...x87];
+const sse: readonly CorePart[] = [
+  comparestrings,
+  softfloat,
+  softarithmetic,
+  softconvert,
+  softapproximate,
+  simdfloat,
+];
+
+const parts: readonly CorePart[] = [
+  flags,
+  paging,
+  access,
+  control,
+  run,
+  segments,
+  stack,
+  tasks,
+  ports,
+  system,
+  delivery,
+  far,
+  interruptReturn,
+  debug,
+  protection,
+  ...x87,
+  ...sse,
+];
 
 /** Entries of the table of functions that execute records. Entry 0 stays empty, so that a record not filled in traps. */
 const tableSize = 65536;
@@ -64,6 +105,14 @@ export interface VcpuHost {
   mmioWrite(address: number, size: number, value: number): void;
   portRead(port: number, size: number): number;
   portWrite(port: number, size: number, value: number): void;
+  /** Leaves the leaf's registers in the state's result fields. */
+  cpuid(leaf: number, subleaf: number): void;
+  /** Leaves the register in the state's result0; false when there is no such register. */
+  readMsr(index: number): boolean;
+  /** False when there is no such register or it refuses the value. */
+  writeMsr(index: number, low: number, high: number): boolean;
+  readCr8(): number;
+  writeCr8(value: number): void;
   /** The decoded page for a guest-physical page; see {@link CodeCache.pageFor}. */
   codePageFor(page: number, codeSize: number): number;
   /** A page whose contents have been decoded is about to be written. */
@@ -72,7 +121,7 @@ export interface VcpuHost {
 
 /** Routines that JavaScript calls. */
 export interface CoreExports {
-  enter(cpu: number): void;
+  run(cpu: number): void;
   updateMode(cpu: number): void;
   flushTlb(cpu: number, keepGlobal: number): void;
   deliver(cpu: number, vector: number, code: number, kind: number): number;
@@ -85,9 +134,11 @@ export class Engine {
   readonly core: CoreExports;
   readonly handlers: Handlers;
   readonly code: CodeCache;
+  readonly translator: Translator;
   readonly #vcpus: VcpuHost[] = [];
 
-  constructor(memory: HostMemory, hash: PageHash) {
+  /** @param translate whether hot code is translated; otherwise all is interpreted, with the same results */
+  constructor(memory: HostMemory, hash: PageHash, translate = true) {
     this.memory = memory;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: tableSize, maximum: tableSize });
     const pages = memory.wasmPages;
@@ -105,16 +156,28 @@ export class Engine {
       portRead: (vcpu: number, port: number, size: number) => vcpus[vcpu]!.portRead(port, size),
       portWrite: (vcpu: number, port: number, size: number, value: number) =>
         vcpus[vcpu]!.portWrite(port, size, unsigned(value, size)),
+      cpuid: (vcpu: number, leaf: number, subleaf: number) => vcpus[vcpu]!.cpuid(leaf >>> 0, subleaf >>> 0),
+      readMsr: (vcpu: number, index: number) => Number(vcpus[vcpu]!.readMsr(index >>> 0)),
+      writeMsr: (vcpu: number, index: number, low: number, high: number) =>
+        Number(vcpus[vcpu]!.writeMsr(index >>> 0, low, high)),
+      readCr8: (vcpu: number) => vcpus[vcpu]!.readCr8(),
+      writeCr8: (vcpu: number, value: number) => vcpus[vcpu]!.writeCr8(value),
       codePageFor: (vcpu: number, page: number, codeSize: number) => vcpus[vcpu]!.codePageFor(page, codeSize),
       decode: (_vcpu: number, page: number, offset: number) => this.code.decode(page, offset),
       decodeCrossing: (_vcpu: number, record: number, page: number, next: number) =>
         this.code.decodeCrossing(record, page, next),
+      hot: (_vcpu: number, page: number, offset: number) => {
+        if (translate) this.translator.hot(page, offset);
+      },
       codeWritten: (vcpu: number, page: number) => vcpus[vcpu]!.codeWritten(page),
     };
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(module.finish()), { host });
     this.core = exports as unknown as CoreExports;
-    this.handlers = new Handlers({ memory: memory.memory, memoryPages: pages, table, core: exports }, 1);
-    this.code = new CodeCache(memory, this.handlers, buildOpcodeMap(rows), hash);
+    const environment = { memoryPages: pages, table, core: exports, host };
+    const map = buildOpcodeMap(rows);
+    this.handlers = new Handlers(environment, 1);
+    this.code = new CodeCache(memory, this.handlers, map, hash);
+    this.translator = new Translator(memory, environment, this.handlers, map);
   }
 
   /** Gives a vCPU its number; code calls `host` for it from then on. */

@@ -111,8 +111,12 @@ export const fdp = field('fdp', 8);
 export const fcs = field('fcs', 4);
 export const fds = field('fds', 4);
 
-/** 1 after STI or MOV SS until the next instruction is done: interrupts wait (SDM vol. 3, 6.8.3). */
+/** {@link shadows}: not 0 after STI or MOV SS until the next instruction is done (SDM vol. 3, 6.8.3). */
 export const shadow = field('shadow', 4);
+/** What waits during a shadow: after STI interrupts, after MOV SS and POP SS debug exceptions as well. */
+export const shadows = { sti: 1, stack: 2 } as const;
+/** Causes of a debug trap, as bits of DR6, that is due behind the last instruction; delivered by `run` (`core/debug.ts`). */
+export const pendingDebug = field('pendingDebug', 4);
 /** 1 when HLT or MWAIT waits for an interrupt. */
 export const halted = field('halted', 4);
 /** 1 while an NMI is handled, until IRET. */
@@ -132,10 +136,24 @@ export const zero = field('zero', 8);
 export const budget = field('budget', 4);
 /** Value of `budget` at which the last STI or MOV SS ended, -1 when none did in this run. */
 export const shadowBudget = field('shadowBudget', 4);
+/** Value of `budget` at which RFLAGS.RF was set: RF holds for the instruction that starts with it. */
+export const resumeBudget = field('resumeBudget', 4);
+/** 1 when the present instruction started with RFLAGS.TF set: a debug trap comes behind it. */
+export const stepping = field('stepping', 4);
+/** Units of time cut off the budget for an early return to `run`, which takes them up again; see `core/run.ts`. */
+export const setAside = field('setAside', 4);
+/** Offset in CS of the next instruction, for instructions that push it or leave it behind. */
+export const nextRip = field('nextRip', 8);
+/** The stack that an event or far call pushes on, before it is loaded; see `core/stack.ts`. */
+export const newStack = field('newStack', 32);
 /** What `budget` started from: `budgetStart - budget` units of time have passed in this run, an instruction costing one. */
 export const budgetStart = field('budgetStart', 4);
 /** How much of what has passed in this run was no instruction: modelled costs of string instructions and events. */
 export const charged = field('charged', 4);
+/** Virtual time in ns at which `budgetStart` was set (i64): with it, code knows what time it is. */
+export const timeBase = field('timeBase', 8);
+/** Host address of what the vCPUs of a guest share: the latest time that any of them has read (i64). */
+export const shared = field('shared', 4);
 /** Base of the TLB for the present privilege; see `tlb.ts`. */
 export const tlb = field('tlb', 4);
 /** Linear address of the code page that is executing. */
@@ -144,6 +162,10 @@ export const pageBase = field('pageBase', 8);
 export const codePage = field('codePage', 4);
 /** Mode bits derived from CR0, EFER, CS and RFLAGS; see `mode.ts`. */
 export const mode = field('mode', 4);
+/** The exception that any instruction on XMM registers raises, by CR0.EM, CR0.TS and CR4.OSFXSR: 0, #UD or #NM. */
+export const sseBlocked = field('sseBlocked', 4);
+/** The same for instructions on MMX registers, by CR0.EM and CR0.TS. */
+export const mmxBlocked = field('mmxBlocked', 4);
 /** Current privilege level. */
 export const cpl = field('cpl', 4);
 /** Why code stopped; see `exits.ts`. */
@@ -162,16 +184,20 @@ export const pendingFirst = field('pendingFirst', 4);
 export const pendingSecond = field('pendingSecond', 4);
 export const pendingGpa = field('pendingGpa', 8);
 export const pendingGpaSecond = field('pendingGpaSecond', 8);
-/** 1 when an external interrupt waits for RFLAGS.IF. */
+/** Instructions executed in translated code since power-on. */
+export const translated = field('translated', 8);
+/** 1 when PAUSE hands the rest of the turn to other vCPUs of the guest. */
+export const yields = field('yields', 4);
+/** Bit 0: an external interrupt waits for RFLAGS.IF. Bit 1: an NMI waits until NMIs are no longer blocked. */
 export const interruptPending = field('interruptPending', 4);
-/** Exception being delivered, for double faults; -1 when none. */
-export const delivering = field('delivering', 4);
 /** 1 when exceptions are to be reported by an exit, instead of being delivered: for tests against recorded vectors. */
 export const intercept = field('intercept', 4);
 /** Where accesses that are not plain memory have their bytes. */
 export const scratch = field('scratch', 64, 16);
 /** Where the areas of FSAVE, FXSAVE and XSAVE and the x87 environment are put together and taken apart. */
 export const image = field('image', 576, 16);
+/** Where SSE's floating-point routines have the lanes of their operands and of the result: three times 16 bytes. */
+export const lanes = field('lanes', 48, 16);
 /** Guest-physical page number → host frame: see `memory/slots.ts`. */
 export const slots = field('slots', 4);
 /** Number of guest-physical pages that `slots` covers. */

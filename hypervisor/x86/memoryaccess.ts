@@ -22,11 +22,17 @@ export const stack = 0x400;
 /** An implicit access of the system (descriptor tables, TSS): as supervisor, whatever the privilege level. */
 export const system = 0x800;
 
+/** Fails without a trace where the host would have to act. */
+export const quiet = 0x2000;
+
+/** An access as at a privilege level below 3, which the processor is about to take: the stack of an inner level. */
+export const supervisor = 0x1000;
+
 /** Where an access goes. */
 export interface Probe {
   /** Host address (i32). */
   readonly host: Value;
-  /** 1 when the slow path was taken (i32); undefined for reads. */
+  /** 1 when the slow path was taken (i32); undefined for reads, and where only plain memory is accessed. */
   readonly slow: Value | undefined;
 }
 
@@ -74,7 +80,8 @@ export function tlbEntry(c: Semantics, linear: Value): Value {
 
 /** Behind the store to a probed address: completes a write that the slow path took. */
 export function commitPending(c: Semantics, target: Probe): void {
-  c.fn.if(target.slow!, () => {
+  if (target.slow === undefined) return;
+  c.fn.if(target.slow, () => {
     c.beforeCall();
     c.fn.callAll(c.core.commit, c.cpu);
     c.afterCall();

@@ -1,34 +1,85 @@
 /** The vCPUs of one guest, and what they share: its memory map and the decoded form of its code. */
 import type { AddressSpace } from '../memory/addressspace.ts';
 import { pageSize } from '../memory/hostmemory.ts';
-import type { Engine, VcpuHost } from './engine.ts';
+import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
+import { xsaveLeaf } from './core/xsave.ts';
+import { type CpuidLeaf, cpuid } from './cpuid.ts';
+import type { Engine } from './engine.ts';
 import * as layout from './layout.ts';
+import { CR4, physicalBits } from './mode.ts';
+import { type MsrDevice, Msrs } from './msr.ts';
 import * as tlb from './tlb.ts';
 import { Vcpu } from './vcpu.ts';
 
-/** What vCPU `index` of a guest finds outside: ports and device registers. */
-export type Devices = Pick<VcpuHost, 'mmioRead' | 'mmioWrite' | 'portRead' | 'portWrite'>;
+/** What a vCPU finds outside. */
+export interface Devices {
+  mmioRead(address: number, size: number): number;
+  mmioWrite(address: number, size: number, value: number): void;
+  portRead(port: number, size: number): number;
+  portWrite(port: number, size: number, value: number): void;
+  /** Task priority, CR8. */
+  readCr8(): number;
+  writeCr8(value: number): void;
+  readonly msrs: readonly MsrDevice[];
+  /** The time-stamp counter was moved by its MSRs. */
+  tscChanged(): void;
+  /** CPUID leaves from 40000000H on. */
+  hypervisorLeaf(leaf: number): CpuidLeaf | undefined;
+}
 
 /** See the top of this file. */
-export class Processors {
+export class Processors implements Stateful {
   readonly engine: Engine;
   readonly space: AddressSpace;
   readonly vcpus: readonly Vcpu[];
+  /** Where the latest time that any vCPU or device has read stands, as an index of 64-bit words. */
+  readonly #latest: number;
 
   /** @param devices what each vCPU sees, by its index */
   constructor(engine: Engine, space: AddressSpace, count: number, devices: (index: number) => Devices) {
     this.engine = engine;
     this.space = space;
+    const shared = engine.memory.allocate(64, 64);
+    this.#latest = shared / 8;
+    const { slots, codeMap, pageCount } = space;
     this.vcpus = Array.from({ length: count }, (_, index) => {
-      const vcpu = new Vcpu(engine, space);
+      const vcpu = new Vcpu(engine, { slots, codeMap, pageCount, shared });
       const outside = devices(index);
+      vcpu.set32(layout.yields, count > 1 ? 1 : 0);
+      const msrs = new Msrs(vcpu, outside.msrs, () => outside.tscChanged());
       vcpu.setNumber(
         engine.register({
           mmioRead: (address, size) => outside.mmioRead(address, size),
           mmioWrite: (address, size, value) => outside.mmioWrite(address, size, value),
           portRead: (port, size) => outside.portRead(port, size),
           portWrite: (port, size, value) => outside.portWrite(port, size, value),
-          codePageFor: (page, codeSize) => this.#codePageFor(page, codeSize),
+          readCr8: () => outside.readCr8(),
+          writeCr8: (value) => outside.writeCr8(value),
+          cpuid: (leaf, subleaf) => {
+            const result = cpuid(leaf, subleaf, {
+              apicId: index,
+              cpus: count,
+              osxsave: (vcpu.get32(layout.cr4) & CR4.OSXSAVE) !== 0,
+              physicalBits,
+              extendedState: (each) => {
+                const { eax, ebx, ecx, edx } = xsaveLeaf(each);
+                return [eax, ebx, ecx, edx];
+              },
+              hypervisor: (each) => outside.hypervisorLeaf(each),
+            });
+            result.forEach((value, i) => {
+              vcpu.set32(layout.result0 + 4 * i, value);
+            });
+          },
+          readMsr: (number) => {
+            const value = msrs.read(number);
+            if (value === undefined) return false;
+            vcpu.set64(layout.result0, value);
+            return true;
+          },
+          writeMsr: (number, low, high) =>
+            msrs.write(number, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)),
+          codePageFor: (page, codeMode) => this.#codePageFor(page, codeMode),
           codeWritten: (page) => this.contentsChange(page),
         }),
       );
@@ -36,9 +87,21 @@ export class Processors {
     });
   }
 
-  #codePageFor(page: number, codeSize: number): number {
+  /**
+   * The time that the guest reads at `time` (ns): vCPUs take turns, and none may see a time before one that another has
+   * seen.
+   */
+  readTime(time: number): number {
+    const { u64 } = this.engine.memory;
+    const latest = Number(u64[this.#latest]!);
+    if (time <= latest) return latest;
+    u64[this.#latest] = BigInt(time);
+    return time;
+  }
+
+  #codePageFor(page: number, codeMode: number): number {
     const frame = this.space.touch(page);
-    const decoded = this.engine.code.pageFor(frame, codeSize);
+    const decoded = this.engine.code.pageFor(frame, codeMode);
     this.space.setCode(page, decoded);
     // From now on a write must be told.
     this.#forEntries((entry) => {
@@ -60,11 +123,17 @@ export class Processors {
       if ((i32[(entry + tlb.code) >> 2]! & -2) === decoded) this.#setTag(entry, tlb.executeTag);
     });
     for (const vcpu of this.vcpus) {
-      if (vcpu.get32(layout.codePage) !== decoded) continue;
-      const cut = vcpu.get32(layout.budget) - 1;
-      if (cut <= 0) continue;
-      vcpu.set32(layout.budgetStart, vcpu.get32(layout.budgetStart) - cut);
-      vcpu.set32(layout.budget, 1);
+      if (vcpu.get32(layout.codePage) === decoded) vcpu.stopSoon();
+    }
+  }
+
+  /** The host takes back `count` pages from `page` on: their contents are gone, and the next touch finds zeros. */
+  discard(page: number, count: number): void {
+    for (let each = page; each < page + count; each++) {
+      if (!this.space.isPresent(each)) continue;
+      this.contentsChange(each);
+      this.mappingChanges(this.space.touch(each));
+      this.space.discard(each);
     }
   }
 
@@ -76,6 +145,14 @@ export class Processors {
         this.#setTag(entry, tlb.writeTag);
       }
     });
+  }
+
+  saveState(to: StateWriter): void {
+    to.u64(this.engine.memory.u64[this.#latest]!);
+  }
+
+  loadState(from: StateReader): void {
+    this.engine.memory.u64[this.#latest] = from.u64();
   }
 
   /** Host address of the frame that an entry leads to, -1 when its tag is empty. */

@@ -5,7 +5,7 @@
  * There are two of these: the interpreter's handlers, where registers and immediates are read from the decoded
  * record, and the translator's regions, where they are known. Meanings cannot tell them apart.
  */
-import type { FunctionBuilder } from '../wasm/function.ts';
+import type { FunctionBuilder, FunctionRef } from '../wasm/function.ts';
 import type { LoadName, StoreName } from '../wasm/opcodes.ts';
 import type { Operand, Value } from '../wasm/value.ts';
 import type { Core } from './core/core.ts';
@@ -32,6 +32,8 @@ export interface Address {
   readonly segment: Value | number;
   /** Bits 2 … of the access kind (`memoryaccess.ts`): tells #SS from #GP. */
   readonly stack: Value | boolean;
+  /** True when the access must be aligned to its size: the operands of 16 bytes of most SSE instructions. */
+  readonly aligned?: boolean;
 }
 
 /** Which register an operand names: an offset into the state, known or read from the record. */
@@ -41,7 +43,8 @@ export type RegisterPlace = number | Value;
 export abstract class Semantics {
   readonly fn: FunctionBuilder;
   readonly core: Core;
-  readonly form: Form;
+  /** The form of the instruction that is being emitted. */
+  form: Form;
   /** Base address of the vCPU's state (i32). */
   readonly cpu: Value;
 
@@ -150,6 +153,14 @@ export abstract class Semantics {
   abstract resume(): void;
   /** Executes this instruction again, having counted it once: a repeated string instruction that is not done. */
   abstract again(): void;
+  /**
+   * Does the rest of this instruction by a routine of the core that works on the whole state and sets RIP, as far
+   * transfers do, and goes on there. The routine gives 1, or 0 after recording a fault. It finds the offset of this
+   * instruction in the state's RIP, that of the next one in `nextRip`. Nothing follows it.
+   */
+  abstract transfer(routine: FunctionRef, ...operands: Operand[]): void;
+  /** Starts a shadow (`layout.shadows`) behind this instruction. */
+  abstract startShadow(kind: number): void;
   /** Leaves to whoever runs the vCPU, for `reason` (`exits.ts`), behind this instruction. */
   abstract leave(reason: number): void;
   /** Makes the run stop right behind this instruction (`after` = 0) or behind the next: an interrupt may be taken. */
@@ -160,8 +171,13 @@ export abstract class Semantics {
   /** Lets `units` (i32) of time pass beyond the one that the instruction takes. */
   abstract charge(units: Value): void;
 
+  /** Mode, privilege level or RFLAGS.AC changed: brings what depends on them up to date. */
+  updateMode(): void {
+    this.fn.callAll(this.core.updateMode, this.cpu);
+  }
+
   /** Raises exception `vector` on this instruction. Nothing follows it. */
-  raise(vector: number, errorCode: Operand = 0): void {
+  raise(vector: Operand, errorCode: Operand = 0): void {
     this.setState32(layout.faultVector, vector);
     this.setState32(layout.faultCode, errorCode);
     this.fault();
@@ -189,6 +205,58 @@ export abstract class Semantics {
   /** Faults when a routine of the core gave 0. */
   faultUnless(success: Value): void {
     this.fn.if(success.eqz(), () => this.fault());
+  }
+
+  // XMM and MMX registers.
+
+  /** Raises what CR0 and CR4 say of instructions on XMM registers (SDM vol. 3, 14.1): #UD or #NM. Comes before all else. */
+  requireSse(): void {
+    this.#raiseBlocked(layout.sseBlocked);
+  }
+
+  /** The same for MMX registers (SDM vol. 3, 13.1), and #MF when an x87 exception is pending. */
+  requireMmx(): void {
+    this.#raiseBlocked(layout.mmxBlocked);
+    this.raiseIf(this.state32(layout.fsw).and(errorSummary), exceptions.MF);
+  }
+
+  #raiseBlocked(field: number): void {
+    const blocked = this.state32(field);
+    this.fn.if(blocked, () => this.raise(blocked));
+  }
+
+  /** The x87 state as every MMX instruction leaves it: TOP is 0, all registers are in use (SDM vol. 3, 13.2). */
+  enterMmx(): void {
+    this.clearTop();
+    this.setState32(layout.ftag, 0xff);
+  }
+
+  /** The first part of {@link enterMmx}: it remains when the store of an MMX register faults. */
+  clearTop(): void {
+    this.setState32(layout.ftop, 0);
+  }
+
+  #placed(place: RegisterPlace): [base: Value, offset: number] {
+    return typeof place === 'number' ? [this.cpu, place] : [this.cpu.add(place), 0];
+  }
+
+  /** Reads the low bytes of the XMM or MMX register at a place by the load of that name. */
+  readVector(place: RegisterPlace, name: LoadName): Value {
+    const [base, offset] = this.#placed(place);
+    return this.fn.load(name, base, offset);
+  }
+
+  /** Writes the low 4, 8 or 16 bytes of the XMM register at a place; the others stay. */
+  writeXmm(place: RegisterPlace, size: number, value: Value): void {
+    const [base, offset] = this.#placed(place);
+    this.fn.store(storeName(size, value), base, value, offset);
+  }
+
+  /** Writes the MMX register at a place: the exponent and sign of the x87 register become ones (SDM vol. 3, 13.2). */
+  writeMmx(place: RegisterPlace, value: Value): void {
+    const [base, offset] = this.#placed(place);
+    this.fn.store('i64', base, value, offset);
+    this.fn.store('i32_16', base, 0xffff, offset + 8);
   }
 
   // Flags.
@@ -224,6 +292,13 @@ export abstract class Semantics {
     this.setLazyFlags(this.i32(ccOpOf(kind, size)), this.signed(result, size), this.signed(source, size));
   }
 
+  /** Sets the flags of the comparison a − b, zero-extended values of `size` bytes; gives the difference. */
+  setCompareFlags(a: Value, b: Value, size: number): Value {
+    const result = a.sub(b);
+    this.setFlags('sub', result, a, size);
+    return result;
+  }
+
   /** Sets the flags of an addition or subtraction with carry; `carry` is 0 or 1 (i32). */
   setCarryFlags(kind: 'add' | 'sub', result: Value, source: Value, carry: Value, size: number): void {
     // adc follows add, and sbb follows sub, in the list of kinds.
@@ -231,7 +306,7 @@ export abstract class Semantics {
     this.setLazyFlags(op, this.signed(result, size), this.signed(source, size));
   }
 
-  /** Sets the flags of a logical result: CF = OF = 0; AF is undefined, and 0 here. */
+  /** Sets the flags of a logical result: CF = OF = 0; AF is undefined, and 0 here. The result has nothing above its size. */
   setLogicFlags(result: Value, size: number): void {
     this.setLazyFlags(this.i32(ccOpOf('logic', size)), this.signed(result, size), this.i64(0));
   }
@@ -255,7 +330,9 @@ export abstract class Semantics {
   /** CF as 0 or 1 (i32). */
   carry(): Value {
     const { flags, kind } = this.lazyFlags();
-    return kind === undefined ? this.fn.call(this.core.carry, this.cpu) : carryOf(kind, flags);
+    return kind === undefined
+      ? this.fn.call(this.core.carryOf, flags.op, flags.dst, flags.src)
+      : carryOf(kind, flags);
   }
 
   /** OF as 0 or 1 (i32). */
@@ -269,28 +346,43 @@ export abstract class Semantics {
   /** All six arithmetic flags at their places in RFLAGS (i32). */
   allFlags(): Value {
     const { flags, kind } = this.lazyFlags();
-    return kind === undefined ? this.fn.call(this.core.allFlags, this.cpu) : allOf(kind, flags);
+    return kind === undefined
+      ? this.fn.call(this.core.allFlagsOf, flags.op, flags.dst, flags.src)
+      : allOf(kind, flags);
   }
 
   /** Condition tttn (0 … 15) as 0 or 1 (i32). */
   condition(code: number): Value {
     const { flags, kind } = this.lazyFlags();
     if (kind !== undefined) return conditionOf(code, kind, flags);
-    const positive = this.fn.call(this.core.conditions[code >> 1]!, this.cpu);
+    const positive = this.fn.call(this.core.conditions[code >> 1]!, flags.op, flags.dst, flags.src);
     return (code & 1) !== 0 ? positive.eqz() : positive;
   }
 
   // Memory.
 
-  /** Linear address (i64) of an access of `size` bytes; faults when a segment's limit or rights forbid it. */
+  /** Linear address (i64) of an access of `size` bytes; faults when its alignment or a segment's limit or rights forbid it. */
   linear(address: Address, size: number, access: Access): Value {
-    if (this.code64) {
-      const { segment, offset } = address;
-      if (typeof segment !== 'number') return this.fn.load('i64', this.cpu.add(segment)).add(offset);
-      if (segment !== layout.segmentOffset(layout.FS) && segment !== layout.segmentOffset(layout.GS))
-        return offset;
-      return this.state64(segment).add(offset);
+    if (address.aligned === true) {
+      // Comes before all other checks, the stack segment's #SS among them.
+      const place = this.#base(address.segment).add(address.offset).wrap();
+      this.raiseIf(place.and(size - 1), exceptions.GP);
     }
+    return this.#segmented(address, size, access);
+  }
+
+  /** Base of a segment (i64); in 64-bit mode only FS and GS have one. */
+  #base(segment: Value | number): Value {
+    if (typeof segment !== 'number') return this.fn.load('i64', this.cpu.add(segment));
+    const flat =
+      this.code64 &&
+      segment !== layout.segmentOffset(layout.FS) &&
+      segment !== layout.segmentOffset(layout.GS);
+    return flat ? this.i64(0) : this.state64(segment);
+  }
+
+  #segmented(address: Address, size: number, access: Access): Value {
+    if (this.code64) return this.#base(address.segment).add(address.offset);
     const segment = this.fn.value(address.segment, 'i32');
     const linear = this.fn.call(
       this.core.segmentLinear,
@@ -310,19 +402,24 @@ export abstract class Semantics {
   }
 
   /** Loads from a probed address; see {@link load}. */
-  loadAt(target: Probe, size: number): Value {
-    return this.fn.load(loadName(size), target.host);
+  loadAt(target: Probe, size: number, name: LoadName = loadName(size)): Value {
+    return this.fn.load(name, target.host);
+  }
+
+  /** Completes the writes to an address probed for writing. */
+  commit(target: Probe): void {
+    commitPending(this, target);
   }
 
   /** Stores to an address probed for writing. */
   storeAt(target: Probe, size: number, value: Value): void {
-    this.fn.store(storeName(size), target.host, value);
+    this.fn.store(storeName(size, value), target.host, value);
     commitPending(this, target);
   }
 
-  /** Loads `size` bytes: i32 for 1, 2, 4 (zero-extended), i64 for 8, v128 for 16. */
-  load(address: Address, size: number): Value {
-    return this.loadAt(this.probe(address, size, 'r'), size);
+  /** Loads `size` bytes: i32 for 1, 2, 4 (zero-extended), i64 for 8, v128 for 16, where `name` does not ask for another type. */
+  load(address: Address, size: number, name: LoadName = loadName(size)): Value {
+    return this.loadAt(this.probe(address, size, 'r'), size, name);
   }
 
   /** Stores the low `size` bytes of a value of the type that {@link load} gives. */
@@ -384,6 +481,9 @@ export abstract class Semantics {
   }
 }
 
+/** ES in the x87 status word: an unmasked exception is pending. */
+const errorSummary = 0x80;
+
 /** The load of `size` bytes, zero-extended. */
 export function loadName(size: number): LoadName {
   switch (size) {
@@ -402,8 +502,9 @@ export function loadName(size: number): LoadName {
   }
 }
 
-/** The store of the low `size` bytes. */
-export function storeName(size: number): StoreName {
+/** The store of the low `size` bytes of a value: an integer one unless the value is a floating-point number. */
+export function storeName(size: number, value?: Value): StoreName {
+  if (value?.type === 'f32' || value?.type === 'f64') return value.type;
   switch (size) {
     case 1:
       return 'i32_8';

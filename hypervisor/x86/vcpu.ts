@@ -19,6 +19,8 @@ export interface Segment {
 
 /** Where a vCPU finds its guest's memory. */
 export interface VcpuMemory {
+  /** Where the vCPUs of the guest share the latest time read (`layout.shared`). */
+  readonly shared: number;
   readonly slots: number;
   readonly codeMap: number;
   readonly pageCount: number;
@@ -36,6 +38,7 @@ export class Vcpu implements Stateful {
     this.set32(layout.slots, memory.slots);
     this.set32(layout.codeMap, memory.codeMap);
     this.set32(layout.slotCount, memory.pageCount);
+    this.set32(layout.shared, memory.shared);
     this.reset();
   }
 
@@ -106,6 +109,11 @@ export class Vcpu implements Stateful {
     this.set32(at + layout.segmentAttributes, segment.attributes);
   }
 
+  /** Starts the generator behind RDRAND and RDSEED from 32 bytes. */
+  seedRandom(seed: Uint8Array): void {
+    this.bytes(layout.random, 32).set(seed.subarray(0, 32));
+  }
+
   /** After state was set from outside: brings what is derived from it up to date and forgets all translations. */
   stateChanged(): void {
     this.engine.core.updateMode(this.base);
@@ -114,7 +122,10 @@ export class Vcpu implements Stateful {
 
   /** Puts the vCPU into the state after power-on (SDM vol. 3, table 9-1). */
   reset(): void {
+    // INIT and reset leave the random generator where it is.
+    const random = this.bytes(layout.random, 32).slice();
     this.bytes(0, layout.architecturalSize).fill(0);
+    this.bytes(layout.random, 32).set(random);
     this.set64(layout.rip, 0xfff0n);
     this.rflags = 0;
     for (let number = 0; number < 8; number++) {
@@ -135,20 +146,40 @@ export class Vcpu implements Stateful {
     this.set64(layout.dr + 56, 0x400n);
     this.set64(layout.xcr0, 1n);
     this.set64(layout.pat, 0x0007_0406_0007_0406n);
+    // Fast strings on (SDM vol. 4, IA32_MISC_ENABLE).
+    this.set64(layout.miscEnable, 1n);
     this.set32(layout.mxcsr, 0x1f80);
     this.set32(layout.fcw, 0x40);
     this.stateChanged();
   }
 
-  /** Runs for `budget` units of time at most (1 … 2^31 − 1). Returns why it stopped (`exits.ts`); `elapsed` and `retired` tell how far it got. */
-  run(budget: number): number {
+  /**
+   * Runs from virtual time `now` (ns) for `budget` units of time at most (1 … 2^31 − 1). Returns why it stopped (`exits.ts`);
+   * `now`, `elapsed` and `retired` tell how far it got.
+   */
+  run(now: number, budget: number): number {
+    this.set64(layout.timeBase, BigInt(now));
     this.set32(layout.budget, budget);
     this.set32(layout.budgetStart, budget);
     this.set32(layout.charged, 0);
-    this.set32(layout.shadowBudget, -1);
     this.set32(layout.exit, exits.budget);
-    this.engine.core.enter(this.base);
+    this.engine.core.run(this.base);
+    this.engine.translator.work();
     return this.get32(layout.exit);
+  }
+
+  /** The vCPU's virtual time in ns, also while it runs. */
+  get now(): number {
+    return Number(this.get64(layout.timeBase)) + this.elapsed;
+  }
+
+  /** Makes the run in progress stop behind the present instruction; no time passes by it. */
+  stopSoon(): void {
+    this.set32(layout.setAside, 0);
+    const cut = this.get32(layout.budget) - 1;
+    if (cut <= 0) return;
+    this.set32(layout.budgetStart, this.get32(layout.budgetStart) - cut);
+    this.set32(layout.budget, 1);
   }
 
   /** Units of time that have passed in this run. */

@@ -4,12 +4,14 @@ import type { Value } from '../../wasm/value.ts';
 import { codeEndShift, codeModeOffset } from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
 import * as exits from '../exits.ts';
+import { AC } from '../flags.ts';
 import * as layout from '../layout.ts';
-import { reads, stack, system, writes } from '../memoryaccess.ts';
+import { quiet, reads, stack, supervisor, system, writes } from '../memoryaccess.ts';
 import { CR4, codeSizeMask, longMode } from '../mode.ts';
 import * as tlb from '../tlb.ts';
-import type { Core, CorePart, Host } from './core.ts';
-import { walkFetch, walkGlobal, walkOpen, walkUser } from './paging.ts';
+import type { CorePart, Host } from './core.ts';
+import { anyBreakpoint, breakpointTypes, trapBehind } from './debug.ts';
+import { physicalQuiet, walkFetch, walkGlobal, walkOpen, walkQuiet, walkUser } from './paging.ts';
 
 const csBase = layout.segmentOffset(layout.CS);
 
@@ -49,34 +51,58 @@ function markGlobal(fn: FunctionBuilder, cpu: Value, entry: Value, attributes: V
   fn.store('i32', entry, fn.load('i32', entry, tlb.code).and(-2).or(global), tlb.code);
 }
 
+/** The TLB set for explicit accesses below privilege level 3: user pages are open with RFLAGS.AC, or without SMAP. */
+export function supervisorSetOf(fn: FunctionBuilder, cpu: Value): Value {
+  const ac = fn.load('i32', cpu, layout.systemFlags).and(AC).ne(0);
+  const open = ac.or(fn.load('i32', cpu, layout.cr4).and(CR4.SMAP).eqz());
+  return fn.select(open, setAddress(cpu, tlb.supervisorOpenSet), setAddress(cpu, tlb.supervisorSet));
+}
+
+/** The TLB set for an access of the given kind: that of the present privilege level, unless the kind says otherwise. */
+function setFor(fn: FunctionBuilder, cpu: Value, kind: Value): Value {
+  const set = fn.local('i32', fn.load('i32', cpu, layout.tlb));
+  fn.if(kind.and(system | supervisor), () => {
+    fn.if(
+      kind.and(system),
+      () => set.set(setAddress(cpu, tlb.supervisorSet)),
+      () => set.set(supervisorSetOf(fn, cpu)),
+    );
+  });
+  return set.get();
+}
+
 export const access: CorePart = (define, core, host) => {
   define('page', (fn) => {
     const cpu = fn.parameter(0).get();
     const linear = fn.parameter(1).get();
     const kind = fn.parameter(2).get();
-    const set = fn.local('i32', fn.load('i32', cpu, layout.tlb));
-    const privilege = fn.local(
-      'i32',
-      fn.select(fn.load('i32', cpu, layout.cpl).eq(3), fn.i32(walkUser), fn.i32(0)),
+    const set = fn.local('i32', setFor(fn, cpu, kind));
+    const isSupervisor = set.get().eq(setAddress(cpu, tlb.supervisorSet));
+    const isOpen = set.get().eq(setAddress(cpu, tlb.supervisorOpenSet));
+    const privilege = fn.select(
+      isSupervisor,
+      fn.i32(0),
+      fn.select(isOpen, fn.i32(walkOpen), fn.i32(walkUser)),
     );
-    fn.if(set.get().eq(setAddress(cpu, tlb.supervisorOpenSet)), () => privilege.set(walkOpen));
-    fn.if(kind.and(system), () => {
-      set.set(setAddress(cpu, tlb.supervisorSet));
-      privilege.set(0);
-    });
     const write = kind.and(writes).ne(0);
-    const found = fn.call(core.walk, cpu, linear, privilege.get().or(write));
+    const isQuiet = kind.and(quiet).ne(0);
+    const found = fn.call(core.walk, cpu, linear, privilege.or(write).or(isQuiet.mul(walkQuiet)));
     fn.if(found.eq(-1), () => fn.return(0));
     const physical = found.and(-4096);
-    const at = fn.call(core.physical, cpu, physical, write);
+    const at = fn.call(core.physical, cpu, physical, write.or(isQuiet.mul(physicalQuiet)));
     fn.if(at.eqz(), () => fn.return(0));
     fn.if(at.eq(-1), () => {
       fn.store('i64', cpu, physical.or(linear.and(0xfff)), layout.result0);
       fn.return(1);
     });
+    const page = linear.and(-4096);
+    const fills = fn.local('i32', set.get().ne(setAddress(cpu, tlb.alignmentCheckSet)));
+    // A page with a data breakpoint stays out, so that `access` sees all that happens there.
+    fn.if(anyBreakpoint(fn), () => {
+      fn.if(fn.call(core.breakpoints, cpu, page, 4096, breakpointTypes.data), () => fills.set(0));
+    });
     // The set that checks alignment stays empty.
-    fn.if(set.get().ne(setAddress(cpu, tlb.alignmentCheckSet)), () => {
-      const page = linear.and(-4096);
+    fn.if(fills.get(), () => {
       const entry = entryOf(set.get(), linear);
       claimEntry(fn, entry, page);
       fn.store('i64', entry, page, tlb.readTag);
@@ -98,6 +124,13 @@ export const access: CorePart = (define, core, host) => {
       fn.return(0);
     };
     const last = linear.add(size.sub(1).extendU());
+    // Routines of the core come here without having looked into the TLB.
+    const entry = entryOf(setFor(fn, cpu, kind), linear);
+    const tag = entry.add(fn.select(kind.and(writes), fn.i32(tlb.writeTag), fn.i32(tlb.readTag)));
+    fn.if(fn.load('i64', tag).eq(last.and(-4096)), () => {
+      fn.store('i32', cpu, 0, layout.pendingSize);
+      fn.return(fn.load('i32', entry, tlb.addend).add(linear.wrap()));
+    });
     fn.if(fn.load('i32', cpu, layout.mode).and(longMode), () => {
       // Canonical: bits 63 … 47 are equal.
       const canonical = (value: Value) => value.shl(16).shrS(16).eq(value);
@@ -107,7 +140,10 @@ export const access: CorePart = (define, core, host) => {
       });
     });
     fn.if(
-      fn.load('i32', cpu, layout.tlb).eq(setAddress(cpu, tlb.alignmentCheckSet)).and(kind.and(system).eqz()),
+      fn
+        .load('i32', cpu, layout.tlb)
+        .eq(setAddress(cpu, tlb.alignmentCheckSet))
+        .and(kind.and(system | supervisor).eqz()),
       () => {
         // 16-byte accesses that must be aligned raise #GP by themselves; others are checked for 8 (SDM vol. 3, table 6-7).
         const alignment = fn.select(size.gtU(8), fn.i32(8), size);
@@ -122,14 +158,25 @@ export const access: CorePart = (define, core, host) => {
     fn.store('i32', cpu, size, layout.pendingSize);
     fn.store('i32', cpu, fn.select(first.eq(1), fn.i32(0), first), layout.pendingFirst);
     fn.store('i64', cpu, firstGpa, layout.pendingGpa);
+    const needsOld = kind.and(writes | reads).ne(writes);
+    const watched = fn.local('i32', 0);
+    fn.if(anyBreakpoint(fn).ne(0).and(kind.and(system).eqz()), () => {
+      watched.set(fn.call(core.breakpoints, cpu, linear.and(-4096), 4096, breakpointTypes.data));
+    });
     fn.if(
       inFirst.geU(size),
       () => {
-        fn.if(first.ne(1), () => {
+        fn.if(first.ne(1).and(watched.get().eqz()), () => {
           fn.store('i32', cpu, 0, layout.pendingSize);
           fn.return(first);
         });
-        fn.if(kind.and(writes | reads).ne(writes), () => deviceCopy(fn, host, scratch, firstGpa, size, 'in'));
+        fn.if(needsOld, () => {
+          fn.if(
+            first.ne(1),
+            () => fn.copy(scratch, first, size),
+            () => deviceCopy(fn, host, scratch, firstGpa, size, 'in'),
+          );
+        });
       },
       () => {
         const nextPage = linear.and(-4096).add(4096);
@@ -142,7 +189,7 @@ export const access: CorePart = (define, core, host) => {
         const secondGpa = fn.load('i64', cpu, layout.result0);
         fn.store('i32', cpu, fn.select(second.eq(1), fn.i32(0), second), layout.pendingSecond);
         fn.store('i64', cpu, secondGpa, layout.pendingGpaSecond);
-        fn.if(kind.and(writes | reads).ne(writes), () => {
+        fn.if(needsOld, () => {
           const rest = size.sub(inFirst);
           fn.if(
             first.ne(1),
@@ -158,7 +205,30 @@ export const access: CorePart = (define, core, host) => {
       },
     );
     fn.store('i64', cpu, linear, layout.pendingAddress);
+    // Implicit accesses of the system meet no breakpoints.
+    fn.if(anyBreakpoint(fn).ne(0).and(kind.and(system).eqz()), () => {
+      const { read, write } = breakpointTypes;
+      const types = fn.select(kind.and(writes), fn.i32(write), fn.i32(read));
+      trapBehind(fn, fn.call(core.breakpoints, cpu, linear, size, types));
+    });
     fn.return(scratch);
+  });
+
+  define('plainAccess', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const linear = fn.parameter(1).get();
+    const kind = fn.parameter(2).get();
+    const size = kind.and(0xff);
+    fn.if(linear.wrap().and(0xfff).add(size).gtU(4096), () => fn.return(0));
+    fn.if(linear.shl(16).shrS(16).ne(linear), () => fn.return(0));
+    fn.if(fn.load('i32', cpu, layout.tlb).eq(setAddress(cpu, tlb.alignmentCheckSet)), () => fn.return(0));
+    fn.if(anyBreakpoint(fn), () => {
+      fn.if(fn.call(core.breakpoints, cpu, linear.and(-4096), 4096, breakpointTypes.data), () =>
+        fn.return(0),
+      );
+    });
+    const host = fn.call(core.page, cpu, linear, kind.or(quiet));
+    fn.return(fn.select(host.eq(1), fn.i32(0), host));
   });
 
   define('commit', (fn) => {
@@ -247,6 +317,11 @@ export const access: CorePart = (define, core, host) => {
     });
     // The segment may change without the TLB: what depends on it is looked up anew each time.
     fn.if(cut.get(), () => fn.return(code.get()));
+    // A page with a breakpoint on an instruction is looked up each time, too: see `stopsAt`.
+    fn.if(anyBreakpoint(fn), () => {
+      const { execute } = breakpointTypes;
+      fn.if(fn.call(core.breakpoints, cpu, page, 4096, execute), () => fn.return(code.get()));
+    });
     const entry = entryOf(fn.load('i32', cpu, layout.tlb), linear);
     claimEntry(fn, entry, page);
     // A page that holds decoded code is not written without asking.
@@ -333,18 +408,4 @@ function deviceCopy(
       again.br();
     });
   });
-}
-
-/** Used by parts of the core that read or write the system's own structures. Gives the host address; leaves with 0 on a fault. */
-export function systemAccess(
-  fn: FunctionBuilder,
-  core: Core,
-  linear: Value,
-  size: number,
-  write: boolean,
-): Value {
-  const cpu = fn.parameter(0).get();
-  const host = fn.call(core.access, cpu, linear, size | system | (write ? writes : 0));
-  fn.if(host.eqz(), () => fn.return(0));
-  return host;
 }

@@ -3,11 +3,14 @@ import type { FunctionBuilder } from '../../wasm/function.ts';
 import type { Value } from '../../wasm/value.ts';
 import * as record from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
-import { AC, VM } from '../flags.ts';
+import { AC, TF, VM } from '../flags.ts';
 import * as layout from '../layout.ts';
-import { CR0, CR4, EFER, longMode, protectedMode, virtual8086 } from '../mode.ts';
+import { CR0, CR4, codeSizeMask, EFER, longMode, protectedMode, virtual8086 } from '../mode.ts';
 import * as tlb from '../tlb.ts';
+import { supervisorSetOf } from './access.ts';
 import { type CorePart, handlerType } from './core.ts';
+import { anyBreakpoint } from './debug.ts';
+import { eventKinds } from './delivery.ts';
 
 const csBase = layout.segmentOffset(layout.CS);
 /** Attributes of a segment: D/B and L (SDM vol. 3, 3.4.5), as kept in the state. */
@@ -30,7 +33,7 @@ export const control: CorePart = (define, core, host) => {
   define('jump', (fn) => {
     const cpu = fn.parameter(0).get();
     const linear = fn.parameter(1).get();
-    const budget = fn.parameter(2).get();
+    const budget = fn.parameter(2);
     const page = linear.and(-4096);
     const entry = fn.load('i32', cpu, layout.tlb).add(
       linear
@@ -43,11 +46,18 @@ export const control: CorePart = (define, core, host) => {
       fn.load('i64', entry, tlb.executeTag).eq(page),
       () => code.set(fn.load('i32', entry, tlb.code).and(-2)),
       () => {
-        fn.store('i32', cpu, budget, layout.budget);
+        fn.store('i32', cpu, budget.get(), layout.budget);
         code.set(fn.call(core.fetch, cpu, linear));
         fn.if(code.get().eqz(), () => {
           fn.store('i64', cpu, cutIp(fn, cpu, linear.sub(fn.load('i64', cpu, csBase))), layout.rip);
           fn.returnCall(core.exception, cpu);
+        });
+        fn.if(anyBreakpoint(fn), () => {
+          fn.if(fn.call(core.stopsAt, cpu, linear), () => {
+            fn.store('i64', cpu, cutIp(fn, cpu, linear.sub(fn.load('i64', cpu, csBase))), layout.rip);
+            fn.returnCall(core.atBreakpoint, cpu);
+          });
+          budget.set(fn.load('i32', cpu, layout.budget));
         });
       },
     );
@@ -55,10 +65,35 @@ export const control: CorePart = (define, core, host) => {
     fn.store('i32', cpu, code.get(), layout.codePage);
     const offset = linear.wrap().and(0xfff);
     const at = fn.local('i32', fn.load('i32', code.get().add(offset.shl(2)), record.entriesOffset));
-    fn.if(at.get().eqz(), () => {
-      fn.store('i32', cpu, budget, layout.budget);
+    fn.if(at.get().leS(0), () => {
+      fn.store('i32', cpu, budget.get(), layout.budget);
       at.set(fn.call(host.decode, fn.load('i32', cpu, layout.number), code.get(), offset));
     });
+    fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget.get());
+  });
+
+  define('goOn', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const linear = fn.parameter(1).get();
+    const budget = fn.parameter(2).get();
+    fn.if(budget.leS(0), () => {
+      fn.store('i64', cpu, cutIp(fn, cpu, linear.sub(fn.load('i64', cpu, csBase))), layout.rip);
+      fn.store('i32', cpu, budget, layout.budget);
+      fn.return();
+    });
+    fn.returnCall(core.jump, cpu, linear, budget);
+  });
+
+  define('interpret', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const offset = fn.parameter(1).get();
+    const budget = fn.parameter(2).get();
+    const code = fn.load('i32', cpu, layout.codePage);
+    const entry = fn.load('i32', code.add(offset.shl(2)), record.entriesOffset);
+    const at = fn.local('i32', entry.negate());
+    // A leader would start the translation again.
+    fn.if(entry.gtS(0), () => at.set(fn.load('i32', entry, record.link)));
+    fn.if(budget.leS(0), () => fn.returnCall(core.stop, cpu, at.get(), budget));
     fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget);
   });
 
@@ -69,7 +104,7 @@ export const control: CorePart = (define, core, host) => {
     const code = fn.load('i32', cpu, layout.codePage);
     const offset = fn.load('i32', from, record.immediate);
     const at = fn.local('i32', fn.load('i32', code.add(offset.shl(2)), record.entriesOffset));
-    fn.if(at.get().eqz(), () => {
+    fn.if(at.get().leS(0), () => {
       fn.store('i32', cpu, budget, layout.budget);
       at.set(fn.call(host.decode, fn.load('i32', cpu, layout.number), code, offset));
     });
@@ -133,22 +168,44 @@ export const control: CorePart = (define, core, host) => {
   define('exception', (fn) => {
     const cpu = fn.parameter(0).get();
     const vector = fn.load('i32', cpu, layout.faultVector);
+    fn.store('i32', cpu, 0, layout.stepping);
     // The host must act first: the exit says how. The instruction is executed again afterwards.
     fn.if(vector.ltS(0), () => fn.return());
+    // Traps that the instruction caused before it faulted are lost; executed again, it causes them again.
+    fn.store('i32', cpu, 0, layout.pendingDebug);
     const code = fn.load('i32', cpu, layout.faultCode);
     fn.if(vector.eq(exceptions.PF), () => {
       fn.store('i64', cpu, fn.load('i64', cpu, layout.faultAddress), layout.cr2);
     });
-    const delivered = fn.call(core.deliver, cpu, vector, code, 0);
-    fn.if(delivered.eqz(), () => fn.return());
+    fn.returnCall(core.afterEvent, cpu, fn.call(core.deliver, cpu, vector, code, eventKinds.fault));
+  });
+
+  define('atBreakpoint', (fn) => {
+    const cpu = fn.parameter(0).get();
+    fn.store('i32', cpu, 0, layout.stepping);
+    fn.returnCall(core.afterEvent, cpu, fn.call(core.deliver, cpu, exceptions.DB, 0, eventKinds.trap));
+  });
+
+  define('afterEvent', (fn) => {
+    const cpu = fn.parameter(0).get();
+    fn.if(fn.parameter(1).get().eqz(), () => fn.return());
+    // A delivery takes a unit of time, and is no instruction.
     fn.store('i32', cpu, fn.load('i32', cpu, layout.budget).sub(1), layout.budget);
+    fn.store('i32', cpu, fn.load('i32', cpu, layout.charged).add(1), layout.charged);
     fn.returnCall(core.enter, cpu);
   });
 
   define('enter', (fn) => {
     const cpu = fn.parameter(0).get();
+    fn.if(fn.load('i32', cpu, layout.budget).leS(0), () => fn.return());
+    const traps = fn
+      .load('i32', cpu, layout.systemFlags)
+      .and(TF)
+      .or(fn.load('i32', cpu, layout.pendingDebug));
+    fn.if(traps.or(fn.load('i32', cpu, layout.interruptPending)), () => {
+      fn.if(fn.call(core.attend, cpu).eqz(), () => fn.return());
+    });
     const budget = fn.load('i32', cpu, layout.budget);
-    fn.if(budget.leS(0), () => fn.return());
     const linear = fn.load('i64', cpu, csBase).add(fn.load('i64', cpu, layout.rip));
     const code64 = fn.load('i32', cpu, layout.mode).and(2);
     fn.if(code64.eqz(), () => {
@@ -178,7 +235,15 @@ export const control: CorePart = (define, core, host) => {
       .or(isProtected.mul(protectedMode))
       .or(isVirtual.mul(virtual8086))
       .or(isLong.mul(longMode));
+    const oldSize = fn.load('i32', cpu, layout.mode).and(codeSizeMask);
     fn.store('i32', cpu, mode, layout.mode);
+    // The TLB leads to code decoded for the old size.
+    fn.if(oldSize.ne(mode.and(codeSizeMask)), () => fn.callAll(core.flushTlb, cpu, 0));
+    const unavailable = fn.select(cr0.and(CR0.TS), fn.i32(exceptions.NM), 0);
+    const mmxBlocked = fn.select(cr0.and(CR0.EM), fn.i32(exceptions.UD), unavailable);
+    fn.store('i32', cpu, mmxBlocked, layout.mmxBlocked);
+    const sseBlocked = fn.select(cr4.and(CR4.OSFXSR), mmxBlocked, exceptions.UD);
+    fn.store('i32', cpu, sseBlocked, layout.sseBlocked);
     // The privilege level is SS's (SDM vol. 3, 5.5: CS's and SS's agree); 3 in virtual-8086 mode, 0 in real mode.
     const ssLevel = fn
       .load('i32', cpu, layout.segmentOffset(layout.SS) + layout.segmentAttributes)
@@ -188,10 +253,8 @@ export const control: CorePart = (define, core, host) => {
     fn.store('i32', cpu, cpl, layout.cpl);
     const checksAlignment = flags.and(AC).ne(0).and(cr0.and(CR0.AM).ne(0));
     const userSet = fn.select(checksAlignment, fn.i32(tlb.alignmentCheckSet), fn.i32(tlb.userSet));
-    const open = flags.and(AC).ne(0).or(cr4.and(CR4.SMAP).eqz());
-    const supervisorSet = fn.select(open, fn.i32(tlb.supervisorOpenSet), fn.i32(tlb.supervisorSet));
-    const set = fn.select(cpl.eq(3), userSet, supervisorSet);
-    fn.store('i32', cpu, cpu.add(layout.stateSize).add(set.mul(tlb.setOffset(1, 0))), layout.tlb);
+    const userAddress = cpu.add(layout.stateSize).add(userSet.mul(tlb.setOffset(1, 0)));
+    fn.store('i32', cpu, fn.select(cpl.eq(3), userAddress, supervisorSetOf(fn, cpu)), layout.tlb);
     fn.return();
   });
 };

@@ -6,20 +6,23 @@ import type { FunctionBuilder, FunctionRef } from '../../wasm/function.ts';
 import type { ModuleBuilder } from '../../wasm/module.ts';
 import { float80Types } from './float80types.ts';
 import { signature as type } from './signature.ts';
+import { sseTypes } from './ssetypes.ts';
 import { x87Types } from './x87types.ts';
 
 /** What executes a record: (cpu, record, budget). It ends by calling the next record's handler in its place. */
 export const handlerType = type('i32 i32 i32');
 
-/** Every routine of the core; the first parameter is the vCPU's base, but for those of pure arithmetic. */
+/** Every routine of the core; the first parameter is the vCPU's base, where not said otherwise. */
 export const coreTypes = {
   // flags.ts
-  /** CF of the lazy flags. */
-  carry: type('i32', 'i32'),
-  /** All six arithmetic flags at their places. */
+  /** (kind and size, result, source of lazy flags) → CF. */
+  carryOf: type('i32 i64 i64', 'i32'),
+  /** The same → all six arithmetic flags at their places. */
+  allFlagsOf: type('i32 i64 i64', 'i32'),
+  /** (cpu) → all six arithmetic flags of the state. */
   allFlags: type('i32', 'i32'),
   // paging.ts
-  /** (cpu, physical address, 1 to write) → host address; 0 when the host must act first; −1 when there is no memory. */
+  /** (cpu, physical address, bits `physicalWrite`, `physicalQuiet`) → host address; 0 when the host must act first; −1 when there is no memory. */
   physical: type('i32 i64 i32', 'i32'),
   /** (cpu, linear, access) → physical address of the page with attributes, or −1 after recording a fault. */
   walk: type('i32 i64 i32', 'i64'),
@@ -30,6 +33,8 @@ export const coreTypes = {
   page: type('i32 i64 i32', 'i32'),
   /** Completes the write that `access` left in the scratch area. */
   commit: type('i32'),
+  /** (cpu, linear, kind) → host address of plain memory within one page; 0 for everything else, without any effect but TLB refill. */
+  plainAccess: type('i32 i64 i32', 'i32'),
   /** (cpu, linear) → decoded page to execute from, 0 after recording a fault. */
   fetch: type('i32 i64', 'i32'),
   /** (cpu, 1 to keep global pages): forgets translations. */
@@ -39,6 +44,10 @@ export const coreTypes = {
   // control.ts
   /** (cpu, linear, budget): goes on there. */
   jump: type('i32 i64 i32'),
+  /** (cpu, linear, budget): as jump, but stops there when the budget is used up. */
+  goOn: type('i32 i64 i32'),
+  /** (cpu, offset, budget): interprets from that offset of the present page on, which has been decoded. */
+  interpret: type('i32 i32 i32'),
   /** (cpu, record of a direct jump within its page, budget): finds the target's record, links it, goes on there. */
   link: type('i32 i32 i32'),
   /** (cpu, record, budget): goes on at an instruction that reaches into the next page. */
@@ -49,19 +58,85 @@ export const coreTypes = {
   fault: type('i32 i32'),
   /** (cpu): the exception recorded in the state happens at the state's RIP. */
   exception: type('i32'),
+  /** (cpu): the instruction at the state's RIP is stopped at a breakpoint. */
+  atBreakpoint: type('i32'),
+  /** (cpu, 1 when an event was delivered, 0 when the host must act first): goes on at its handler. */
+  afterEvent: type('i32 i32'),
   /** (cpu): starts at the state's RIP with the state's budget. */
   enter: type('i32'),
   /** (cpu): recomputes mode, privilege level and TLB set. */
   updateMode: type('i32'),
+  // run.ts
+  /** (cpu): runs from the state's RIP with the state's budget, and delivers the debug trap that may be due at the end. */
+  run: type('i32'),
+  /** (cpu) → 1 to execute the next instruction, 0 when something must happen before it. */
+  attend: type('i32', 'i32'),
   // segments.ts
   /** (cpu, offset of the segment's base, offset, size, 1 to write) → linear address, negative after recording a fault. */
   segmentLinear: type('i32 i32 i64 i32 i32', 'i64'),
   /** (cpu, segment number, selector) → 1, or 0 after recording a fault. MOV and POP to DS, ES, FS, GS, SS. */
   loadSegment: type('i32 i32 i32', 'i32'),
-  /** (cpu, selector) → 1 with the descriptor in result0 (and the upper half of a 16-byte one in result1); 0: fault recorded. */
-  readDescriptor: type('i32 i32', 'i32'),
+  /** (cpu, selector, bytes) → 1 with the linear address of its descriptor in result0; 0 when it is outside its table. */
+  locate: type('i32 i32 i32', 'i32'),
   /** (cpu, segment number, selector, descriptor): fills a segment register. */
   setSegment: type('i32 i32 i32 i64'),
+  // system.ts
+  /** (cpu, control register, value) → 1, or 0 after recording a fault: MOV to CR0, CR3, CR4. */
+  writeControl: type('i32 i32 i64', 'i32'),
+  /** (cpu) → time-stamp counter. */
+  readTsc: type('i32', 'i64'),
+  /** (cpu) → 64 seeded random bits. */
+  random: type('i32', 'i64'),
+  /** (cpu, next RIP): SYSCALL. */
+  systemCall: type('i32 i64'),
+  /** (cpu, 1 with REX.W) → 1, or 0 after recording a fault: SYSRET. */
+  systemReturn: type('i32 i32', 'i32'),
+  /** (cpu) → 1, or 0 after recording a fault: SYSENTER. */
+  sysenter: type('i32', 'i32'),
+  /** (cpu, 1 with REX.W) → 1, or 0 after recording a fault: SYSEXIT. */
+  sysexit: type('i32 i32', 'i32'),
+  /** (cpu, leaf, subleaf): EAX and EBX in result0, ECX and EDX in result1. */
+  cpuid: type('i32 i32 i32'),
+  /** (cpu, register) → 1 with the value in result0; 0 when there is no such register. */
+  readMsr: type('i32 i32', 'i32'),
+  /** (cpu, register, low half, high half) → 1; 0 when it refuses the value. */
+  writeMsr: type('i32 i32 i32 i32', 'i32'),
+  /** (cpu) → task priority, CR8. */
+  readCr8: type('i32', 'i32'),
+  writeCr8: type('i32 i32'),
+  // stack.ts
+  /** (cpu, distance from the top of the present stack in bytes, size) → host address, 0 after recording a fault. */
+  stackItem: type('i32 i32 i32', 'i32'),
+  /** (cpu, value, size, error code of #SS) → 1, or 0 after recording a fault: pushes on the new stack. */
+  stackPush: type('i32 i64 i32 i32', 'i32'),
+  // far.ts
+  /** (cpu, selector, offset) → 1, or 0 after recording a fault. */
+  farJump: type('i32 i32 i64', 'i32'),
+  /** (cpu, selector, offset, operand size) → 1, or 0 after recording a fault. */
+  farCall: type('i32 i32 i64 i32', 'i32'),
+  /** (cpu, operand size, bytes of parameters to drop) → 1, or 0 after recording a fault. */
+  farReturn: type('i32 i32 i32', 'i32'),
+  // debug.ts
+  /** (cpu, address, bytes, types as a mask of DR7's R/W codes) → breakpoints met, as B0 … B3 of DR6. */
+  breakpoints: type('i32 i64 i32 i32', 'i32'),
+  /** (cpu, linear) → 1 when the instruction there is stopped at a breakpoint, whose mask is in result0. */
+  stopsAt: type('i32 i64', 'i32'),
+  /** (cpu, register) → 1, or 0 after recording a fault: may debug register 0 … 7 be accessed? */
+  debugAllowed: type('i32 i32', 'i32'),
+  /** (cpu, register 0 … 7, value) → 1, or 0 after recording a fault. */
+  writeDebug: type('i32 i32 i64', 'i32'),
+  // protection.ts
+  /** (cpu, selector, `inspections`) → 1 with the result in result0; 0 when the selector does not pass; −1 after recording a fault. */
+  inspect: type('i32 i32 i32', 'i32'),
+  /** (cpu, selector) → 1, or 0 after recording a fault. */
+  loadLdtr: type('i32 i32', 'i32'),
+  loadTr: type('i32 i32', 'i32'),
+  // interruptreturn.ts
+  /** (cpu, operand size) → 1, or 0 after recording a fault. */
+  interruptReturn: type('i32 i32', 'i32'),
+  interruptReturn16: type('i32', 'i32'),
+  interruptReturn32: type('i32', 'i32'),
+  interruptReturn64: type('i32', 'i32'),
   // ports.ts
   /** (cpu, port, size) → 1, or 0 after recording a fault: may the program access it? */
   portAllowed: type('i32 i32 i32', 'i32'),
@@ -79,6 +154,7 @@ export const coreTypes = {
   taskSwitch: type('i32 i32 i32 i32 i32', 'i32'),
   ...float80Types,
   ...x87Types,
+  ...sseTypes,
 } as const;
 
 /** Names of the core's routines. */
@@ -86,11 +162,11 @@ export type CoreName = keyof typeof coreTypes;
 
 /** The core's routines as functions to call. */
 export type Core = { readonly [Name in CoreName]: FunctionRef } & {
-  /** Conditions O, B, Z, BE, S, P, L, LE of the lazy flags. */
+  /** Conditions O, B, Z, BE, S, P, L, LE of lazy flags: (kind and size, result, source) → 0 or 1. */
   readonly conditions: readonly FunctionRef[];
 };
 
-const conditionType = type('i32', 'i32');
+const conditionType = type('i32 i64 i64', 'i32');
 const conditionNames = Array.from({ length: 8 }, (_, i) => `condition${i}`);
 
 /** What the core calls in JavaScript; every first argument is the number of the vCPU. */
@@ -100,12 +176,22 @@ export const hostTypes = {
   mmioWrite: type('i32 i32 i32 i32'),
   portRead: type('i32 i32 i32', 'i32'),
   portWrite: type('i32 i32 i32 i32'),
+  /** (vCPU, leaf, subleaf): leaves the result in the state's result fields. */
+  cpuid: type('i32 i32 i32'),
+  /** (vCPU, register) → 1 with the value in the state's result0, 0 when there is none. */
+  readMsr: type('i32 i32', 'i32'),
+  /** (vCPU, register, low half, high half) → 1 when taken. */
+  writeMsr: type('i32 i32 i32 i32', 'i32'),
+  readCr8: type('i32', 'i32'),
+  writeCr8: type('i32 i32'),
   /** (vCPU, guest page number, code size) → decoded page for its present content. */
   codePageFor: type('i32 i32 i32', 'i32'),
   /** (vCPU, decoded page, offset) → record, decoding from there. */
   decode: type('i32 i32 i32', 'i32'),
   /** (vCPU, record of a page-crossing instruction, its page, the next page) → record of the instruction. */
   decodeCrossing: type('i32 i32 i32 i32', 'i32'),
+  /** (vCPU, decoded page, offset): code there has been executed often. */
+  hot: type('i32 i32 i32'),
   /** (vCPU, guest page number): a page that has been decoded is about to be written. */
   codeWritten: type('i32 i32'),
 } as const;

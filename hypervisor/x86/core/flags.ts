@@ -4,27 +4,27 @@ import { allOf, byKind, carryOf, conditionOf, type LazyFlags } from '../flags.ts
 import * as layout from '../layout.ts';
 import type { CorePart } from './core.ts';
 
-function lazyFlags(fn: FunctionBuilder): LazyFlags {
-  const cpu = fn.parameter(0).get();
-  return {
-    op: fn.load('i32', cpu, layout.ccOp),
-    dst: fn.load('i64', cpu, layout.ccDst),
-    src: fn.load('i64', cpu, layout.ccSrc),
-  };
+function given(fn: FunctionBuilder): LazyFlags {
+  return { op: fn.parameter(0).get(), dst: fn.parameter(1).get(), src: fn.parameter(2).get() };
 }
 
-export const flags: CorePart = (define) => {
-  define('carry', (fn) => {
-    const flags = lazyFlags(fn);
+export const flags: CorePart = (define, core) => {
+  define('carryOf', (fn) => {
+    const flags = given(fn);
     fn.return(byKind(fn, flags, (kind) => carryOf(kind, flags)));
   });
-  define('allFlags', (fn) => {
-    const flags = lazyFlags(fn);
+  define('allFlagsOf', (fn) => {
+    const flags = given(fn);
     fn.return(byKind(fn, flags, (kind) => allOf(kind, flags)));
+  });
+  define('allFlags', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const [dst, src] = [fn.load('i64', cpu, layout.ccDst), fn.load('i64', cpu, layout.ccSrc)];
+    fn.returnCall(core.allFlagsOf, fn.load('i32', cpu, layout.ccOp), dst, src);
   });
   for (let code = 0; code < 8; code++) {
     define(`condition${code}`, (fn) => {
-      const flags = lazyFlags(fn);
+      const flags = given(fn);
       fn.return(byKind(fn, flags, (kind) => conditionOf(2 * code, kind, flags)));
     });
   }

@@ -1,9 +1,11 @@
 /** I/O ports: the permission check (SDM vol. 1, 19.5) and the way to the devices. */
+import type { FunctionBuilder } from '../../wasm/function.ts';
 import * as exceptions from '../exceptions.ts';
 import * as layout from '../layout.ts';
-import { protectedMode, virtual8086 } from '../mode.ts';
+import { CR4, protectedMode, virtual8086 } from '../mode.ts';
 import { presentBit } from '../segments.ts';
 import type { CorePart } from './core.ts';
+import { anyBreakpoint, breakpointTypes, trapBehind } from './debug.ts';
 import { Routine } from './routine.ts';
 
 export const ports: CorePart = (define, core, host) => {
@@ -33,12 +35,24 @@ export const ports: CorePart = (define, core, host) => {
     fn.return(1);
   });
 
+  /** Breakpoints on ports exist with CR4.DE. */
+  const meetBreakpoints = (fn: FunctionBuilder) => {
+    const cpu = fn.parameter(0).get();
+    const enabled = fn.load('i32', cpu, layout.cr4).and(CR4.DE).ne(0);
+    fn.if(anyBreakpoint(fn).ne(0).and(enabled), () => {
+      const port = fn.parameter(1).get().extendU();
+      trapBehind(fn, fn.call(core.breakpoints, cpu, port, fn.parameter(2).get(), breakpointTypes.port));
+    });
+  };
+
   define('portIn', (fn) => {
+    meetBreakpoints(fn);
     const number = fn.load('i32', fn.parameter(0).get(), layout.number);
     fn.return(fn.call(host.portRead, number, fn.parameter(1).get(), fn.parameter(2).get()));
   });
 
   define('portOut', (fn) => {
+    meetBreakpoints(fn);
     const number = fn.load('i32', fn.parameter(0).get(), layout.number);
     fn.callAll(host.portWrite, number, fn.parameter(1).get(), fn.parameter(2).get(), fn.parameter(3).get());
   });

@@ -1,6 +1,7 @@
 /** What routines of the core have in common: the vCPU's state, and the system's own accesses to memory. */
 import type { FunctionBuilder } from '../../wasm/function.ts';
 import type { Operand, Value } from '../../wasm/value.ts';
+import { arithmeticFlags, FIXED } from '../flags.ts';
 import * as layout from '../layout.ts';
 import { system, writes } from '../memoryaccess.ts';
 import { loadName, storeName } from '../semantics.ts';
@@ -66,6 +67,20 @@ export class Routine {
     this.require(host);
     this.fn.store(storeName(size), host, value);
     this.fn.callAll(this.core.commit, this.cpu);
+  }
+
+  /** All of RFLAGS (i32). */
+  flags(): Value {
+    return this.state32(layout.systemFlags).or(this.fn.call(this.core.allFlags, this.cpu)).or(FIXED);
+  }
+
+  /** Sets the flags in `mask` from an image; the arithmetic ones always. */
+  setFlags(image: Value, mask: Value): void {
+    const kept = this.state32(layout.systemFlags).and(mask.not());
+    this.setState32(layout.systemFlags, kept.or(image.and(mask).and(~arithmeticFlags)));
+    this.setState32(layout.ccOp, 0);
+    this.setState64(layout.ccDst, 0);
+    this.setState64(layout.ccSrc, image.and(arithmeticFlags).extendU());
   }
 
   /** A field of a segment register. */

@@ -1,20 +1,21 @@
 /** Segment checks and loads (SDM vol. 3, 3.4 and 5.2 … 5.7). */
 import type { FunctionBuilder } from '../../wasm/function.ts';
-import type { Value } from '../../wasm/value.ts';
+import type { Operand, Value } from '../../wasm/value.ts';
 import * as exceptions from '../exceptions.ts';
 import * as layout from '../layout.ts';
-import { protectedMode, virtual8086 } from '../mode.ts';
+import { longMode, protectedMode, virtual8086 } from '../mode.ts';
 import {
   accessed,
   bigBit,
   conforming,
   expandDown,
   isCode,
+  longBit,
   notSystem,
   presentBit,
   readWrite,
 } from '../segments.ts';
-import type { Core, CorePart } from './core.ts';
+import type { CorePart } from './core.ts';
 import { attributesOf, baseOf, dplOf, limitOf, Routine, selectorError } from './routine.ts';
 
 export const segments: CorePart = (define, core) => {
@@ -26,7 +27,7 @@ export const segments: CorePart = (define, core) => {
     const write = fn.parameter(4).get();
     const at = cpu.add(segment);
     const attributes = fn.load('i32', at, layout.segmentAttributes);
-    const limit = fn.load('i64_32u', at, layout.segmentLimit);
+    const limit = fn.load('i32', at, layout.segmentLimit);
     const refuse = () => {
       const inStack = segment.eq(layout.segmentOffset(layout.SS));
       fn.store(
@@ -43,34 +44,31 @@ export const segments: CorePart = (define, core) => {
     const mayRead = code.eqz().or(attributes.and(readWrite));
     const mayWrite = attributes.and(isCode | readWrite).eq(readWrite);
     fn.if(fn.select(write, mayWrite, mayRead).eqz().or(attributes.and(presentBit).eqz()), refuse);
-    const last = offset.add(size.sub(1).extendU());
-    const down = attributes.and(isCode | expandDown).eq(expandDown);
-    fn.if(
-      down,
-      () => {
-        const top = fn.select(attributes.and(bigBit), fn.i64(0xffff_ffff), fn.i64(0xffff));
-        fn.if(offset.leU(limit).or(last.gtU(top)), refuse);
-      },
-      // A segment of 4 GiB has no end: offsets wrap.
-      () => fn.if(last.gtU(limit).and(limit.ne(0xffff_ffff)), refuse),
-    );
+    fn.if(insideData(fn, { attributes, limit }, offset, size).eqz(), refuse);
     fn.return(fn.load('i64', at).add(offset).and(0xffff_ffff));
   });
 
-  define('readDescriptor', (fn) => {
+  define('locate', (fn) => {
     const r = new Routine(fn, core);
     const selector = fn.parameter(1).get();
-    const index = selector.and(0xfff8).extendU();
-    const inLdt = selector.and(4);
-    const ldtLimit = fn.load('i64_32u', r.cpu, r.segment(layout.LDTR, layout.segmentLimit));
-    const ldtPresent = r.state32(r.segment(layout.LDTR, layout.segmentAttributes)).and(presentBit).ne(0);
-    const gdtLimit = fn.load('i64_16u', r.cpu, layout.gdtr + 8);
-    r.raiseIf(inLdt.ne(0).and(ldtPresent.eqz()), exceptions.GP, selectorError(selector));
-    r.raiseIf(index.add(7).gtU(fn.select(inLdt, ldtLimit, gdtLimit)), exceptions.GP, selectorError(selector));
-    const base = fn.select(inLdt, r.state64(layout.segmentOffset(layout.LDTR)), r.state64(layout.gdtr));
-    const linear = base.add(index);
-    r.setState64(layout.result0, r.read(linear, 8));
-    r.setState64(layout.result1, linear);
+    const last = selector.and(0xfff8).add(fn.parameter(2).get()).sub(1);
+    const limit = fn.local('i32');
+    const base = fn.local('i64');
+    fn.if(
+      selector.and(4),
+      () => {
+        const present = r.state32(r.segment(layout.LDTR, layout.segmentAttributes)).and(presentBit);
+        fn.if(present.eqz(), () => fn.return(0));
+        limit.set(r.state32(r.segment(layout.LDTR, layout.segmentLimit)));
+        base.set(r.state64(layout.segmentOffset(layout.LDTR)));
+      },
+      () => {
+        limit.set(fn.load('i32_16u', r.cpu, layout.gdtr + 8));
+        base.set(r.state64(layout.gdtr));
+      },
+    );
+    fn.if(last.gtU(limit.get()), () => fn.return(0));
+    r.setState64(layout.result0, base.get().add(selector.and(0xfff8).extendU()));
     fn.return(1);
   });
 
@@ -78,9 +76,13 @@ export const segments: CorePart = (define, core) => {
     const cpu = fn.parameter(0).get();
     const at = cpu.add(fn.parameter(1).get().mul(layout.segmentSize)).add(layout.segments);
     const descriptor = fn.parameter(3).get();
-    fn.store('i64', at, baseOf(descriptor));
+    const attributes = attributesOf(descriptor);
+    // 64-bit code has no base.
+    const isLong = fn.load('i32', cpu, layout.mode).and(longMode);
+    const code64 = attributes.and(notSystem | isCode | longBit).eq(notSystem | isCode | longBit);
+    fn.store('i64', at, fn.select(isLong.ne(0).and(code64), fn.i64(0), baseOf(descriptor)));
     fn.store('i32', at, limitOf(fn, descriptor), layout.segmentLimit);
-    fn.store('i32', at, attributesOf(descriptor), layout.segmentAttributes);
+    fn.store('i32', at, attributes, layout.segmentAttributes);
     fn.store('i32', at, fn.parameter(2).get(), layout.segmentSelector);
   });
 
@@ -114,10 +116,8 @@ export const segments: CorePart = (define, core) => {
       fn.store('i32', at, selector, layout.segmentSelector);
       fn.return(1);
     });
-    r.require(fn.call(core.readDescriptor, r.cpu, selector));
-    const descriptor = fn.local('i64', r.state64(layout.result0));
-    const where = fn.local('i64', r.state64(layout.result1));
-    const attributes = attributesOf(descriptor.get());
+    const { descriptor, linear: where } = readDescriptor(r, selector);
+    const attributes = attributesOf(descriptor);
     const error = selectorError(selector);
     const rpl = selector.and(3);
     const dpl = dplOf(attributes);
@@ -137,11 +137,27 @@ export const segments: CorePart = (define, core) => {
         r.raiseIf(attributes.and(presentBit).eqz(), exceptions.NP, error);
       },
     );
-    markAccessed(r, descriptor.get(), where.get());
-    fn.callAll(core.setSegment, r.cpu, number, selector, descriptor.get().or(BigInt(accessed) << 40n));
+    markAccessed(r, descriptor, where);
+    fn.callAll(core.setSegment, r.cpu, number, selector, descriptor.or(BigInt(accessed) << 40n));
     fn.return(1);
   });
 };
+
+/** True (i32) when `size` bytes at `offset` (i64) lie inside a segment. */
+export function insideData(
+  fn: FunctionBuilder,
+  segment: { attributes: Value; limit: Value },
+  offset: Value,
+  size: Operand,
+): Value {
+  const last = offset.add(fn.value(size, 'i32').sub(1).extendU());
+  const end = segment.limit.extendU();
+  const top = fn.select(segment.attributes.and(bigBit), fn.i64(0xffff_ffff), fn.i64(0xffff));
+  const down = offset.gtU(end).and(last.leU(top));
+  // A segment of 4 GiB has no end: offsets wrap.
+  const up = last.leU(end).or(end.eq(0xffff_ffff));
+  return fn.select(segment.attributes.and(isCode | expandDown).eq(expandDown), down, up);
+}
 
 /** Sets the accessed bit of a code or data descriptor in memory when it is clear. */
 export function markAccessed(r: Routine, descriptor: Value, linear: Value): void {
@@ -150,15 +166,26 @@ export function markAccessed(r: Routine, descriptor: Value, linear: Value): void
   fn.if(descriptor.and(bit).eqz(), () => r.write(linear.add(5), 1, descriptor.or(bit).shrU(40).wrap()));
 }
 
-/** A routine of the core that loads descriptors; shared by `delivery.ts` and the far transfers. */
-export function readCodeDescriptor(
-  fn: FunctionBuilder,
-  core: Core,
+/** A descriptor of 8 bytes with its linear address. */
+export interface Descriptor {
+  readonly descriptor: Value;
+  readonly linear: Value;
+}
+
+/**
+ * Reads the descriptor that a selector names. Leaves the routine with exception `vector` when it is outside its
+ * table; the error code is the selector with `external` (the EXT bit) as its bit 0.
+ */
+export function readDescriptor(
   r: Routine,
   selector: Value,
-): { descriptor: Value; linear: Value } {
-  r.require(fn.call(core.readDescriptor, r.cpu, selector));
-  const descriptor = fn.local('i64', r.state64(layout.result0));
-  const linear = fn.local('i64', r.state64(layout.result1));
+  vector: number = exceptions.GP,
+  external: Operand = 0,
+): Descriptor {
+  const { fn } = r;
+  const found = fn.call(r.core.locate, r.cpu, selector, 8);
+  r.raiseIf(found.eqz(), vector, selectorError(selector).or(external));
+  const linear = fn.local('i64', r.state64(layout.result0));
+  const descriptor = fn.local('i64', r.read(linear.get(), 8));
   return { descriptor: descriptor.get(), linear: linear.get() };
 }

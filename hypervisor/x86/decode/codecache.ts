@@ -84,46 +84,54 @@ export class CodeCache {
     return true;
   }
 
-  /** Decodes from `offset` of a code page on, and gives the record there. */
+  /** Decodes from `offset` of a code page on, where control arrived by a jump, and gives the leader there. */
   decode(page: number, offset: number): number {
-    const { u8, i32, view } = this.#memory;
+    const { i32 } = this.#memory;
+    const entry = (page >> 2) + offset;
+    const known = -i32[entry]!;
+    // At most a record a byte, one behind the last, and the leader.
+    const leader = this.#reserve(known > 0 ? 1 : pageSize - offset + 2);
+    this.#special(leader, offset, special.leader);
+    i32[entry] = leader;
+    i32[(leader + codepage.link) >> 2] = known > 0 ? known : leader + codepage.recordSize;
+    this.#recordsNext = leader + codepage.recordSize;
+    if (known <= 0) this.#decodeRun(page, offset, leader + codepage.recordSize);
+    this.#handlers.make();
+    return leader;
+  }
+
+  /** Decodes instructions from `offset` on into records from `first` on, up to one after which control does not go straight on. */
+  #decodeRun(page: number, offset: number, first: number): void {
+    const { u8, i32 } = this.#memory;
     const codeMode = i32[(page + codepage.codeModeOffset) >> 2]!;
     const end = codeMode >> codepage.codeEndShift || pageSize;
     const content = u8.subarray(page + codepage.contentOffset, page + codepage.contentOffset + end);
     const entries = page >> 2;
-    // At most one record a byte, and one behind the last.
-    const first = this.#reserve(pageSize - offset + 1);
     let record = first;
     let at = offset;
     for (;;) {
       if (at >= end) {
         this.#special(record, at, end === pageSize ? special.continueAt : special.raise(exceptions.GP));
-        record += codepage.recordSize;
         break;
       }
       const known = i32[entries + at]!;
-      if (known !== 0) {
+      if (known !== 0 && at !== offset) {
         this.#special(record, at, special.goTo);
-        i32[(record + codepage.link) >> 2] = known;
-        record += codepage.recordSize;
+        i32[(record + codepage.link) >> 2] = Math.abs(known);
         break;
       }
-      i32[entries + at] = record;
+      if (at !== offset) i32[entries + at] = -record;
       const outcome = this.#decoder.decode(content, at, codeMode & codepage.codeSizeMask);
       if (outcome !== 'instruction') {
         this.#failure(record, at, outcome === 'incomplete' && end < pageSize ? 'too long' : outcome);
-        record += codepage.recordSize;
         break;
       }
       this.#write(record, at);
+      if (this.#decoder.row.row.options.ends === true) break;
       record += codepage.recordSize;
       at += this.#decoder.length;
-      if (this.#decoder.row.row.options.ends === true) break;
     }
-    this.#recordsNext = record;
-    this.#handlers.make();
-    const entry = view.getInt32(page + codepage.entriesOffset + offset * 4, true);
-    return entry;
+    this.#recordsNext = record + codepage.recordSize;
   }
 
   /** Decodes the instruction at a `crossing` record, whose bytes go on in `next`; gives its record. */

@@ -209,6 +209,7 @@ export class Decoder {
       if (row.digit !== undefined && row.digit !== ((this.#modrm >> 3) & 7)) return false;
       if (form !== undefined && (form === 'reg') !== this.#modrm >= 0xc0) return false;
     }
+    if (options.b !== undefined && options.b !== (this.#rex & 1)) return false;
     return options.w === undefined || options.w === ((this.#rex >> 3) & 1);
   }
 
@@ -232,7 +233,6 @@ export class Decoder {
     const memory =
       found.hasAbsolute ||
       (row.hasModrm && this.#modrm < 0xc0 && row.modrm === undefined && !this.#ignoresMod(found));
-    if (this.#lock && !(row.options.lock === true && memory)) return false;
     this.reg = layout.zero;
     this.rm = layout.zero;
     this.index = layout.zero;
@@ -265,7 +265,8 @@ export class Decoder {
     if (this.jumpTarget !== undefined) this.jumpTarget += this.#start + this.length;
     if (row.options.popAddress === true && memory && this.rm === layout.gprOffset(4))
       this.displacement += size;
-    return true;
+    // Only now: a fault while the rest of the instruction is fetched comes first.
+    return !this.#lock || (row.options.lock === true && memory);
   }
 
   /** MOV to and from control and debug registers take ModRM.rm as a register whatever mod says. */

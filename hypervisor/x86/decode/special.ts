@@ -1,13 +1,13 @@
 /** Records that are no instruction: they cost nothing and only lead on, or raise an exception. */
 import type { FunctionBuilder } from '../../wasm/function.ts';
 import * as record from '../codepage.ts';
-import { type Core, handlerType } from '../core/core.ts';
+import { type Core, type Host, handlerType } from '../core/core.ts';
 import * as layout from '../layout.ts';
 
 /** A handler that belongs to no instruction. */
 export interface Special {
   readonly name: string;
-  readonly build: (fn: FunctionBuilder, core: Core) => void;
+  readonly build: (fn: FunctionBuilder, core: Core, host: Host) => void;
 }
 
 function parameters(fn: FunctionBuilder) {
@@ -19,6 +19,25 @@ export const goTo: Special = {
   name: 'goTo',
   build: (fn) => {
     const { cpu, at, budget } = parameters(fn);
+    const to = fn.load('i32', at, record.link);
+    fn.returnCallIndirect(handlerType, fn.load('i32', to, record.handler), cpu, to, budget);
+  },
+};
+
+/** Arrivals at a leader after which its code is worth translating. */
+const hotAfter = 64;
+
+/** Counts an arrival and goes on at the instruction. */
+export const leader: Special = {
+  name: 'leader',
+  build: (fn, _core, host) => {
+    const { cpu, at, budget } = parameters(fn);
+    const heat = fn.local('i32', fn.load('i32', at, record.heat).add(1));
+    fn.store('i32', at, heat.get(), record.heat);
+    fn.if(heat.get().eq(hotAfter), () => {
+      const code = fn.load('i32', cpu, layout.codePage);
+      fn.callAll(host.hot, fn.load('i32', cpu, layout.number), code, fn.load('i32_16u', at, record.offset));
+    });
     const to = fn.load('i32', at, record.link);
     fn.returnCallIndirect(handlerType, fn.load('i32', to, record.handler), cpu, to, budget);
   },

@@ -2,8 +2,8 @@
  * The interpreter's handlers: each instruction form as a function that takes its operands from a decoded record
  * and ends by calling the next record's handler in its place.
  */
-import type { FunctionBuilder, Variable } from '../../wasm/function.ts';
-import type { Value } from '../../wasm/value.ts';
+import type { FunctionBuilder, FunctionRef, Variable } from '../../wasm/function.ts';
+import type { Operand, Value } from '../../wasm/value.ts';
 import * as record from '../codepage.ts';
 import { type Core, handlerType } from '../core/core.ts';
 import { emitInstruction } from '../execute.ts';
@@ -119,6 +119,7 @@ class HandlerSemantics extends Semantics {
   }
 
   override stopSoon(after: 0 | 1): void {
+    this.setState32(layout.setAside, 0);
     // What is cut off the budget is cut off its start as well: no time passes by it.
     const cut = this.#budget.get().sub(1 + after);
     this.fn.if(cut.gtS(0), () => {
@@ -135,6 +136,22 @@ class HandlerSemantics extends Semantics {
   override resume(): void {
     this.setState32(layout.budget, this.#budget.get().sub(1));
     this.fn.returnCall(this.core.enter, this.cpu);
+  }
+
+  override transfer(routine: FunctionRef, ...operands: Operand[]): void {
+    const { fn } = this;
+    this.setState64(layout.rip, this.thisIp());
+    this.setState64(layout.nextRip, this.nextIp());
+    this.setState32(layout.budget, this.#budget.get());
+    const done = fn.call(routine, this.cpu, ...operands);
+    fn.if(done.eqz(), () => fn.returnCall(this.core.exception, this.cpu));
+    this.setState32(layout.budget, this.state32(layout.budget).sub(1));
+    fn.returnCall(this.core.enter, this.cpu);
+  }
+
+  override startShadow(kind: number): void {
+    this.setState32(layout.shadow, kind);
+    this.setState32(layout.shadowBudget, this.#budget.get().sub(1));
   }
 
   override leave(reason: number): void {

@@ -5,23 +5,24 @@
 
 import type { FunctionBuilder, FunctionRef } from '../../wasm/function.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
-import { type Core, handlerType, importCore } from '../core/core.ts';
+import { type Core, type Host, handlerType, importCore, importHost } from '../core/core.ts';
 import type { Form } from '../form.ts';
 import { buildHandler } from './handler.ts';
 
 /** What modules of handlers are linked against. */
 export interface HandlerEnvironment {
-  readonly memory: WebAssembly.Memory;
   readonly memoryPages: number;
   readonly table: WebAssembly.Table;
   /** The core's exports. */
   readonly core: WebAssembly.Exports;
+  /** What the core and the handlers call in JavaScript. */
+  readonly host: WebAssembly.ModuleImports;
 }
 
 interface Pending {
   readonly index: number;
   readonly name: string;
-  readonly build: (fn: FunctionBuilder, core: Core) => void;
+  readonly build: (fn: FunctionBuilder, core: Core, host: Host) => void;
 }
 
 /** Hands out table entries for handlers and makes the handlers. */
@@ -41,11 +42,11 @@ export class Handlers {
 
   /** Table entry of a form's handler; it is made by the next {@link make}. `name` is the form's key. */
   of(form: Form, name: string): number {
-    return this.#entry(name, (fn, core) => buildHandler(fn, core, form));
+    return this.#entry(`${form.row.name} ${name}`, (fn, core) => buildHandler(fn, core, form));
   }
 
   /** Table entry of a handler that is no instruction. */
-  special(name: string, build: (fn: FunctionBuilder, core: Core) => void): number {
+  special(name: string, build: Pending['build']): number {
     return this.#entry(name, build);
   }
 
@@ -59,6 +60,14 @@ export class Handlers {
     return index;
   }
 
+  /** Reserves table entries in a row for functions that others make; gives the first. Handlers asked for are made first. */
+  reserve(count: number): number {
+    this.make();
+    const first = this.#next;
+    this.#next += count;
+    return first;
+  }
+
   /** Number of handlers made. */
   get count(): number {
     return this.#known.size;
@@ -67,20 +76,21 @@ export class Handlers {
   /** Makes the handlers that were asked for since the last time. */
   make(): void {
     if (this.#pending.length === 0) return;
-    const { memory, memoryPages, table, core: exports } = this.#environment;
+    const { memoryPages, table, core: exports, host: outside } = this.#environment;
     const module = new ModuleBuilder();
     module.importMemory('host', 'memory', memoryPages, memoryPages);
     module.importTable('host', 'table', table.length);
     const core = importCore(module);
+    const host = importHost(module);
     const functions: FunctionRef[] = [];
     for (const { name, build } of this.#pending) {
-      functions.push(module.define(name, handlerType, (fn) => build(fn, core)));
+      functions.push(module.define(name, handlerType, (fn) => build(fn, core, host)));
     }
     module.tableEntries(this.#pending[0]!.index, functions);
     this.#pending = [];
     this.modules++;
     new WebAssembly.Instance(new WebAssembly.Module(module.finish()), {
-      host: { memory, table },
+      host: outside,
       core: exports,
     });
   }

@@ -28,9 +28,7 @@ function adc(c: Semantics, a: Value, b: Value): Value {
 }
 
 function sub(c: Semantics, a: Value, b: Value): Value {
-  const result = a.sub(b);
-  c.setFlags('sub', result, a, sizeOf(c));
-  return result;
+  return c.setCompareFlags(a, b, sizeOf(c));
 }
 
 function sbb(c: Semantics, a: Value, b: Value): Value {

@@ -117,9 +117,8 @@ const popMemory = meaning('a', (c) => {
 });
 
 const pushAll = meaning('', (c) => {
-  // AX, CX, DX, BX, the original SP, BP, SI, DI. The whole range is probed by the last store first.
+  // AX, CX, DX, BX, the original SP, BP, SI, DI. A fault leaves what was stored so far, below the stack.
   const values = Array.from({ length: 8 }, (_, i) => c.gpr(i));
-  c.probe(c.stackAddress(-8 * c.size), c.size, 'w');
   values.forEach((value, i) => {
     c.store(c.stackAddress(-(i + 1) * c.size), c.size, value);
   });
@@ -218,7 +217,7 @@ export const controlFlow: readonly Row[] = [
     { size64: 'always' },
   ),
   ...row('E3', 'JCXZ Jb', jumpIfCounterZero, { size64: 'always' }),
-  ...row('90', 'NOP', nothing),
+  ...row('90', 'NOP', nothing, { b: 0 }),
   ...row('0F 0D', 'PREFETCHW Ev', nothingWithOperand),
   ...[0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f].flatMap((opcode) =>
     row(`0F ${opcode.toString(16)}`, 'NOP Ev', nothingWithOperand),

@@ -6,12 +6,15 @@ const move = meaning('w r', (_, source) => source!);
 
 const zeroExtend = meaning('w r', (c, source) => (c.size === 8 ? source!.extendU() : source!));
 
-function signExtend(from: 1 | 2 | 4) {
+function signExtend(from: 1 | 2) {
   return meaning('w r', (c, source) => {
     const wide = c.signed(source!, from);
     return c.size === 8 ? wide : wide.wrap();
   });
 }
+
+/** With a 16-bit operand size MOVSXD reads no more than that. */
+const signExtendDouble = meaning('w r', (c, source) => (c.size === 8 ? source!.extendS() : source!));
 
 const loadAddress = meaning('w a', (c) => {
   const { offset } = c.memoryAddress();
@@ -74,7 +77,7 @@ export const moves: readonly Row[] = [
   ...row('0F B7', 'MOVZX Gv,Ew', zeroExtend),
   ...row('0F BE', 'MOVSX Gv,Eb', signExtend(1)),
   ...row('0F BF', 'MOVSX Gv,Ew', signExtend(2)),
-  ...row('63', 'MOVSXD Gv,Ed', signExtend(4), { mode: 'only64' }),
+  ...row('63', 'MOVSXD Gv,Ez', signExtendDouble, { mode: 'only64' }),
   ...row('8D', 'LEA Gv,M', loadAddress),
   ...row('90+r', 'XCHG Zv,rAX', swapAccumulator),
   ...row('0F C8+r', 'BSWAP Zv', byteSwap),

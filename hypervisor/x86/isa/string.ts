@@ -6,7 +6,7 @@
  * one further unit of time for every 32 bytes.
  */
 import type { Value } from '../../wasm/value.ts';
-import { DF } from '../flags.ts';
+import { DF, TF } from '../flags.ts';
 import * as layout from '../layout.ts';
 import type { Probe } from '../memoryaccess.ts';
 import type { Address, Semantics } from '../semantics.ts';
@@ -18,9 +18,11 @@ const RDX = 2;
 const RSI = 6;
 const RDI = 7;
 
-/** Element size: that of the row's name for byte forms, else the operand size. */
+/** Element size: that of the row's name for byte forms, else the operand size; ports have no more than 4 bytes. */
 function elementSize(c: Semantics): number {
-  return c.form.row.options.size === 1 ? 1 : c.size;
+  const { name, options } = c.form.row;
+  if (options.size === 1) return 1;
+  return name === 'INS' || name === 'OUTS' ? Math.min(c.size, 4) : c.size;
 }
 
 /** An index register at the address size, as an offset (i64). */
@@ -41,6 +43,14 @@ function forward(c: Semantics): Value {
   return c.state32(layout.systemFlags).and(DF).eqz();
 }
 
+/** Whether many elements may be done as one (i32): upwards, and not in single steps. */
+function together(c: Semantics): Value {
+  return c
+    .state32(layout.systemFlags)
+    .and(DF | TF)
+    .eqz();
+}
+
 /** Moves an index register by `count` (i64) elements in the direction of DF. */
 function advance(c: Semantics, register: number, count: Value): void {
   const size = c.form.addressSize;
@@ -59,22 +69,46 @@ function setCounter(c: Semantics, value: Value): void {
   c.setGpr(RCX, c.form.addressSize === 8 ? value : value.wrap(), c.form.addressSize);
 }
 
-/**
- * Emits a string instruction: `part` does some elements, given how many are wanted at most, and gives how many it did (both i64).
- * `goesOn`, for REPE and REPNE, tells from the flags whether to repeat.
- */
-function repeated(c: Semantics, part: (most: Value) => Value, goesOn?: () => Value): void {
+/** Does `element` when the repeat counter is not zero, given its value (i64). */
+function whileCounted(c: Semantics, element: (count: Value) => void): void {
+  const count = counterOf(c);
+  // A counter of 32 bits is written even when it is zero: that clears the upper half.
+  if (c.form.addressSize === 4) setCounter(c, count);
+  c.fn.if(count.ne(0), () => element(count));
+}
+
+/** Emits a string instruction: `part` does some elements, given how many are wanted at most, and gives how many it did (both i64). */
+function repeated(c: Semantics, part: (most: Value) => Value): void {
   if (c.form.repeat === 'none') {
     part(c.i64(1));
     return;
   }
-  const { fn } = c;
-  const count = counterOf(c);
-  fn.if(count.ne(0), () => {
+  whileCounted(c, (count) => {
     const left = count.sub(part(count));
     setCounter(c, left);
-    const more = goesOn === undefined ? left.ne(0) : left.ne(0).and(goesOn());
-    fn.if(more, () => c.again());
+    c.fn.if(left.ne(0), () => c.again());
+  });
+}
+
+/**
+ * Emits SCAS or CMPS: `compare` gives the two values and moves on. While it is repeated, the flags stay as they were; those
+ * of the last comparison are set at the end (SDM vol. 2, REP).
+ */
+function comparing(c: Semantics, compare: () => readonly [Value, Value]): void {
+  const setFlags = ([first, second]: readonly [Value, Value]) =>
+    c.setFlags('sub', first.sub(second), first, elementSize(c));
+  if (c.form.repeat === 'none') {
+    setFlags(compare());
+    return;
+  }
+  whileCounted(c, (count) => {
+    const values = compare();
+    const left = count.sub(1);
+    setCounter(c, left);
+    const [first, second] = values;
+    const goesOn = c.form.repeat === 'repne' ? first.ne(second) : first.eq(second);
+    c.fn.if(left.ne(0).and(goesOn), () => c.again());
+    setFlags(values);
   });
 }
 
@@ -121,7 +155,7 @@ const moveString = meaning('', (c) => {
     const bytes = inPages.wrap().mul(size);
     // Not when the destination starts inside what is still to be read: then each element must see the last.
     const apart = host.sub(sourceHost).geU(bytes);
-    const whole = sourceDirect.and(direct(c, destination)).and(forward(c)).and(apart).and(inPages.gtU(1));
+    const whole = sourceDirect.and(direct(c, destination)).and(together(c)).and(apart).and(inPages.gtU(1));
     fn.if(
       whole,
       () => {
@@ -151,7 +185,7 @@ const storeString = meaning('', (c) => {
     const count = fn.local('i64', 1);
     const inPage = least(c, most, elementsInPage(c, destination.host));
     const bytes = inPage.wrap().mul(size);
-    const whole = direct(c, destination).and(forward(c)).and(inPage.gtU(1));
+    const whole = direct(c, destination).and(together(c)).and(inPage.gtU(1));
     fn.if(
       whole,
       () => {
@@ -193,40 +227,26 @@ const loadString = meaning('', (c) => {
   });
 });
 
-/** REPE goes on while ZF is set, REPNE while it is clear. */
-function whileZero(c: Semantics): Value {
-  return c.condition(c.form.repeat === 'repne' ? 5 : 4);
-}
-
 const scanString = meaning('', (c) => {
   const size = elementSize(c);
-  repeated(
-    c,
-    () => {
-      const value = c.load(destinationAddress(c), size);
-      const accumulator = c.gpr(RAX, size);
-      c.setFlags('sub', accumulator.sub(value), accumulator, size);
-      advance(c, RDI, c.i64(1));
-      return c.i64(1);
-    },
-    () => whileZero(c),
-  );
+  comparing(c, () => {
+    const value = c.load(destinationAddress(c), size);
+    const accumulator = c.gpr(RAX, size);
+    advance(c, RDI, c.i64(1));
+    return [accumulator, value];
+  });
 });
 
 const compareString = meaning('', (c) => {
   const size = elementSize(c);
-  repeated(
-    c,
-    () => {
-      const first = c.load(sourceAddress(c), size);
-      const second = c.load(destinationAddress(c), size);
-      c.setFlags('sub', first.sub(second), first, size);
-      advance(c, RSI, c.i64(1));
-      advance(c, RDI, c.i64(1));
-      return c.i64(1);
-    },
-    () => whileZero(c),
-  );
+  comparing(c, () => {
+    // Processors access the second one first: its fault comes before the other's.
+    const second = c.load(destinationAddress(c), size);
+    const first = c.load(sourceAddress(c), size);
+    advance(c, RSI, c.i64(1));
+    advance(c, RDI, c.i64(1));
+    return [first, second];
+  });
 });
 
 /** Width of a port access: 1, 2 or 4 whatever REX.W says. */
@@ -252,9 +272,9 @@ function writePort(c: Semantics, port: Value, size: number, value: Value): void 
 
 const inputString = meaning('', (c) => {
   const size = portSize(c);
+  const port = c.gpr(RDX, 2);
+  c.faultUnless(c.fn.call(c.core.portAllowed, c.cpu, port, size));
   repeated(c, () => {
-    const port = c.gpr(RDX, 2);
-    c.faultUnless(c.fn.call(c.core.portAllowed, c.cpu, port, size));
     // The destination is checked before the device gives its value.
     const destination = c.probe(destinationAddress(c), size, 'w');
     c.storeAt(destination, size, readPort(c, port, size));
@@ -265,9 +285,9 @@ const inputString = meaning('', (c) => {
 
 const outputString = meaning('', (c) => {
   const size = portSize(c);
+  const port = c.gpr(RDX, 2);
+  c.faultUnless(c.fn.call(c.core.portAllowed, c.cpu, port, size));
   repeated(c, () => {
-    const port = c.gpr(RDX, 2);
-    c.faultUnless(c.fn.call(c.core.portAllowed, c.cpu, port, size));
     const value = c.load(sourceAddress(c), size);
     writePort(c, port, size, value);
     advance(c, RSI, c.i64(1));

@@ -7,7 +7,7 @@ import { Engine } from '../engine.ts';
 import * as exceptions from '../exceptions.ts';
 import * as exits from '../exits.ts';
 import * as layout from '../layout.ts';
-import { Processors } from '../processors.ts';
+import { type Devices, Processors } from '../processors.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { fxOffset } from './image.ts';
 import type { MemoryBytes, VectorMachine, VectorOutcome, VectorState } from './machine.ts';
@@ -22,7 +22,17 @@ export function emulatedMachine(): VectorMachine {
   const memory = new HostMemory(memorySize, 512 << 20);
   const engine = new Engine(memory, hashPage(memory));
   const space = new AddressSpace(memory, new FramePool(memory), [{ start: 0, length: memorySize / 2 }]);
-  const nothing = { mmioRead: () => -1, mmioWrite: () => {}, portRead: () => -1, portWrite: () => {} };
+  const nothing: Devices = {
+    mmioRead: () => -1,
+    mmioWrite: () => {},
+    portRead: () => -1,
+    portWrite: () => {},
+    readCr8: () => 0,
+    writeCr8: () => {},
+    msrs: [],
+    tscChanged: () => {},
+    hypervisorLeaf: () => undefined,
+  };
   const processors = new Processors(engine, space, 1, () => nothing);
   const vcpu = processors.vcpus[0]!;
   vcpu.set32(layout.intercept, 1);
@@ -51,10 +61,7 @@ export function emulatedMachine(): VectorMachine {
       for (const page of state.pages) put(page);
       for (const patch of state.patches) put(patch);
       load(vcpu, state);
-      let exit = vcpu.run(maxInstructions);
-      // PAUSE only tells whoever schedules that the vCPU waits.
-      for (let left = maxInstructions; exit === exits.pause && left > 0; left -= vcpu.elapsed)
-        exit = vcpu.run(left);
+      const exit = vcpu.run(0, maxInstructions);
       const cpu = {
         gpr: BigUint64Array.from({ length: 16 }, (_, i) => vcpu.gpr(i)),
         rip: vcpu.get64(layout.rip),

@@ -38,7 +38,7 @@ const examples = [
     patches: [{ at: 0x3c5a_1001_0000, bytes: Uint8Array.of(1, 2) }],
     changes: [{ at: 0x3c5a_1001_0010, bytes: Uint8Array.of(3) }],
     exception: { vector: 14, errorCode: 7, cr2: 0x3c5a_1002_0000 },
-    rule: { manual: 'SDM', flags: 0x10, registers: [0] },
+    rule: { manual: 'SDM', flags: 0x10, lastPlace: [0] },
     ignoredMemory: [{ at: 0x3c5a_1001_0011, bytes: Uint8Array.of(0xff) }],
   }),
   example(100, { exception: { vector: 6, errorCode: 0, cr2: 0 }, encoding: 'ud2 0f 0b' }),

@@ -34,10 +34,6 @@ export interface Rule {
   flags?: number;
   /** Bits of the x87 status word. */
   statusWord?: number;
-  /** General registers (by number) whose whole content is undefined. */
-  registers?: readonly number[];
-  /** Bytes of the register image that are undefined: offset and length. */
-  image?: readonly (readonly [number, number])[];
   /** x87 registers, ST(i) after the instruction, that may be wrong by one unit in the last place. */
   lastPlace?: readonly number[];
   /** XMM registers (by number) that hold single-precision approximations with a relative error of up to 1.5 · 2^−12. */

@@ -195,10 +195,6 @@ export class Draft {
     if (flags !== 0) joined.flags = flags;
     const statusWord = (mine.statusWord ?? 0) | (rule.statusWord ?? 0);
     if (statusWord !== 0) joined.statusWord = statusWord;
-    const registers = [...(mine.registers ?? []), ...(rule.registers ?? [])];
-    if (registers.length > 0) joined.registers = registers;
-    const image = [...(mine.image ?? []), ...(rule.image ?? [])];
-    if (image.length > 0) joined.image = image;
     const lastPlace = [...(mine.lastPlace ?? []), ...(rule.lastPlace ?? [])];
     if (lastPlace.length > 0) joined.lastPlace = lastPlace;
     const approximate = [...(mine.approximate ?? []), ...(rule.approximate ?? [])];

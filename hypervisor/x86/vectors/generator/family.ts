@@ -12,8 +12,6 @@ export interface Family {
   counts: Partial<Record<Mode, number>>;
   /** Each vector has one of these, in turn. */
   flavours: readonly Flavour[];
-  /** Its instructions store in several steps, of which some may be done when one faults. */
-  partialStores?: boolean;
   /** Changes the state before the instruction is made: modes of arithmetic, for instance. */
   prepare?: (draft: Draft) => void;
   /** Says what the manual leaves undefined, when the instruction and its state are complete. */

@@ -35,11 +35,8 @@ export interface Instruction {
   /** Segment that string and moffs operands use in place of DS. */
   dataSegment: number;
   repeat: 0xf2 | 0xf3 | undefined;
-  locked: boolean;
   /** Immediates in order, as unsigned integers with their length in bytes. */
   immediates: { value: bigint; length: number }[];
-  /** A preparation's wish for the target of a relative branch. */
-  branchTarget: number | undefined;
 }
 
 const segmentPrefixes = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65];
@@ -195,11 +192,9 @@ export function makeInstruction(
     rm,
     dataSegment: override ?? dataSegment,
     repeat,
-    locked: lockPrefix,
     immediates: encoding.immediates.flatMap((token) =>
       immediateFor(token, branch && long ? 64 : operandSize, addressSize, random),
     ),
-    branchTarget: undefined,
   };
   if (long && override !== undefined && override >= 4 && !usesMemory) draft.setSegmentBase(override, 0n);
   for (const name of encoding.preparations) {
@@ -241,7 +236,7 @@ export function makeInstruction(
   }
   if (encoding.immediates.some((token) => token.startsWith('rel'))) {
     const { length } = instruction.immediates[0]!;
-    const target = instruction.branchTarget ?? branchTarget(draft, at, bytes.length, length);
+    const target = branchTarget(draft, at, bytes.length, length);
     bytes.splice(
       immediateAt,
       length,
@@ -252,7 +247,7 @@ export function makeInstruction(
 }
 
 /** A place in the code pages, outside of the instruction, that a displacement of `length` bytes reaches; seldom one that is not mapped. */
-export function branchTarget(draft: Draft, at: number, instructionLength: number, length: number): number {
+function branchTarget(draft: Draft, at: number, instructionLength: number, length: number): number {
   const { random } = draft;
   const code = regionOf(draft.mode, 'code');
   for (;;) {

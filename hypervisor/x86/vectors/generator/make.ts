@@ -1,13 +1,6 @@
 /** Makes a family's drafts: a state, a place for the code, and one instruction in it. */
 import { userSelectors } from '../layout.ts';
-import {
-  codeSegment,
-  type Draft,
-  extraSegment,
-  type Mode,
-  Draft as NewDraft,
-  stackSegment,
-} from './draft.ts';
+import { codeSegment, Draft, extraSegment, type Mode, stackSegment } from './draft.ts';
 import type { Family } from './family.ts';
 import type { Undefined } from './flow.ts';
 import { makeInstruction } from './instruction.ts';
@@ -19,6 +12,8 @@ export interface MadeVector {
   draft: Draft;
   encoding: string;
   code: Uint8Array;
+  /** It may have done a part of its work when it faults: a repeated string instruction, a sequence. */
+  inSteps: boolean;
   /** For sequences: what is undefined before the instruction at each linear address. */
   undefinedAt?: ReadonlyMap<number, Undefined>;
 }
@@ -50,7 +45,7 @@ export function pickSegments(draft: Draft): void {
 }
 
 /** A place for the code: in the pages' middle, across their border, or at their end, where fetching faults. */
-export function pickCodePlace(draft: Draft): number {
+function pickCodePlace(draft: Draft): number {
   const { mode, random } = draft;
   const { linear } = regionOf(mode, 'code');
   const kind = random.below(50);
@@ -67,7 +62,7 @@ export function makeVector(family: Family, mode: Mode, seed: number, turn: numbe
   );
   const encoding = rows[turn % rows.length]!;
   for (let attempt = 0; ; attempt++) {
-    const draft = new NewDraft(mode, seed, family.flavours[turn % family.flavours.length]!);
+    const draft = new Draft(mode, seed, family.flavours[turn % family.flavours.length]!);
     for (let i = 0; i < attempt; i++) draft.random.u32();
     pickSegments(draft);
     draft.placeCode(pickCodePlace(draft));
@@ -83,6 +78,11 @@ export function makeVector(family: Family, mode: Mode, seed: number, turn: numbe
     if (made === undefined) continue;
     family.undefined?.(draft, made.instruction);
     const tail = family.tail?.(draft) ?? new Uint8Array(0);
-    return { draft, encoding: encoding.id, code: Uint8Array.from([...head, ...made.bytes, ...tail]) };
+    return {
+      draft,
+      encoding: encoding.id,
+      inSteps: encoding.repeat,
+      code: Uint8Array.from([...head, ...made.bytes, ...tail]),
+    };
   }
 }

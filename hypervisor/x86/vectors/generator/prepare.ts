@@ -17,7 +17,7 @@ import {
   rsp,
   stackSegment,
 } from './draft.ts';
-import { codeOffset, type Instruction, type Preparation, setOperand } from './instruction.ts';
+import { codeOffset, type Preparation, setOperand } from './instruction.ts';
 import { simdPreparations } from './prepare-simd.ts';
 import { x87Preparations } from './prepare-x87.ts';
 import { legacyTarget, longTarget, regionOf } from './targets.ts';
@@ -28,7 +28,7 @@ const mask = (bits: number) => (1n << BigInt(bits)) - 1n;
  * A selector that user code may meet: valid, null, of the kernel, not present, beyond the table, of another ring. Null is always 0: the
  * processor clears null selectors that have an RPL when the kernel returns to the runner (SDM vol. 2, IRET, return to outer privilege).
  */
-export function anySelector(draft: Draft): number {
+function anySelector(draft: Draft): number {
   const { random } = draft;
   const locals = Object.keys(localDescriptors).length;
   switch (random.below(8)) {
@@ -417,5 +417,3 @@ export const preparations: Record<string, Preparation> = {
       );
   },
 };
-
-export type { Instruction };

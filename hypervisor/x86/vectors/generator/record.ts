@@ -31,16 +31,23 @@ function normalised(before: Uint8Array, outcome: NativeOutcome, layout: LayoutNa
   return after;
 }
 
-const sameRip = (before: Uint8Array, after: Uint8Array) =>
-  [0, 1, 2, 3, 4, 5, 6, 7].every((i) => before[imageOffset.rip + i] === after[imageOffset.rip + i]);
+const equalBytes = (a: Uint8Array, b: Uint8Array, from: number, to: number) =>
+  Buffer.compare(a.subarray(from, to), b.subarray(from, to)) === 0;
 
-/** Why an outcome cannot be used, or `undefined`. */
-function unusable({ status, vector, cr2, changes }: NativeOutcome, atomic: boolean): string | undefined {
+// Where Linux's user half ends: one page below the canonical addresses' end.
+const userEnd = 0x7fff_ffff_f000n;
+
+/** Why an outcome cannot be used, or `undefined`. `inSteps`: the code may have done a part of its work when it faults. */
+function unusable(before: Uint8Array, outcome: NativeOutcome, inSteps: boolean): string | undefined {
+  const { status, vector, cr2, changes, image } = outcome;
   if (status !== 'exception') return status;
-  // Linux reports every page fault above the user half as a protection violation.
-  if (vector === 14 && cr2 >= 0x8000_0000_0000n) return 'page fault in the kernel half';
-  // The manual does not say which of its stores a faulting instruction leaves behind (PUSHA, ENTER, far CALL).
-  if (vector === 14 && changes.length > 0 && atomic) return 'stores of a faulting instruction';
+  // Linux reports every page fault beyond the user half as a protection violation.
+  if (vector === 14 && cr2 >= userEnd) return 'page fault in the kernel half';
+  // The manual does not say what a faulting instruction leaves behind of its stores and loads (PUSHA, POPA, ENTER, far CALL).
+  const sameRip = equalBytes(before, image, imageOffset.rip, imageOffset.rip + 8);
+  const sameRegisters = equalBytes(before, image, imageOffset.gpr, imageOffset.gpr + 128);
+  if (sameRip && !inSteps && (changes.length > 0 || !sameRegisters))
+    return 'traces of a faulting instruction';
   return undefined;
 }
 
@@ -56,14 +63,12 @@ function sequenceRule(undefinedThere: Undefined | undefined): Rule {
 }
 
 /**
- * Records one family's vectors for one layout, without texts. `partial`: a page fault after stores is in order, since the family's
- * code stores in steps that the manual defines (repeated string instructions, sequences).
+ * Records one family's vectors for one layout, without texts. Counts in `dropped` those that are not kept.
  */
 export function record(
   runner: NativeRunner,
   layout: LayoutName,
   made: readonly MadeVector[],
-  partial: boolean,
   dropped: Dropped,
 ): Vector[] {
   const inside = insideOf(layout);
@@ -82,9 +87,9 @@ export function record(
   const outcomes = runner.run(layout, inputs);
   const vectors: Vector[] = [];
   for (const [index, outcome] of outcomes.entries()) {
-    const { draft, encoding, undefinedAt } = made[index]!;
+    const { draft, encoding, inSteps, undefinedAt } = made[index]!;
     const { code, patches } = inputs[index]!;
-    const reason = unusable(outcome, !partial && sameRip(draft.image, outcome.image));
+    const reason = unusable(draft.image, outcome, inSteps);
     if (reason !== undefined) {
       dropped.set(reason, (dropped.get(reason) ?? 0) + 1);
       continue;

@@ -4,7 +4,7 @@
  */
 import type { Flavour } from '../image.ts';
 import type { Options } from './addressing.ts';
-import { type Draft, type Mode, Draft as NewDraft, rbp, rbx, rcx, rdi, rsi, rsp } from './draft.ts';
+import { Draft, type Mode, rbp, rbx, rcx, rdi, rsi, rsp } from './draft.ts';
 import type { Encoding } from './encoding.ts';
 import { readFlags, type Undefined, undefinedBehind } from './flow.ts';
 import { type Instruction, makeInstruction, type Preparation } from './instruction.ts';
@@ -97,7 +97,7 @@ function touchesReserved(
 
 /** Makes the sequence of a seed. */
 export function makeSequence(family: SequenceFamily, mode: Mode, seed: number, turn: number): MadeVector {
-  const draft = new NewDraft(mode, seed, family.flavours[turn % family.flavours.length]!);
+  const draft = new Draft(mode, seed, family.flavours[turn % family.flavours.length]!);
   const { random } = draft;
   const options = setUp(draft);
   family.prepare?.(draft);
@@ -217,7 +217,7 @@ export function makeSequence(family: SequenceFamily, mode: Mode, seed: number, t
     }
     all.push(...bytes);
   }
-  return { draft, encoding: `${family.name}`, code: Uint8Array.from(all), undefinedAt };
+  return { draft, encoding: family.name, inSteps: true, code: Uint8Array.from(all), undefinedAt };
 }
 
 const conditionFlags = [

@@ -127,7 +127,7 @@ export const moveTable = rows([
   'std fd',
   'nop 0f 1f /0 v',
   'nop 0f 18 /r v',
-  'prefetchw 0f 0d /1 v',
+  'prefetchw 0f 0d /1 mem m1',
   'pause pf3 90',
   ...conditions.map((name, i) => `cmov${name} 0f ${byte(0x40 + i)} /r v`),
 ]);

@@ -1,0 +1,154 @@
+/** The virtual machine as the command sees it. */
+import type { GuestEnd } from '../../hypervisor/guest.ts';
+import { Host } from '../../hypervisor/host.ts';
+import { BALLOON_FEATURES } from '../../hypervisor/virtio/balloon/features.ts';
+import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
+
+/** A disk: the file of a raw image. */
+export interface DiskFile {
+  readonly path: string;
+  readonly readOnly: boolean;
+}
+
+/** What a machine is made of. */
+export interface GuestOptions {
+  memoryBytes: number;
+  /** Number of vCPUs. */
+  cpus: number;
+  /** What the machine's randomness starts from. */
+  seed: number;
+  /** A Linux bzImage. */
+  kernel: Uint8Array;
+  initrd?: Uint8Array;
+  commandLine: string;
+  disks: readonly DiskFile[];
+  /** Names of virtio console ports, in their order. */
+  ports: readonly string[];
+}
+
+/** A line of bytes to and from the guest. */
+export interface ByteChannel {
+  /** Called with what the guest sends, while it is stepped; the bytes are the listener's to keep. */
+  onOutput: (bytes: Uint8Array) => void;
+  /** Hands bytes to the guest, which takes them in as it has room. */
+  input(bytes: Uint8Array): void;
+}
+
+/** Why a step ended. */
+export interface StepEnd {
+  /** `time`: the time has passed; all others are the machine's end. */
+  reason: 'time' | 'poweroff' | 'reset' | 'halted' | 'error';
+  /** What is behind an error or a halt. */
+  message?: string;
+}
+
+/** One virtual machine. */
+export interface Guest {
+  /** Runs for that much virtual time, in ns, or until the machine ends. */
+  step(virtualNs: number): StepEnd;
+  /** The serial console. */
+  readonly console: ByteChannel;
+  /** The virtio console port of that name. */
+  port(name: string): ByteChannel;
+  /** Instructions retired by all vCPUs. */
+  readonly instructions: number;
+  /** Virtual time since power-on, in ns. */
+  readonly virtualNs: number;
+  /** The hash of the machine's whole state, in hexadecimal digits. */
+  stateHash(): string;
+}
+
+/** Guests believe that it is this time when they are switched on: 2026-01-01 00:00 UTC. Runs do not depend on the day. */
+const epoch = 1_767_225_600;
+
+/** Bytes of a channel, handed on in pieces. */
+class Channel implements ByteChannel {
+  onOutput: (bytes: Uint8Array) => void = () => {};
+  readonly #input: (bytes: Uint8Array) => void;
+  #pending: number[] = [];
+
+  constructor(input: (bytes: Uint8Array) => void) {
+    this.#input = input;
+  }
+
+  input(bytes: Uint8Array): void {
+    this.#input(bytes);
+  }
+
+  /** Takes a byte that is handed on by the next {@link flush}. */
+  byte(value: number): void {
+    this.#pending.push(value);
+  }
+
+  flush(): void {
+    if (this.#pending.length === 0) return;
+    const bytes = Uint8Array.from(this.#pending);
+    this.#pending = [];
+    this.onOutput(bytes);
+  }
+}
+
+/** Makes a machine. Throws an error named `BootError`, with a `message` for the user, when it cannot boot. */
+export function createGuest(options: GuestOptions): Guest {
+  const host = new Host({ memory: options.memoryBytes, translate: true });
+  const serial = new Channel((bytes) => guest.pc.uart.receive(bytes));
+  const channels = new Map(
+    options.ports.map((name, i) => [name, new Channel((bytes) => guest.console.input(i + 1, bytes))]),
+  );
+  const guest = host.addGuest({
+    memory: options.memoryBytes,
+    cpus: options.cpus,
+    seed: options.seed,
+    epoch,
+    serialOutput: (byte) => serial.byte(byte),
+    ports: [
+      { onOutput: () => {} },
+      ...[...channels].map(([name, channel]) => ({
+        name,
+        onOutput: (bytes: Uint8Array) => channel.onOutput(bytes.slice()),
+      })),
+    ],
+    disks: options.disks.map(({ path, readOnly }) => new FileDisk(path, readOnly)),
+    balloonFeatures: BALLOON_FEATURES,
+  });
+  const { kernel, initrd = new Uint8Array(0), commandLine } = options;
+  guest.boot({ kernel, initrd, commandLine });
+  options.ports.forEach((_, i) => {
+    guest.console.setOpen(i + 1, true);
+  });
+  return {
+    step(virtualNs: number): StepEnd {
+      guest.run(guest.time + virtualNs);
+      serial.flush();
+      return stepEnd(guest.end);
+    },
+    console: serial,
+    port(name: string): ByteChannel {
+      const channel = channels.get(name);
+      if (channel === undefined) throw new Error(`the machine has no port '${name}'`);
+      return channel;
+    },
+    get instructions(): number {
+      return guest.instructions;
+    },
+    get virtualNs(): number {
+      return guest.time;
+    },
+    stateHash: () => guest.stateHash(),
+  };
+}
+
+function stepEnd(end: GuestEnd | undefined): StepEnd {
+  switch (end?.kind) {
+    case undefined:
+      return { reason: 'time' };
+    case 'power off':
+      return { reason: 'poweroff' };
+    case 'reset':
+      return { reason: 'reset' };
+    case 'debug exit':
+      return { reason: 'halted', message: `the guest wrote ${end.value} to its debug exit port` };
+    case 'error':
+      return { reason: 'error', message: end.reason };
+  }
+}

@@ -1,0 +1,92 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+import { table } from './style.ts';
+
+const entry = fileURLToPath(new URL('pagefold.js', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'pagefold-main-'));
+test.after.always(() => rmSync(folder, { recursive: true }));
+
+function pagefold(words: readonly string[], environment: NodeJS.ProcessEnv = {}, node = process.execPath) {
+  const { status, stdout, stderr } = spawnSync(node, [entry, ...words], {
+    env: { ...process.env, PAGEFOLD_CACHE: join(folder, 'cache'), ...environment },
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  return { status, stdout, stderr };
+}
+
+test('--version tells the version of the package', (t) => {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  t.deepEqual(pagefold(['--version']), { status: 0, stdout: `${version}\n`, stderr: '' });
+});
+
+for (const words of [['--help'], ['boot', '--help'], ['guest', '--help']]) {
+  test(`${words.join(' ')} is printed without colours when it goes to a pipe`, (t) => {
+    const { status, stdout, stderr } = pagefold(words);
+    t.deepEqual({ status, stderr }, { status: 0, stderr: '' });
+    t.true(stdout.startsWith('pagefold '));
+    t.false(stdout.includes('\x1b'));
+  });
+}
+
+writeFileSync(join(folder, 'odd'), 'x');
+for (const [words, message] of [
+  [[], 'command line: no command is given. Remedy: '],
+  [['boto'], 'boto: not understood. Remedy: did you mean boot? '],
+  [['guest'], 'command line: no command is given after guest. Remedy: '],
+  [['guest', 'lst'], 'lst: not understood. Remedy: did you mean list? '],
+  [
+    ['guest', 'show', 'debian-bussybox'],
+    'debian-bussybox: no guest image has this name. Remedy: did you mean ',
+  ],
+  [
+    ['guest', 'import', join(folder, 'odd')],
+    `${join(folder, 'odd')}: this is not an image archive, or a damaged one`,
+  ],
+  [['boot', '--memroy', '1G'], '--memroy: there is no such option here. Remedy: did you mean --memory? '],
+  [['boot', '--memory=x'], '--memory x: not a size in whole bytes. Remedy: '],
+  [['boot', '--cpus', '0'], '--cpus 0: not a whole number from 1 to 255. Remedy: '],
+  [['boot', '--seed', '1', '--seed', '2'], '--seed: given more than once. Remedy: '],
+  [['boot', '--image', 'x'], 'x: no guest image has this name. Remedy: '],
+  [['boot', '--image', 'a', '--kernel', 'b'], '--kernel: an image brings a kernel of its own. Remedy: '],
+  [['boot', '--kernel', join(folder, 'none')], `${join(folder, 'none')}: ENOENT`],
+  [['boot', '--disk', join(folder, 'odd')], `${join(folder, 'odd')}: its size, 1 bytes, `],
+  [['boot', '--json', join(folder, 'none/x.json')], `${join(folder, 'none/x.json')}: ENOENT`],
+] as const) {
+  test(`'pagefold ${words.map((word) => word.replace(folder, '')).join(' ')}' is one message and status 2`, (t) => {
+    const { status, stdout, stderr } = pagefold(words);
+    t.deepEqual({ status, stdout }, { status: 2, stdout: '' });
+    t.true(stderr.startsWith(`pagefold: ${message}`), stderr);
+    t.regex(stderr, /Remedy: [^\n]*\.\n$/);
+    t.is(stderr.split('\n').length, 2, 'one line');
+  });
+}
+
+test('guest list names the recipes that have no image yet', (t) => {
+  const { status, stdout } = pagefold(['guest', 'list'], { PAGEFOLD_CACHE: join(folder, 'empty') });
+  t.is(status, 0);
+  t.regex(stdout, /^debian-busybox +- +Debian cloud kernel, static BusyBox +not built$/m);
+  t.false(existsSync(join(folder, 'empty')), 'looking changes nothing');
+});
+
+test('a cache that cannot be written is told, with the remedy', (t) => {
+  const cache = join(folder, 'odd/cache');
+  const { status, stderr } = pagefold(['guest', 'build'], { PAGEFOLD_CACHE: cache });
+  t.is(status, 2);
+  t.true(stderr.startsWith(`pagefold: ${cache}: the image cache cannot be written (ENOTDIR`), stderr);
+  t.regex(stderr, /Remedy: set PAGEFOLD_CACHE/);
+});
+
+test('a table becomes paragraphs where it does not fit', (t) => {
+  const rows = [
+    ['NAME', 'SIZE'],
+    ['a', '1'],
+    ['long-name', '2'],
+  ];
+  t.is(table(rows, 80), 'NAME       SIZE\na          1\nlong-name  2\n');
+  t.is(table(rows, 10), 'NAME: a\nSIZE: 1\n\nNAME: long-name\nSIZE: 2\n');
+});

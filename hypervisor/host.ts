@@ -1,0 +1,44 @@
+/** The machine that holds the guests: its memory, the engine that executes them, and the network between them. */
+
+import { Guest, type GuestOptions } from './guest.ts';
+import { FramePool } from './memory/frames.ts';
+import { HostMemory } from './memory/hostmemory.ts';
+import { EthernetSwitch } from './virtio/net/switch.ts';
+import { hashPage } from './x86/decode/hash.ts';
+import { Engine } from './x86/engine.ts';
+
+/** What a host is made of. */
+export interface HostOptions {
+  /** Memory for the guests' pages in bytes; a multiple of 64 KiB. */
+  readonly memory: number;
+  /** Whether hot code is translated; otherwise all is interpreted, with the same results. */
+  readonly translate: boolean;
+}
+
+/** Room for vCPU state, memory maps and decoded code, in bytes. It is reserved, and used as needed. */
+const arenaBytes = 1 << 30;
+/** Virtual ns that a frame takes between guests: two exits and a wake-up. */
+const networkDelay = 20_000;
+
+/** See the top of this file. */
+export class Host {
+  readonly memory: HostMemory;
+  readonly frames: FramePool;
+  readonly engine: Engine;
+  readonly guests: Guest[] = [];
+  readonly #network = new EthernetSwitch(networkDelay);
+
+  constructor({ memory, translate }: HostOptions) {
+    this.memory = new HostMemory(memory, arenaBytes);
+    this.frames = new FramePool(this.memory);
+    this.engine = new Engine(this.memory, hashPage(this.memory), translate);
+  }
+
+  /** Makes a guest, powered off: `Guest.boot` starts it. */
+  addGuest(options: Omit<GuestOptions, 'network'>): Guest {
+    const network = { connect: this.#network, station: this.guests.length + 1 };
+    const guest = new Guest(this.engine, this.memory, this.frames, { ...options, network });
+    this.guests.push(guest);
+    return guest;
+  }
+}

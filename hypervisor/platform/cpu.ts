@@ -1,0 +1,264 @@
+/**
+ * A CPU in its socket: the vCPU that executes, and what the platform does to it between instructions: interrupts, NMI,
+ * INIT and start-up IPIs, waking from HLT.
+ */
+import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
+import * as exits from '../x86/exits.ts';
+import { IF } from '../x86/flags.ts';
+import * as layout from '../x86/layout.ts';
+import { physicalBits } from '../x86/mode.ts';
+import type { Vcpu } from '../x86/vcpu.ts';
+import type { EntryState } from './loader/load.ts';
+import type { PcCpu } from './pc.ts';
+
+/** The part of a local APIC that its CPU asks. */
+export interface InterruptSource {
+  /** Moves the highest pending interrupt into service and gives its vector. */
+  acknowledge(): number;
+}
+
+/** Why a CPU cannot go on. */
+export type CpuStop =
+  | { readonly kind: 'shutdown' }
+  | { readonly kind: 'no memory'; readonly address: number };
+
+const nmiVector = 2;
+/** Kind of event `deliver` takes for interrupts. */
+const external = 1;
+
+/** See the top of this file. */
+export class Cpu implements PcCpu, Stateful {
+  readonly vcpu: Vcpu;
+  /** Virtual time up to which it has executed, in ns. */
+  time = 0;
+  /** Instructions retired since power-on, deliveries of exceptions and interrupts included. */
+  retired = 0;
+  /** True after INIT, until the start-up IPI. */
+  waitsForStartup: boolean;
+  #interrupt = false;
+  #nmi = false;
+  #running = false;
+  /** An event that has been taken but could not be delivered yet: its vector. */
+  #event: number | undefined;
+  readonly #isBootstrap: boolean;
+  readonly #source: () => InterruptSource;
+  readonly #fault: (page: number, write: boolean) => void;
+
+  /**
+   * @param source its local APIC
+   * @param fault gives a guest page a frame of its own
+   */
+  constructor(
+    vcpu: Vcpu,
+    isBootstrap: boolean,
+    source: () => InterruptSource,
+    fault: (page: number, write: boolean) => void,
+  ) {
+    this.vcpu = vcpu;
+    this.#isBootstrap = isBootstrap;
+    this.waitsForStartup = !isBootstrap;
+    this.#source = source;
+    this.#fault = fault;
+  }
+
+  /** Virtual time now, in ns: while it executes, that of the instruction. */
+  get now(): number {
+    return this.#running ? this.vcpu.now : this.time;
+  }
+
+  /** True while {@link run} is in progress. */
+  get running(): boolean {
+    return this.#running;
+  }
+
+  /** True when there is nothing for it to execute. */
+  get idle(): boolean {
+    if (this.waitsForStartup) return true;
+    if (this.#event !== undefined) return false;
+    return this.vcpu.get32(layout.halted) !== 0 && !this.#nmi && !(this.#interrupt && this.#accepts());
+  }
+
+  #accepts(): boolean {
+    return (this.vcpu.get32(layout.systemFlags) & IF) !== 0;
+  }
+
+  setInterruptPending(pending: boolean): void {
+    this.#interrupt = pending;
+    this.#showWaiting();
+    if (pending && this.#running) this.vcpu.stopSoon();
+  }
+
+  /** Lets code see what waits, so that it stops when it makes it possible. */
+  #showWaiting(): void {
+    this.vcpu.set32(layout.interruptPending, (this.#interrupt ? 1 : 0) | (this.#nmi ? 2 : 0));
+  }
+
+  nmi(): void {
+    this.#nmi = true;
+    this.#showWaiting();
+    if (this.#running) this.vcpu.stopSoon();
+  }
+
+  init(): void {
+    this.vcpu.reset();
+    this.#nmi = false;
+    this.#showWaiting();
+    this.waitsForStartup = !this.#isBootstrap;
+    if (this.#running) this.vcpu.stopSoon();
+  }
+
+  startup(vector: number): void {
+    if (!this.waitsForStartup) return;
+    this.waitsForStartup = false;
+    this.vcpu.setSegment(layout.CS, {
+      selector: vector << 8,
+      base: BigInt(vector << 12),
+      limit: 0xffff,
+      attributes: 0x9b,
+    });
+    this.vcpu.set64(layout.rip, 0n);
+    this.vcpu.stateChanged();
+  }
+
+  tsc(): bigint {
+    return BigInt(this.now) + BigInt.asIntN(64, this.vcpu.get64(layout.tscOffset));
+  }
+
+  timeOfTsc(tsc: bigint): number {
+    return Number(tsc - BigInt.asIntN(64, this.vcpu.get64(layout.tscOffset)));
+  }
+
+  /** Puts the CPU into the state in which a boot loader enters a kernel. */
+  enterKernel(entry: EntryState): void {
+    const { vcpu } = this;
+    vcpu.reset();
+    vcpu.rflags = 0;
+    const code = {
+      selector: entry.selectors.code,
+      base: 0n,
+      limit: 0xffff_ffff,
+      attributes: entry.mode === 'long' ? 0xa09b : 0xc09b,
+    };
+    vcpu.setSegment(layout.CS, code);
+    for (const number of [layout.DS, layout.ES, layout.SS]) {
+      vcpu.setSegment(number, {
+        selector: entry.selectors.data,
+        base: 0n,
+        limit: 0xffff_ffff,
+        attributes: 0xc093,
+      });
+    }
+    vcpu.set64(layout.gdtr, BigInt(entry.gdt.base));
+    vcpu.set64(layout.gdtr + 8, BigInt(entry.gdt.limit));
+    vcpu.set64(layout.rip, BigInt(entry.rip));
+    vcpu.setGpr(4, BigInt(entry.rsp));
+    vcpu.setGpr(6, BigInt(entry.rsi));
+    if (entry.mode === 'long') {
+      vcpu.set64(layout.cr3, BigInt(entry.cr3));
+      vcpu.set64(layout.cr4, 0x20n);
+      vcpu.set64(layout.efer, 0x500n);
+      vcpu.set64(layout.cr0, 0x8000_0011n);
+    } else vcpu.set64(layout.cr0, 0x11n);
+    // Memory types as firmware sets them: write-back, but for the devices' gigabyte below 4 GiB.
+    vcpu.set64(layout.mtrr, 0xc000_0000n);
+    vcpu.set64(layout.mtrr + 8, ((1n << BigInt(physicalBits)) - 0x4000_0000n) | 0x800n);
+    vcpu.set64(layout.mtrr + 8 * 16, 0x806n);
+    vcpu.stateChanged();
+  }
+
+  /**
+   * Executes up to virtual time `until()`, which is asked anew as devices bring events nearer; less when it has nothing to
+   * do, then its time is set to `until()` as well.
+   * @param alone whether no other CPU of the guest could make use of the time that a PAUSE waits
+   */
+  run(until: () => number, alone: boolean): CpuStop | undefined {
+    const { vcpu } = this;
+    for (;;) {
+      const end = until();
+      if (this.time >= end) return undefined;
+      if (this.idle) {
+        this.time = end;
+        return undefined;
+      }
+      const inShadow = vcpu.get32(layout.shadow) !== 0;
+      if (!inShadow && this.#deliver() === 'fault') {
+        this.#serveFault();
+        continue;
+      }
+      this.#running = true;
+      const exit = vcpu.run(this.time, inShadow ? 1 : Math.min(end - this.time, 0x7fff_ffff));
+      this.#running = false;
+      this.time += vcpu.elapsed;
+      this.retired += vcpu.retired;
+      switch (exit) {
+        case exits.hostFault:
+          this.#serveFault();
+          break;
+        case exits.shutdown:
+          return { kind: 'shutdown' };
+        case exits.noMemory:
+          return { kind: 'no memory', address: Number(vcpu.get64(layout.exitInfo)) };
+        case exits.pause:
+          if (!alone) this.time = Math.max(this.time, until());
+          break;
+      }
+    }
+  }
+
+  #serveFault(): void {
+    const info = this.vcpu.get64(layout.exitInfo);
+    this.#fault(Number(info & 0xffff_ffffn), info >> 63n !== 0n);
+  }
+
+  /** Delivers an NMI or interrupt that may be taken now. */
+  #deliver(): 'none' | 'done' | 'fault' {
+    const { vcpu } = this;
+    const event = this.#event ?? this.#nextEvent();
+    if (event === undefined) return 'none';
+    vcpu.set32(layout.halted, 0);
+    vcpu.set32(layout.exit, exits.budget);
+    if (vcpu.engine.core.deliver(vcpu.base, event, 0, external) === 0) {
+      // The stack or a table has no frame: the same event again once it has one.
+      this.#event = event;
+      return 'fault';
+    }
+    this.#event = undefined;
+    this.time++;
+    this.retired++;
+    return 'done';
+  }
+
+  /** Takes the event that is due: NMI first. */
+  #nextEvent(): number | undefined {
+    const { vcpu } = this;
+    if (this.#nmi && vcpu.get32(layout.nmiBlocked) === 0) {
+      this.#nmi = false;
+      this.#showWaiting();
+      vcpu.set32(layout.nmiBlocked, 1);
+      return nmiVector;
+    }
+    return this.#interrupt && this.#accepts() ? this.#source().acknowledge() : undefined;
+  }
+
+  saveState(to: StateWriter): void {
+    to.part('vcpu', this.vcpu);
+    to.number(this.time);
+    to.number(this.retired);
+    to.bool(this.waitsForStartup);
+    to.bool(this.#interrupt);
+    to.bool(this.#nmi);
+    to.u32(this.#event ?? 0xffff_ffff);
+  }
+
+  loadState(from: StateReader): void {
+    from.part('vcpu', this.vcpu);
+    this.time = from.number();
+    this.retired = from.number();
+    this.waitsForStartup = from.bool();
+    this.setInterruptPending(from.bool());
+    this.#nmi = from.bool();
+    this.#showWaiting();
+    const event = from.u32();
+    this.#event = event === 0xffff_ffff ? undefined : event;
+  }
+}
