@@ -12,12 +12,13 @@ interface Options {
   cpus?: number;
   seed?: number;
   translate?: boolean;
+  balloonBytes?: number;
 }
 
 /** Boots a guest and runs a script in it. */
 async function run(
   script: string,
-  { image = 'debian-busybox', cpus = 1, seed = 1, translate = true }: Options = {},
+  { image = 'debian-busybox', cpus = 1, seed = 1, translate = true, balloonBytes = 0 }: Options = {},
 ) {
   const { kernel, initrd } = await resolveImage(image);
   const guest: Guest = createGuest({
@@ -25,6 +26,7 @@ async function run(
     cpus,
     seed,
     translate,
+    balloonBytes,
     kernel: await readFile(kernel),
     initrd: await readFile(initrd),
     commandLine: `console=ttyS0 panic=-1 ${controlParameter}`,
@@ -87,6 +89,17 @@ test.serial(
     t.deepEqual(interpreted, first);
   },
 );
+
+test.serial("the guest's own driver fills the balloon", async (t) => {
+  const balloonMib = 64;
+  const script = `sleep 2; awk '/MemAvailable/ { print int($2 / 1024) }' /proc/meminfo;`;
+  const without = Number((await run(script)).output);
+  const within = Number((await run(script, { balloonBytes: balloonMib << 20 })).output);
+  t.true(
+    Math.abs(without - within - balloonMib) <= 4,
+    `${without} MiB available without a balloon, ${within} with one`,
+  );
+});
 
 test.serial('another seed gives another layout of the kernel', async (t) => {
   const address = 'grep " _text$" /proc/kallsyms';

@@ -1,6 +1,7 @@
 /** The virtual machine as the command sees it. */
 import type { GuestEnd } from '../../hypervisor/guest.ts';
 import { Host } from '../../hypervisor/host.ts';
+import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import { BALLOON_FEATURES } from '../../hypervisor/virtio/balloon/features.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
 
@@ -23,6 +24,8 @@ export interface GuestOptions {
   kernel: Uint8Array;
   initrd?: Uint8Array;
   commandLine: string;
+  /** Memory that the balloon asks for, in bytes. */
+  balloonBytes: number;
   disks: readonly DiskFile[];
   /** Names of virtio console ports, in their order. */
   ports: readonly string[];
@@ -113,6 +116,7 @@ export function createGuest(options: GuestOptions): Guest {
     disks: options.disks.map(({ path, readOnly }) => new FileDisk(path, readOnly)),
     balloonFeatures: BALLOON_FEATURES,
   });
+  guest.balloon.setTarget(Math.floor(options.balloonBytes / pageSize));
   const { kernel, initrd = new Uint8Array(0), commandLine } = options;
   guest.boot({ kernel, initrd, commandLine });
   options.ports.forEach((_, i) => {

@@ -194,6 +194,9 @@ export class Cpu implements PcCpu, Stateful {
         case exits.hostFault:
           this.#serveFault();
           break;
+        case exits.codeFull:
+          vcpu.engine.resetCode();
+          break;
         case exits.shutdown:
           return { kind: 'shutdown' };
         case exits.noMemory:

@@ -136,9 +136,13 @@ export class Engine {
   readonly code: CodeCache;
   readonly translator: Translator;
   readonly #vcpus: VcpuHost[] = [];
+  readonly #codeUsers: (() => void)[] = [];
 
-  /** @param translate whether hot code is translated; otherwise all is interpreted, with the same results */
-  constructor(memory: HostMemory, hash: PageHash, translate = true) {
+  /**
+   * @param codeBytes size of the store of decoded code
+   * @param translate whether hot code is translated; otherwise all is interpreted, with the same results
+   */
+  constructor(memory: HostMemory, hash: PageHash, codeBytes: number, translate = true) {
     this.memory = memory;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: tableSize, maximum: tableSize });
     const pages = memory.wasmPages;
@@ -176,8 +180,20 @@ export class Engine {
     const environment = { memoryPages: pages, table, core: exports, host };
     const map = buildOpcodeMap(rows);
     this.handlers = new Handlers(environment, 1);
-    this.code = new CodeCache(memory, this.handlers, map, hash);
+    this.code = new CodeCache(memory, this.handlers, map, hash, codeBytes);
     this.translator = new Translator(memory, environment, this.handlers, map);
+  }
+
+  /** Calls `forget` when the store of decoded code is emptied: whoever refers to code pages drops them. */
+  onCodeReset(forget: () => void): void {
+    this.#codeUsers.push(forget);
+  }
+
+  /** Empties the store of decoded code. No vCPU may be running. */
+  resetCode(): void {
+    for (const forget of this.#codeUsers) forget();
+    this.code.reset();
+    this.translator.reset();
   }
 
   /** Gives a vCPU its number; code calls `host` for it from then on. */

@@ -12,7 +12,7 @@ import { type Conversion, conversions } from './softconvert.ts';
 import { double, type Format, patterns, single } from './softfloat.ts';
 
 const memory = new HostMemory(1 << 20, 4 << 20);
-const engine = new Engine(memory, () => 0n);
+const engine = new Engine(memory, () => 0n, 1 << 20);
 type Outcome = [bits: bigint, flags: number];
 const core = engine.core as unknown as {
   float32(operation: number, a: bigint, b: bigint, control: number): Outcome;

@@ -42,7 +42,7 @@ function run(
   return machine.run({ cpu, pages: usual.pages, patches }, 1_000_000);
 }
 
-const engine = new Engine(new HostMemory(1 << 20, 4 << 20), () => 0n);
+const engine = new Engine(new HostMemory(1 << 20, 4 << 20), () => 0n, 1 << 20);
 type Lane = (operation: number, a: bigint, b: bigint, control: number) => [bigint, number];
 const core = engine.core as unknown as { float32: Lane; float64: Lane };
 
