@@ -488,8 +488,8 @@ test('no register access crashes the device or hangs it, and saved state gives e
   fc.assert(
     fc.property(
       fc.boolean(),
-      fc.array(access, { maxLength: 50 }),
-      fc.array(access, { maxLength: 20 }),
+      fc.array(access, { maxLength: 50, size: 'max' }),
+      fc.array(access, { maxLength: 20, size: 'max' }),
       (started, before, after) => {
         const first = setup();
         if (started) first.driver.start([F_EVENT_IDX, F_RING_RESET, F_INDIRECT_DESC], 2);
