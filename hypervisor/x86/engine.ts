@@ -35,6 +35,7 @@ import { softfloat } from './core/softfloat.ts';
 import { stack } from './core/stack.ts';
 import { system } from './core/system.ts';
 import { tasks } from './core/tasks.ts';
+import { taskSegments } from './core/tasksegments.ts';
 import { wide } from './core/wide.ts';
 import { wide128 } from './core/wide128.ts';
 import { x87Arithmetic } from './core/x87arithmetic.ts';
@@ -85,6 +86,7 @@ const parts: readonly CorePart[] = [
   segments,
   stack,
   tasks,
+  taskSegments,
   ports,
   system,
   delivery,

@@ -117,6 +117,12 @@ export const shadow = field('shadow', 4);
 export const shadows = { sti: 1, stack: 2 } as const;
 /** Causes of a debug trap, as bits of DR6, that is due behind the last instruction; delivered by `run` (`core/debug.ts`). */
 export const pendingDebug = field('pendingDebug', 4);
+/**
+ * An exception of an instruction that is not executed again, found while the host had to act before it could be delivered:
+ * its vector + 1, and its error code. Delivered by `run`.
+ */
+export const owedException = field('owedException', 4);
+export const owedCode = field('owedCode', 4);
 /** 1 when HLT or MWAIT waits for an interrupt. */
 export const halted = field('halted', 4);
 /** 1 while an NMI is handled, until IRET. */
@@ -140,6 +146,8 @@ export const shadowBudget = field('shadowBudget', 4);
 export const resumeBudget = field('resumeBudget', 4);
 /** 1 when the present instruction started with RFLAGS.TF set: a debug trap comes behind it. */
 export const stepping = field('stepping', 4);
+/** 1 after a fault of a task that has been switched to: the instruction that switched is not executed again. */
+export const lateFault = field('lateFault', 4);
 /** Units of time cut off the budget for an early return to `run`, which takes them up again; see `core/run.ts`. */
 export const setAside = field('setAside', 4);
 /** Offset in CS of the next instruction, for instructions that push it or leave it behind. */
@@ -209,6 +217,9 @@ export const number = field('number', 4);
 /** Results of a routine beyond what it returns. */
 export const result0 = field('result0', 8);
 export const result1 = field('result1', 8);
+
+/** The architectural state before a task switch, to which it goes back when the host must act before its end. */
+export const beforeTask = field('beforeTask', architecturalSize, 8);
 
 /** Size of the state block in front of the TLBs. */
 export const stateSize = 4096;

@@ -216,7 +216,8 @@ export const control: CorePart = (define, core, host) => {
       .load('i32', cpu, layout.systemFlags)
       .and(TF)
       .or(fn.load('i32', cpu, layout.pendingDebug));
-    fn.if(traps.or(fn.load('i32', cpu, layout.interruptPending)), () => {
+    const owed = fn.load('i32', cpu, layout.owedException);
+    fn.if(traps.or(owed).or(fn.load('i32', cpu, layout.interruptPending)), () => {
       fn.if(fn.call(core.attend, cpu).eqz(), () => fn.return());
     });
     const budget = fn.load('i32', cpu, layout.budget);

@@ -150,8 +150,14 @@ export const coreTypes = {
   /** One attempt at it: 1, or 0 after recording a second fault. */
   deliverOnce: type('i32 i32 i32 i32', 'i32'),
   // tasks.ts
-  /** (cpu, TSS selector, cause, flags, error code) → 1, or 0 after recording a fault. */
+  /**
+   * (cpu, TSS selector, `taskCauses`, `taskOptions`, error code) → 1, or 0 after recording a fault, which may be the new
+   * task's. The old task goes on at the state's `nextRip`.
+   */
   taskSwitch: type('i32 i32 i32 i32 i32', 'i32'),
+  switchOnce: type('i32 i32 i32 i32 i32', 'i32'),
+  /** (cpu, LDT selector, EXT bit) → 1, or 0 after recording a fault: loads the segments that the registers' selectors name. */
+  loadTaskSegments: type('i32 i32 i32', 'i32'),
   ...float80Types,
   ...x87Types,
   ...sseTypes,

@@ -11,7 +11,7 @@ import type { CorePart } from './core.ts';
 import { legacyFrame, longFrame, realModeFrame } from './frames.ts';
 import { attributesOf, dplOf, limitOf, Routine, selectorError } from './routine.ts';
 import { markAccessed, readDescriptor } from './segments.ts';
-import { taskCauses } from './tasks.ts';
+import { taskCauses, taskOptions } from './tasks.ts';
 
 /** Kinds of events, the last parameter of `deliver`. */
 export const eventKinds = {
@@ -52,11 +52,15 @@ export const delivery: CorePart = (define, core) => {
   define('deliver', (fn) => {
     const cpu = fn.parameter(0).get();
     const [vector, code, kind] = [fn.parameter(1), fn.parameter(2), fn.parameter(3)];
+    /** Whether the event comes from an instruction that is not executed again. */
+    const late = fn.local('i32', 0);
     fn.loop((again) => {
+      late.set(late.get().or(fn.load('i32', cpu, layout.lateFault)));
       fn.if(fn.call(core.deliverOnce, cpu, vector.get(), code.get(), kind.get()), () => {
         // The handler's first instruction is not stepped, and the event has ended a HLT.
         fn.store('i32', cpu, 0, layout.stepping);
         fn.store('i32', cpu, 0, layout.halted);
+        fn.store('i32', cpu, 0, layout.lateFault);
         fn.if(vector.get().eq(exceptions.DB).and(has(isException, kind.get())), () => {
           const control = fn.load('i32', cpu, layout.dr + 8 * 7);
           fn.store('i32', cpu, control.and(~DR7.GD), layout.dr + 8 * 7);
@@ -65,8 +69,14 @@ export const delivery: CorePart = (define, core) => {
         fn.return(1);
       });
       const second = fn.load('i32', cpu, layout.faultVector);
-      // The host must act first, and the event is delivered again.
-      fn.if(second.ltS(0), () => fn.return(0));
+      // The host must act first, and the event is delivered again; what a task switch has found meanwhile is owed instead.
+      fn.if(second.ltS(0), () => {
+        fn.if(late.get().eqz(), () => fn.return(0));
+        fn.store('i32', cpu, 0, layout.lateFault);
+        fn.store('i32', cpu, vector.get().add(1), layout.owedException);
+        fn.store('i32', cpu, code.get(), layout.owedCode);
+        fn.return(1);
+      });
       const first = vector.get();
       const firstIsException = has(isException, kind.get());
       fn.if(firstIsException.and(first.eq(exceptions.DF)), () => {
@@ -129,9 +139,12 @@ export const delivery: CorePart = (define, core) => {
     const pushesCode = kind.eq(eventKinds.fault).and(has(withErrorCode, vector)).and(vector.ltU(32));
     const selector = fn.local('i32', gate.get().shrU(16).wrap().and(0xffff));
     fn.if(type.get().eq(types.taskGate), () => {
-      const options = external.or(pushesCode.shl(1));
-      const { gate: cause } = taskCauses;
-      fn.return(fn.call(core.taskSwitch, r.cpu, selector.get(), cause, options, code));
+      const options = fn
+        .select(external, fn.i32(taskOptions.external), fn.i32(0))
+        .or(fn.select(pushesCode, fn.i32(taskOptions.pushesCode), fn.i32(0)))
+        .or(fn.select(flags.get().and(RF), fn.i32(taskOptions.resume), fn.i32(0)));
+      r.setState64(layout.nextRip, returnIp.get());
+      fn.return(fn.call(core.taskSwitch, r.cpu, selector.get(), taskCauses.gate, options, code));
     });
 
     r.raiseIf(selector.get().and(0xfffc).eqz(), exceptions.GP, external);

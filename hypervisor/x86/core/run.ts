@@ -19,6 +19,10 @@ export const run: CorePart = (define, core) => {
     const budget = fn.load('i32', cpu, layout.budget);
     const shadowed = fn.local('i32', fn.load('i32', cpu, layout.shadowBudget).eq(budget));
     const stackShadow = shadowed.get().and(fn.load('i32', cpu, layout.shadow).eq(layout.shadows.stack));
+    fn.if(fn.load('i32', cpu, layout.owedException), () => {
+      cutBudget(fn, 0);
+      fn.return(0);
+    });
     fn.if(fn.load('i32', cpu, layout.pendingDebug), () => {
       fn.if(stackShadow.eqz(), () => {
         cutBudget(fn, 0);
@@ -64,6 +68,7 @@ export const run: CorePart = (define, core) => {
     fn.loop((again) => {
       fn.callAll(core.enter, cpu);
       settle(fn, core);
+      payException(fn, core);
       // What was set aside is taken up again.
       const more = fn.local('i32', fn.load('i32', cpu, layout.setAside));
       const goesOn = fn.load('i32', cpu, layout.exit).eq(exits.budget).and(more.get().ne(0));
@@ -87,6 +92,24 @@ function giveBack(fn: FunctionBuilder, units: Value): void {
     const at = fn.load('i32', cpu, mark);
     fn.if(at.eq(old.get()), () => fn.store('i32', cpu, at.add(units), mark));
   }
+}
+
+/** Delivers the exception that is owed, when the host has nothing to do first. */
+function payException(fn: FunctionBuilder, core: Core): void {
+  const cpu = fn.parameter(0).get();
+  const owed = fn.local('i32', fn.load('i32', cpu, layout.owedException));
+  fn.if(
+    owed
+      .get()
+      .ne(0)
+      .and(fn.load('i32', cpu, layout.exit).eq(exits.budget)),
+    () => {
+      fn.store('i32', cpu, 0, layout.owedException);
+      const code = fn.load('i32', cpu, layout.owedCode);
+      const delivered = fn.call(core.deliver, cpu, owed.get().sub(1), code, eventKinds.fault);
+      fn.if(delivered.eqz(), () => fn.store('i32', cpu, owed.get(), layout.owedException));
+    },
+  );
 }
 
 /** Behind a stretch of code: ends what held for one instruction only, and delivers the debug trap that is due. */

@@ -1,8 +1,9 @@
 /** Control registers, time, fast system calls (SDM vol. 2 and vol. 3, chapters 2 and 5.8). */
 import type { FunctionBuilder } from '../../wasm/function.ts';
 import type { Value } from '../../wasm/value.ts';
+import { BS } from '../debug.ts';
 import * as exceptions from '../exceptions.ts';
-import { FIXED, IF, RF, VM } from '../flags.ts';
+import { FIXED, IF, RF, TF, VM } from '../flags.ts';
 import * as layout from '../layout.ts';
 import { CR0, CR4, EFER, physicalBits } from '../mode.ts';
 import type { CorePart } from './core.ts';
@@ -85,6 +86,7 @@ export const system: CorePart = (define, core, host) => {
     r.setState64(layout.gprOffset(11), flags.get().and(~RF).extendU());
     r.setState64(layout.rip, fn.select(isCode64, r.state64(layout.lstar), r.state64(layout.cstar)));
     setFlags(r, flags.get().and(r.state32(layout.sfmask).not()).and(~RF));
+    stepBehind(r);
     const selector = r.state64(layout.star).shrU(32).wrap();
     r.setSegment(layout.CS, selector.and(0xfffc), 0, -1, code64);
     r.setSegment(layout.SS, selector.add(8).and(0xffff), 0, -1, data);
@@ -111,6 +113,7 @@ export const system: CorePart = (define, core, host) => {
     );
     r.setSegment(layout.SS, selector.add(8).or(3).and(0xffff), 0, -1, data | level3);
     setFlags(r, r.state32(layout.gprOffset(11)).and(0x3c_7fd7).or(FIXED));
+    stepBehind(r);
     fn.callAll(core.updateMode, r.cpu);
     fn.return(1);
   });
@@ -178,6 +181,14 @@ function setFlags(r: Routine, flags: Value): void {
   r.setState32(layout.systemFlags, flags.and(~(arithmetic | FIXED)));
   r.setState32(layout.ccOp, 0);
   r.setState64(layout.ccSrc, flags.and(arithmetic).extendU());
+}
+
+/** Behind SYSCALL and SYSRET a debug trap comes when the flags that they have set have TF. */
+function stepBehind(r: Routine): void {
+  r.setState32(layout.stepping, 0);
+  r.fn.if(r.state32(layout.systemFlags).and(TF), () => {
+    r.setState32(layout.pendingDebug, r.state32(layout.pendingDebug).or(BS));
+  });
 }
 
 function writeCr0(r: Routine): void {

@@ -7,7 +7,7 @@ import type { Operand, Value } from '../../wasm/value.ts';
 import * as record from '../codepage.ts';
 import { type Core, handlerType } from '../core/core.ts';
 import { emitInstruction } from '../execute.ts';
-import type { FlagKind, LazyFlags } from '../flags.ts';
+import { type FlagKind, type LazyFlags, RF } from '../flags.ts';
 import type { Form } from '../form.ts';
 import * as layout from '../layout.ts';
 import { type Address, loadName, type RegisterPlace, Semantics, storeName } from '../semantics.ts';
@@ -163,7 +163,12 @@ class HandlerSemantics extends Semantics {
 
   override again(): void {
     const left = this.#budget.get().sub(1);
-    this.fn.if(left.leS(0), () => this.fn.returnCall(this.core.stop, this.cpu, this.#record, left));
+    this.fn.if(left.leS(0), () => {
+      // An event that is taken here finds RF set: the instruction has begun (SDM vol. 3, 17.3.1.1).
+      this.setState32(layout.systemFlags, this.state32(layout.systemFlags).or(RF));
+      this.setState32(layout.resumeBudget, left);
+      this.fn.returnCall(this.core.stop, this.cpu, this.#record, left);
+    });
     this.#dispatch(this.#record, left);
   }
 
