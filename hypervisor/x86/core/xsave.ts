@@ -4,6 +4,7 @@ import type { Operand, Value } from '../../wasm/value.ts';
 import * as exceptions from '../exceptions.ts';
 import * as layout from '../layout.ts';
 import { writes } from '../memoryaccess.ts';
+import * as mxcsr from '../mxcsr.ts';
 import type { Core, CorePart } from './core.ts';
 import { Routine } from './routine.ts';
 import { Stack } from './x87stack.ts';
@@ -13,10 +14,6 @@ import { eachRegister, initialControl } from './x87state.ts';
 export const components = { x87: 1, sse: 2 } as const;
 /** All components that this processor has. */
 export const supportedComponents = components.x87 | components.sse;
-
-/** Bits of MXCSR that exist: MXCSR_MASK, with denormals-are-zeros (SDM vol. 1, 11.6.6). */
-export const mxcsrMask = 0xffff;
-export const initialMxcsr = 0x1f80;
 
 /** Offsets in the legacy area (SDM vol. 1, table 10-2) and behind it (13.4.2). */
 const area = {
@@ -71,7 +68,7 @@ function saveLegacy(fn: FunctionBuilder, core: Core): void {
     fn.store('i32', image, s.state(layout.fds), area.fds);
   });
   fn.store('i32', image, s.state(layout.mxcsr), area.mxcsr);
-  fn.store('i32', image, mxcsrMask, area.mxcsrMask);
+  fn.store('i32', image, mxcsr.valid, area.mxcsrMask);
   eachRegister(s, 16, (distance, register) => {
     const at = image.add(distance);
     const { significand, signExponent } = s.read(register);
@@ -158,7 +155,7 @@ function areaRoutine(fn: FunctionBuilder, core: Core) {
 
 /** Raises #GP when the image's MXCSR has bits that do not exist. */
 function checkMxcsr(r: Routine): void {
-  r.raiseIf(r.state32(layout.image + area.mxcsr).and(~mxcsrMask), exceptions.GP);
+  r.raiseIf(r.state32(layout.image + area.mxcsr).and(~mxcsr.valid), exceptions.GP);
 }
 
 function loadMxcsr(r: Routine): void {
