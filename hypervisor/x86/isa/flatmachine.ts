@@ -32,7 +32,9 @@ export class FlatMachine {
   constructor(translate = false) {
     this.#memory = new HostMemory(2 * memoryBytes, 128 << 20);
     const engine = new Engine(this.#memory, hashPage(this.#memory), translate);
-    this.#space = new AddressSpace(this.#memory, new FramePool(this.#memory), [{ start: 0, length: memoryBytes }]);
+    this.#space = new AddressSpace(this.#memory, new FramePool(this.#memory), [
+      { start: 0, length: memoryBytes },
+    ]);
     this.#processors = new Processors(engine, this.#space, 1, () => ({
       mmioRead: () => 0x5a5a_5a5a,
       mmioWrite: (address: number, _size: number, value: number) => {
@@ -115,7 +117,8 @@ export class FlatMachine {
     const { vcpu } = this;
     const exit = vcpu.run(0, budget);
     if (exit === exits.exception) return Number(vcpu.get64(layout.exitInfo));
-    if (exit !== exits.halt && exit !== exits.budget) throw new Error(`the program stopped with exit ${exit}`);
+    if (exit !== exits.halt && exit !== exits.budget)
+      throw new Error(`the program stopped with exit ${exit}`);
     return undefined;
   }
 
