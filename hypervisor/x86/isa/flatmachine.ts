@@ -49,7 +49,8 @@ export class FlatMachine {
       hypervisorLeaf: () => undefined,
     }));
     this.vcpu = this.#processors.vcpus[0]!;
-    for (let page = 0; page < memoryBytes / pageSize; page++) this.#space.touch(page);
+    // From the end on, so that neighbouring pages do not have neighbouring frames.
+    for (let page = memoryBytes / pageSize; page > 0; page--) this.#space.touch(page - 1);
     this.reset();
   }
 
