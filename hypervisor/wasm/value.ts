@@ -6,6 +6,7 @@
  * it is used, whichever gives shorter code; `emit.ts` sees to it that the difference cannot be observed.
  */
 import { foldBinary, foldUnary } from './fold.ts';
+import { foldVector } from './foldvector.ts';
 import type { Block, FunctionBuilder, FunctionRef } from './function.ts';
 import { type MemoryOp, type PureOp, pureOp, type ValueType } from './opcodes.ts';
 
@@ -108,7 +109,7 @@ export class Value {
     const op = pureOp(name);
     const operands: Value[] = [this];
     for (let i = 0; i < others.length; i++) operands.push(this.fn.value(others[i]!, op.operands[i + 1]!));
-    return this.fn.op(op, operands, 0);
+    return (op.result === 'v128' ? foldVector(name, operands) : undefined) ?? this.fn.op(op, operands, 0);
   }
 
   /** Takes a lane of a v128 out: `lane('i32x4.extract_lane', 2)`. */
@@ -119,7 +120,8 @@ export class Value {
   /** Replaces a lane of a v128: `withLane('i32x4.replace_lane', 2, value)`. */
   withLane(name: string, lane: number, value: Operand): Value {
     const op = pureOp(name);
-    return this.fn.op(op, [this, this.fn.value(value, op.operands[1]!)], lane);
+    const operands = [this, this.fn.value(value, op.operands[1]!)];
+    return foldVector(name, operands, lane) ?? this.fn.op(op, operands, lane);
   }
 
   #binary(name: string, other: Operand): Value {

@@ -17,11 +17,13 @@ export function wideConstant(fn: FunctionBuilder, value: bigint): Wide {
   return { high: fn.i64(value >> 64n), low: fn.i64(value & 0xffff_ffff_ffff_ffffn) };
 }
 
+/** The sum, modulo 2^128. */
 export function addWide(a: Wide, b: Wide): Wide {
   const low = a.low.add(b.low);
   return { high: a.high.add(b.high).add(low.ltU(b.low).extendU()), low };
 }
 
+/** The difference, modulo 2^128. */
 export function subtractWide(a: Wide, b: Wide): Wide {
   const borrow = a.low.ltU(b.low).extendU();
   return { high: a.high.sub(b.high).sub(borrow), low: a.low.sub(b.low) };
