@@ -58,8 +58,8 @@ function compareRegisters(s: Stack, position: Value, quiet: Value) {
   const top = s.number(0);
   const other = s.number(position);
   return compareUsed(s, s.used(top).and(s.used(other)), () => {
-    const a = s.read(s.address(top));
-    const b = s.read(s.address(other));
+    const a = s.register(s.address(top));
+    const b = s.register(s.address(other));
     return s.fn.callAll(
       s.core.float80Compare,
       a.significand,
@@ -82,7 +82,7 @@ function popTimes(s: Stack, times: Value): void {
 function examine(fn: FunctionBuilder, core: Core): void {
   const s = new Stack(fn, core);
   const top = s.number(0);
-  const x = s.read(s.address(top));
+  const x = s.register(s.address(top));
   const codes = fn.local('i32', C2);
   fn.if(isZero(x), () => codes.set(C3));
   fn.if(isDenormal(x), () => codes.set(C3 | C2));
@@ -104,7 +104,7 @@ export const x87Arithmetic: CorePart = (define, core) => {
       s.underflow(address);
       fn.return();
     });
-    const a = s.read(address);
+    const a = s.register(address);
     const result = fn.callAll(
       core.float80Binary,
       operation,
@@ -129,8 +129,8 @@ export const x87Arithmetic: CorePart = (define, core) => {
     fn.if(
       s.used(top).and(s.used(other)),
       () => {
-        const a = s.read(s.address(top));
-        const b = s.read(s.address(other));
+        const a = s.register(s.address(top));
+        const b = s.register(s.address(other));
         const result = fn.callAll(
           core.float80Binary,
           operation,
@@ -153,7 +153,7 @@ export const x87Arithmetic: CorePart = (define, core) => {
     const b = parameterNumber(fn, 1);
     const top = s.number(0);
     const { codes, flags } = compareUsed(s, s.used(top), () => {
-      const a = s.read(s.address(top));
+      const a = s.register(s.address(top));
       return fn.callAll(
         core.float80Compare,
         a.significand,
@@ -205,7 +205,7 @@ export const x87Arithmetic: CorePart = (define, core) => {
       fn.return();
     });
     s.clearC1();
-    const { signExponent } = s.read(address);
+    const { signExponent } = s.register(address);
     const changed = signExponent.and(fn.parameter(1).get()).xor(fn.parameter(2).get());
     fn.store('i32_16', address, changed, 8);
   });
@@ -219,7 +219,7 @@ export const x87Arithmetic: CorePart = (define, core) => {
       s.underflow(address);
       fn.return();
     });
-    const { significand, signExponent } = s.read(address);
+    const { significand, signExponent } = s.register(address);
     const apply = (routine: FunctionRef, ...more: number[]) => {
       const result = fn.callAll(routine, s.control, significand, signExponent, ...more) as NumberAndFlags;
       fn.callAll(core.x87Result, s.cpu, address, ...result);
@@ -249,8 +249,8 @@ export const x87Arithmetic: CorePart = (define, core) => {
       s.underflow(address);
       fn.return();
     });
-    const a = s.read(address);
-    const b = s.read(s.address(other));
+    const a = s.register(address);
+    const b = s.register(s.address(other));
     const operands = [s.control, a.significand, a.signExponent, b.significand, b.signExponent];
     fn.if(operation.eqz(), () => {
       const result = fn.callAll(core.float80Scale, ...operands) as NumberAndFlags;
@@ -265,7 +265,7 @@ export const x87Arithmetic: CorePart = (define, core) => {
       .or(flags.and(s.control.not()).and(DE))
       .or(isSpecial({ significand, signExponent }));
     const changed = fn.select(kept, fn.i32(C2), fn.i32(comparison));
-    s.setState(layout.fsw, s.status.and(changed.not()));
+    s.setState32(layout.fsw, s.status.and(changed.not()));
     fn.callAll(core.x87Result, s.cpu, address, ...result);
   });
 
@@ -278,8 +278,8 @@ export const x87Arithmetic: CorePart = (define, core) => {
       fn.if(s.underflow(address), () => s.pop());
       fn.return();
     });
-    const x = s.read(s.address(top));
-    const y = s.read(address);
+    const x = s.register(s.address(top));
+    const y = s.register(address);
     const routines = [core.float80Arctangent, core.float80Logarithm, core.float80LogarithmPlus1];
     fn.switch(
       fn.parameter(1).get(),
@@ -311,11 +311,11 @@ export const x87Arithmetic: CorePart = (define, core) => {
       const flags = fn.select(empty, fn.i32(IE | SF), fn.i32(IE | SF | C1));
       fn.if(fn.call(core.x87StackFault, s.cpu, address, flags), () => {
         fn.call(core.x87StackFault, s.cpu, s.address(above), flags);
-        s.setState(layout.ftop, above);
+        s.setState32(layout.ftop, above);
       });
       fn.return();
     });
-    const a = s.read(address);
+    const a = s.register(address);
     const routines = [core.float80Extract, core.float80SineCosine, core.float80Tangent];
     fn.switch(
       operation,
@@ -329,9 +329,9 @@ export const x87Arithmetic: CorePart = (define, core) => {
         const done = fn.call(core.x87Result, s.cpu, address, first, firstExponent, flags);
         // C2: out of range, and nothing is pushed.
         fn.if(done.and(flags.and(C2).eqz()), () => {
-          s.write(s.address(above), second, secondExponent);
+          s.setRegister(s.address(above), second, secondExponent);
           s.use(above);
-          s.setState(layout.ftop, above);
+          s.setState32(layout.ftop, above);
         });
       }),
       () => fn.unreachable(),

@@ -10,7 +10,6 @@ import type { Semantics } from '../semantics.ts';
 import type { Meaning, Row } from './instruction.ts';
 import { row } from './instruction.ts';
 import { onOperand, onRegisters, position } from './x87.ts';
-import { integerOperand } from './x87move.ts';
 
 /** The operations by ModRM.reg; 2 and 3 compare. */
 const names = ['ADD', 'MUL', 'COM', 'COMP', 'SUB', 'SUBR', 'DIV', 'DIVR'];
@@ -38,13 +37,13 @@ const memoryOperands: readonly {
     opcode: 'DA',
     integer: true,
     size: 4,
-    number: (c, value) => [...c.fn.callAll(c.core.float80FromInteger, integerOperand(c, value, 4)), 0],
+    number: (c, value) => [...c.fn.callAll(c.core.float80FromInteger, c.signed(value, 4)), 0],
   },
   {
     opcode: 'DE',
     integer: true,
     size: 2,
-    number: (c, value) => [...c.fn.callAll(c.core.float80FromInteger, integerOperand(c, value, 2)), 0],
+    number: (c, value) => [...c.fn.callAll(c.core.float80FromInteger, c.signed(value, 2)), 0],
   },
 ];
 
