@@ -27,6 +27,7 @@ export interface BootArguments {
   console: boolean;
   json?: string | undefined;
   seed: string;
+  translate: boolean;
 }
 
 /** The exit status when the guest stopped before its command ended, as timeout(1) and env(1) have it. */
@@ -46,7 +47,7 @@ export async function boot(given: BootArguments): Promise<number> {
   const started = performance.now();
   const ports = given.exec === undefined ? [] : [controlPort, outputPort];
   const commandLine = kernelCommandLine(given);
-  const options = { memoryBytes, cpus, seed, commandLine, disks, ports };
+  const options = { memoryBytes, cpus, seed, translate: given.translate, commandLine, disks, ports };
   const guest = make(files, options);
   return run(guest, given, async () => {
     if (given.json === undefined) return;

@@ -17,6 +17,8 @@ export interface GuestOptions {
   cpus: number;
   /** What the machine's randomness starts from. */
   seed: number;
+  /** Whether hot code is translated; the results are the same. */
+  translate: boolean;
   /** A Linux bzImage. */
   kernel: Uint8Array;
   initrd?: Uint8Array;
@@ -90,7 +92,7 @@ class Channel implements ByteChannel {
 
 /** Makes a machine. Throws an error named `BootError`, with a `message` for the user, when it cannot boot. */
 export function createGuest(options: GuestOptions): Guest {
-  const host = new Host({ memory: options.memoryBytes, translate: true });
+  const host = new Host({ memory: options.memoryBytes, translate: options.translate });
   const serial = new Channel((bytes) => guest.pc.uart.receive(bytes));
   const channels = new Map(
     options.ports.map((name, i) => [name, new Channel((bytes) => guest.console.input(i + 1, bytes))]),

@@ -19,6 +19,11 @@ const bootOptions = {
   console: { type: 'boolean', describe: 'With --exec: show the console on standard error', default: false },
   json: { type: 'string', describe: 'File to write the figures of the run to' },
   seed: { type: 'string', describe: "Where the machine's randomness starts from", default: '0' },
+  translate: {
+    type: 'boolean',
+    describe: 'Translate hot code; --no-translate interprets everything, with the same results',
+    default: true,
+  },
 } as const;
 
 /** The options of each command, for what a misspelt one may have meant. */

@@ -367,5 +367,7 @@ export const stores = {
   v128: { code: vector(0x0b), type: 'v128' },
 } as const satisfies Record<string, MemoryOp>;
 
+/** Name of a load. */
 export type LoadName = keyof typeof loads;
+/** Name of a store. */
 export type StoreName = keyof typeof stores;

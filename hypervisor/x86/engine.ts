@@ -13,10 +13,13 @@ import { delivery } from './core/delivery.ts';
 import { far } from './core/far.ts';
 import { flags } from './core/flags.ts';
 import { float80 } from './core/float80.ts';
+import { float80Arctangent } from './core/float80arctangent.ts';
 import { float80Arithmetic } from './core/float80arithmetic.ts';
 import { float80Compare } from './core/float80compare.ts';
 import { float80Convert } from './core/float80convert.ts';
+import { float80Logarithm } from './core/float80logarithm.ts';
 import { float80Scale } from './core/float80scale.ts';
+import { float80Trigonometric } from './core/float80trigonometric.ts';
 import { image } from './core/image.ts';
 import { interruptReturn } from './core/interruptreturn.ts';
 import { paging } from './core/paging.ts';
@@ -33,6 +36,7 @@ import { stack } from './core/stack.ts';
 import { system } from './core/system.ts';
 import { tasks } from './core/tasks.ts';
 import { wide } from './core/wide.ts';
+import { wide128 } from './core/wide128.ts';
 import { x87Arithmetic } from './core/x87arithmetic.ts';
 import { x87Move } from './core/x87move.ts';
 import { x87Stack } from './core/x87stack.ts';
@@ -46,11 +50,15 @@ import { Translator } from './translate/translator.ts';
 
 const x87: readonly CorePart[] = [
   wide,
+  wide128,
   float80,
   float80Arithmetic,
   float80Compare,
   float80Convert,
   float80Scale,
+  float80Trigonometric,
+  float80Arctangent,
+  float80Logarithm,
   x87Stack,
   x87Move,
   x87Arithmetic,

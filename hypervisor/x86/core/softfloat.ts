@@ -66,11 +66,13 @@ export function isSignaling(format: Format, x: Value): Value {
   return x.and(patterns(format).quiet).eqz();
 }
 
+/** True (i32) for an infinity of either sign. */
 export function isInfinite(format: Format, x: Value): Value {
   const { magnitude, infinity } = patterns(format);
   return x.and(magnitude).eq(infinity);
 }
 
+/** True (i32) for a zero of either sign. */
 export function isZero(format: Format, x: Value): Value {
   return x.and(patterns(format).magnitude).eqz();
 }

@@ -1,5 +1,5 @@
 /** Arithmetic and comparison with x87 registers (SDM vol. 1, 8.3.5 and 8.3.6). */
-import type { FunctionBuilder } from '../../wasm/function.ts';
+import type { FunctionBuilder, FunctionRef } from '../../wasm/function.ts';
 import type { Value } from '../../wasm/value.ts';
 import { CF, PF, ZF } from '../flags.ts';
 import * as layout from '../layout.ts';
@@ -23,8 +23,12 @@ import {
 import { unordered } from './float80compare.ts';
 import { SF, Stack } from './x87stack.ts';
 
-/** Operations of `x87Unary`. */
-export const unaryOperations = ['FSQRT', 'FRNDINT'] as const;
+/** Operations of `x87Unary`; the last two set C2. */
+export const unaryOperations = ['FSQRT', 'FRNDINT', 'F2XM1', 'FSIN', 'FCOS'] as const;
+/** Operations of `x87Pair`. */
+export const pairOperations = ['FXTRACT', 'FSINCOS', 'FPTAN'] as const;
+/** Operations of `x87Combine`. */
+export const combineOperations = ['FPATAN', 'FYL2X', 'FYL2XP1'] as const;
 /** Operations of `x87Scale`. */
 export const scaleOperations = ['FSCALE', 'FPREM', 'FPREM1'] as const;
 
@@ -210,18 +214,26 @@ export const x87Arithmetic: CorePart = (define, core) => {
     const s = new Stack(fn, core);
     const top = s.number(0);
     const address = s.address(top);
+    fn.if(fn.parameter(1).get().geU(unaryOperations.indexOf('FSIN')), () => s.setCodes(C2, 0));
     fn.if(s.used(top).eqz(), () => {
       s.underflow(address);
       fn.return();
     });
     const { significand, signExponent } = s.read(address);
-    const routines = [core.float80SquareRoot, core.float80RoundToInteger];
+    const apply = (routine: FunctionRef, ...more: number[]) => {
+      const result = fn.callAll(routine, s.control, significand, signExponent, ...more) as NumberAndFlags;
+      fn.callAll(core.x87Result, s.cpu, address, ...result);
+    };
+    const operations = {
+      FSQRT: () => apply(core.float80SquareRoot),
+      FRNDINT: () => apply(core.float80RoundToInteger),
+      F2XM1: () => apply(core.float80PowerLess1),
+      FSIN: () => apply(core.float80Sine, 0),
+      FCOS: () => apply(core.float80Sine, 1),
+    } satisfies Record<(typeof unaryOperations)[number], () => void>;
     fn.switch(
       fn.parameter(1).get(),
-      routines.map((routine) => () => {
-        const result = fn.callAll(routine, s.control, significand, signExponent) as NumberAndFlags;
-        fn.callAll(core.x87Result, s.cpu, address, ...result);
-      }),
+      unaryOperations.map((name) => operations[name]),
       () => fn.unreachable(),
     );
   });
@@ -257,37 +269,72 @@ export const x87Arithmetic: CorePart = (define, core) => {
     fn.callAll(core.x87Result, s.cpu, address, ...result);
   });
 
-  define('x87Extract', (fn) => {
+  define('x87Combine', (fn) => {
     const s = new Stack(fn, core);
+    const top = s.number(0);
+    const other = s.number(1);
+    const address = s.address(other);
+    fn.if(s.used(top).and(s.used(other)).eqz(), () => {
+      fn.if(s.underflow(address), () => s.pop());
+      fn.return();
+    });
+    const x = s.read(s.address(top));
+    const y = s.read(address);
+    const routines = [core.float80Arctangent, core.float80Logarithm, core.float80LogarithmPlus1];
+    fn.switch(
+      fn.parameter(1).get(),
+      routines.map((routine) => () => {
+        const result = fn.callAll(
+          routine,
+          s.control,
+          x.significand,
+          x.signExponent,
+          y.significand,
+          y.signExponent,
+        ) as NumberAndFlags;
+        fn.if(fn.call(core.x87Result, s.cpu, address, ...result), () => s.pop());
+      }),
+      () => fn.unreachable(),
+    );
+  });
+
+  define('x87Pair', (fn) => {
+    const s = new Stack(fn, core);
+    const operation = fn.parameter(1).get();
     const top = s.number(0);
     const above = s.number(-1);
     const address = s.address(top);
-    fn.if(s.used(top).eqz(), () => {
-      fn.if(s.underflow(address), () => {
-        s.underflow(s.address(above));
-        s.setState(layout.ftop, above);
-      });
-      fn.return();
-    });
-    fn.if(s.used(above), () => {
-      const done = fn.call(core.x87StackFault, s.cpu, s.address(above), IE | SF | C1);
-      fn.if(done, () => {
-        fn.call(core.x87StackFault, s.cpu, address, IE | SF | C1);
+    fn.if(operation, () => s.setCodes(C2, 0));
+    // A stack fault either way; masked, both registers get the indefinite.
+    const empty = s.used(top).eqz();
+    fn.if(empty.or(s.used(above)), () => {
+      const flags = fn.select(empty, fn.i32(IE | SF), fn.i32(IE | SF | C1));
+      fn.if(fn.call(core.x87StackFault, s.cpu, address, flags), () => {
+        fn.call(core.x87StackFault, s.cpu, s.address(above), flags);
         s.setState(layout.ftop, above);
       });
       fn.return();
     });
     const a = s.read(address);
-    const [power, powerExponent, rest, restExponent, flags] = fn.callAll(
-      core.float80Extract,
-      s.control,
-      a.significand,
-      a.signExponent,
-    ) as [Value, Value, Value, Value, Value];
-    fn.if(fn.call(core.x87Result, s.cpu, address, power, powerExponent, flags), () => {
-      s.write(s.address(above), rest, restExponent);
-      s.use(above);
-      s.setState(layout.ftop, above);
-    });
+    const routines = [core.float80Extract, core.float80SineCosine, core.float80Tangent];
+    fn.switch(
+      operation,
+      routines.map((routine) => () => {
+        const [first, firstExponent, second, secondExponent, flags] = fn.callAll(
+          routine,
+          s.control,
+          a.significand,
+          a.signExponent,
+        ) as [Value, Value, Value, Value, Value];
+        const done = fn.call(core.x87Result, s.cpu, address, first, firstExponent, flags);
+        // C2: out of range, and nothing is pushed.
+        fn.if(done.and(flags.and(C2).eqz()), () => {
+          s.write(s.address(above), second, secondExponent);
+          s.use(above);
+          s.setState(layout.ftop, above);
+        });
+      }),
+      () => fn.unreachable(),
+    );
   });
 };

@@ -17,6 +17,7 @@ export const formats = {
   decimal: 5,
   extended: 6,
 } as const;
+/** Name of a memory format. */
 export type Format = keyof typeof formats;
 /** Added to an integer format: truncates whatever the rounding control says (FISTTP). */
 export const truncated = 8;

@@ -80,9 +80,9 @@ export function findRegion(code: PageCode, decoder: Decoder, start: number): Blo
     };
     block.next = offset;
     block.end = 'falls';
-    rest.instructions.forEach((instruction, i) =>
-      byInstruction.set(instruction.offset, { block: rest, index: i }),
-    );
+    for (const [i, instruction] of rest.instructions.entries()) {
+      byInstruction.set(instruction.offset, { block: rest, index: i });
+    }
     blocks.push(rest);
     byStart.set(offset, rest);
   };
