@@ -81,6 +81,10 @@ function exactScalar(
   }
 }
 
+/** Integers up to this magnitude have as many bits as the significand: their conversion is exact. */
+const exactInSingle = 2 ** 24;
+const exactInDouble = 2 ** 53;
+
 /** CVTSI2SS, CVTSI2SD. */
 function fromInteger(shape: Shape): Meaning {
   return meaning('w r', (c, source) => {
@@ -88,8 +92,7 @@ function fromInteger(shape: Shape): Meaning {
     const { type } = source!;
     const native = source!.apply(`${lane}.convert_${type}_s`);
     if (type === 'i32' && lane === 'f64') return native;
-    // As many bits as the significand has make the conversion exact.
-    const limit = 2 ** (lane === 'f32' ? 24 : 53);
+    const limit = lane === 'f32' ? exactInSingle : exactInDouble;
     const small = source!.add(limit).leU(2 * limit);
     const conversion = type === 'i32' ? 'int32ToSingle' : lane === 'f32' ? 'int64ToSingle' : 'int64ToDouble';
     return choosePath(c, isNative(c).or(small), native, () => exactScalar(c, conversion, source!, lane));
@@ -143,7 +146,10 @@ function packedToMmx(shape: Shape, truncates: boolean): Meaning {
 
 /** 32-bit integers to single precision (v128). */
 function toSingles(c: Semantics, source: Value, count: number): Value {
-  return choosePath(c, isNative(c), source.apply('f32x4.convert_i32x4_s'), () =>
+  const lanes = (value: number) => c.i32(value).apply('i32x4.splat');
+  const moved = source.apply('i32x4.add', lanes(exactInSingle));
+  const small = moved.apply('i32x4.le_u', lanes(2 * exactInSingle)).apply('i32x4.all_true');
+  return choosePath(c, isNative(c).or(small), source.apply('f32x4.convert_i32x4_s'), () =>
     exactly(c, 'int32ToSingle', count, source),
   );
 }
