@@ -63,7 +63,7 @@ export type GuestEnd =
   | { readonly kind: 'error'; readonly reason: string };
 
 /** Turn of a vCPU, in ns of virtual time, when a guest has several. */
-const turn = 5_000;
+const turn = 20_000;
 /** Virtual ns from a driver's notification to the device's service: an exit (0.7 µs) and the wake-up of the device's thread (4 µs). */
 const kickDelay = 4_700;
 /** Virtual ns that a disk request takes: an NVMe drive's read, queue depth 1. */

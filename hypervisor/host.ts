@@ -17,6 +17,8 @@ export interface HostOptions {
 
 /** Room for vCPU state, memory maps and decoded code, in bytes. It is reserved, and used as needed. */
 const arenaBytes = 1 << 30;
+/** Of it, the store of decoded code. */
+const codeBytes = 512 << 20;
 /** Virtual ns that a frame takes between guests: two exits and a wake-up. */
 const networkDelay = 20_000;
 
@@ -31,7 +33,7 @@ export class Host {
   constructor({ memory, translate }: HostOptions) {
     this.memory = new HostMemory(memory, arenaBytes);
     this.frames = new FramePool(this.memory);
-    this.engine = new Engine(this.memory, hashPage(this.memory), translate);
+    this.engine = new Engine(this.memory, hashPage(this.memory), codeBytes, translate);
   }
 
   /** Makes a guest, powered off: `Guest.boot` starts it. */

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { MAX_CPUS } from '../../hypervisor/platform/acpi/tables.ts';
 import { ControlError, controlParameter, controlPort, outputPort } from '../../workloads/guest/control.ts';
 import { resolveImage } from '../../workloads/images/resolve.ts';
 import { writeWhole } from '../../workloads/images/store.ts';
@@ -20,6 +21,7 @@ export interface BootArguments {
   kernel?: string | undefined;
   initrd?: string | undefined;
   memory: string;
+  balloon?: string | undefined;
   cpus: string;
   append?: string | undefined;
   disk: string[];
@@ -27,6 +29,7 @@ export interface BootArguments {
   console: boolean;
   json?: string | undefined;
   seed: string;
+  translate: boolean;
 }
 
 /** The exit status when the guest stopped before its command ended, as timeout(1) and env(1) have it. */
@@ -38,7 +41,8 @@ const consoleTail = 2000;
 /** Runs the command. Gives the exit status. */
 export async function boot(given: BootArguments): Promise<number> {
   const memoryBytes = parseSize('--memory', given.memory);
-  const cpus = parseInteger('--cpus', given.cpus, 1, 255);
+  const balloonBytes = given.balloon === undefined ? 0 : parseSize('--balloon', given.balloon);
+  const cpus = parseInteger('--cpus', given.cpus, 1, MAX_CPUS);
   const seed = parseInteger('--seed', given.seed, 0, 2 ** 32 - 1);
   if (given.json !== undefined) mustBeWritable(given.json);
   const disks = given.disk.map(diskOf);
@@ -46,7 +50,8 @@ export async function boot(given: BootArguments): Promise<number> {
   const started = performance.now();
   const ports = given.exec === undefined ? [] : [controlPort, outputPort];
   const commandLine = kernelCommandLine(given);
-  const options = { memoryBytes, cpus, seed, commandLine, disks, ports };
+  const { translate } = given;
+  const options = { memoryBytes, balloonBytes, cpus, seed, translate, commandLine, disks, ports };
   const guest = make(files, options);
   return run(guest, given, async () => {
     if (given.json === undefined) return;

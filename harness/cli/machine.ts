@@ -1,6 +1,7 @@
 /** The virtual machine as the command sees it. */
 import type { GuestEnd } from '../../hypervisor/guest.ts';
 import { Host } from '../../hypervisor/host.ts';
+import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import { BALLOON_FEATURES } from '../../hypervisor/virtio/balloon/features.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
 
@@ -17,10 +18,14 @@ export interface GuestOptions {
   cpus: number;
   /** What the machine's randomness starts from. */
   seed: number;
+  /** Whether hot code is translated; the results are the same. */
+  translate: boolean;
   /** A Linux bzImage. */
   kernel: Uint8Array;
   initrd?: Uint8Array;
   commandLine: string;
+  /** Memory that the balloon asks for, in bytes. */
+  balloonBytes: number;
   disks: readonly DiskFile[];
   /** Names of virtio console ports, in their order. */
   ports: readonly string[];
@@ -90,7 +95,7 @@ class Channel implements ByteChannel {
 
 /** Makes a machine. Throws an error named `BootError`, with a `message` for the user, when it cannot boot. */
 export function createGuest(options: GuestOptions): Guest {
-  const host = new Host({ memory: options.memoryBytes, translate: true });
+  const host = new Host({ memory: options.memoryBytes, translate: options.translate });
   const serial = new Channel((bytes) => guest.pc.uart.receive(bytes));
   const channels = new Map(
     options.ports.map((name, i) => [name, new Channel((bytes) => guest.console.input(i + 1, bytes))]),
@@ -111,6 +116,7 @@ export function createGuest(options: GuestOptions): Guest {
     disks: options.disks.map(({ path, readOnly }) => new FileDisk(path, readOnly)),
     balloonFeatures: BALLOON_FEATURES,
   });
+  guest.balloon.setTarget(Math.floor(options.balloonBytes / pageSize));
   const { kernel, initrd = new Uint8Array(0), commandLine } = options;
   guest.boot({ kernel, initrd, commandLine });
   options.ports.forEach((_, i) => {

@@ -12,6 +12,7 @@ const bootOptions = {
   kernel: { type: 'string', describe: 'Own kernel (bzImage) instead of an image' },
   initrd: { type: 'string', describe: "Own initramfs instead of the image's" },
   memory: { type: 'string', describe: 'Memory of the guest', default: '256M' },
+  balloon: { type: 'string', describe: 'Memory that the balloon takes from the guest' },
   cpus: { type: 'string', describe: 'Number of vCPUs', default: '1' },
   append: { type: 'string', describe: "Words added to the kernel's command line" },
   disk: { type: 'string', describe: 'Raw disk image; may be given several times' },
@@ -19,6 +20,11 @@ const bootOptions = {
   console: { type: 'boolean', describe: 'With --exec: show the console on standard error', default: false },
   json: { type: 'string', describe: 'File to write the figures of the run to' },
   seed: { type: 'string', describe: "Where the machine's randomness starts from", default: '0' },
+  translate: {
+    type: 'boolean',
+    describe: 'Translate hot code; --no-translate interprets everything, with the same results',
+    default: true,
+  },
 } as const;
 
 /** The options of each command, for what a misspelt one may have meant. */

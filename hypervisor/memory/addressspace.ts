@@ -92,6 +92,11 @@ export class AddressSpace implements Stateful {
     this.#setSlot(page, decoded === 0 ? slot & ~slots.hasCode : slot | slots.hasCode);
   }
 
+  /** Forgets the decoded form of every page. */
+  dropCode(): void {
+    for (let page = 0; page < this.pageCount; page++) if (this.codeOf(page) !== 0) this.setCode(page, 0);
+  }
+
   /** The decoded page of a page, 0 when it has none. */
   codeOf(page: number): number {
     return this.memory.i32[(this.codeMap >> 2) + page]!;

@@ -6,6 +6,7 @@ import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
 import * as exits from '../x86/exits.ts';
 import { IF } from '../x86/flags.ts';
 import * as layout from '../x86/layout.ts';
+import { physicalBits } from '../x86/mode.ts';
 import type { Vcpu } from '../x86/vcpu.ts';
 import type { EntryState } from './loader/load.ts';
 import type { PcCpu } from './pc.ts';
@@ -158,6 +159,10 @@ export class Cpu implements PcCpu, Stateful {
       vcpu.set64(layout.efer, 0x500n);
       vcpu.set64(layout.cr0, 0x8000_0011n);
     } else vcpu.set64(layout.cr0, 0x11n);
+    // Memory types as firmware sets them: write-back, but for the devices' gigabyte below 4 GiB.
+    vcpu.set64(layout.mtrr, 0xc000_0000n);
+    vcpu.set64(layout.mtrr + 8, ((1n << BigInt(physicalBits)) - 0x4000_0000n) | 0x800n);
+    vcpu.set64(layout.mtrr + 8 * 16, 0x806n);
     vcpu.stateChanged();
   }
 
@@ -188,6 +193,9 @@ export class Cpu implements PcCpu, Stateful {
       switch (exit) {
         case exits.hostFault:
           this.#serveFault();
+          break;
+        case exits.codeFull:
+          vcpu.engine.resetCode();
           break;
         case exits.shutdown:
           return { kind: 'shutdown' };

@@ -22,8 +22,9 @@ export const PM_TIMER_HZ = 3_579_545;
 const TIMER_HALF = 2 ** 31;
 
 /** Bits of the status and enable registers. */
-const EVENT = { timer: 1 << 0, globalLock: 1 << 5, powerButton: 1 << 8 } as const;
-const EVENTS = EVENT.timer | EVENT.globalLock | EVENT.powerButton;
+const EVENT = { timer: 1 << 0, globalLock: 1 << 5, powerButton: 1 << 8, realTimeClock: 1 << 10 } as const;
+/** The clock's alarm never comes this way (the FADT says so), but systems set its enable bit and look whether it stays. */
+const EVENTS = EVENT.timer | EVENT.globalLock | EVENT.powerButton | EVENT.realTimeClock;
 /** Bits of the control register. */
 const CONTROL = { sciEnable: 1 << 0, sleepType: 7 << 10, sleepEnable: 1 << 13 } as const;
 

@@ -7,6 +7,7 @@ import {
   pureOp,
   type StoreName,
   stores,
+  typedOp,
   type ValueType,
 } from './opcodes.ts';
 import { type Operand, Value } from './value.ts';
@@ -172,7 +173,7 @@ export class FunctionBuilder {
 
   /** The instruction `type.name`. */
   opOf(type: ValueType, name: string): PureOp {
-    return pureOp(`${type}.${name}`);
+    return typedOp(type, name);
   }
 
   /** Applies an instruction by its name in the specification to values. */

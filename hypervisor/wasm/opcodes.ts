@@ -38,6 +38,23 @@ function define(
   pureOps.set(name, { name, code, operands, result, lane });
 }
 
+const byType = new Map<ValueType, Map<string, PureOp>>();
+
+/** Looks up the instruction `type.name`; throws when there is none. Made for builders, which ask often. */
+export function typedOp(type: ValueType, name: string): PureOp {
+  let ops = byType.get(type);
+  if (ops === undefined) {
+    ops = new Map();
+    byType.set(type, ops);
+  }
+  let op = ops.get(name);
+  if (op === undefined) {
+    op = pureOp(`${type}.${name}`);
+    ops.set(name, op);
+  }
+  return op;
+}
+
 /** Looks an instruction up by its name in the specification; throws when there is none. */
 export function pureOp(name: string): PureOp {
   const op = pureOps.get(name);
@@ -367,5 +384,7 @@ export const stores = {
   v128: { code: vector(0x0b), type: 'v128' },
 } as const satisfies Record<string, MemoryOp>;
 
+/** Name of a load. */
 export type LoadName = keyof typeof loads;
+/** Name of a store. */
 export type StoreName = keyof typeof stores;

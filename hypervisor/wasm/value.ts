@@ -6,8 +6,9 @@
  * it is used, whichever gives shorter code; `emit.ts` sees to it that the difference cannot be observed.
  */
 import { foldBinary, foldUnary } from './fold.ts';
+import { foldVector } from './foldvector.ts';
 import type { Block, FunctionBuilder, FunctionRef } from './function.ts';
-import { type MemoryOp, type PureOp, pureOp, type ValueType } from './opcodes.ts';
+import { type MemoryOp, type PureOp, pureOp, typedOp, type ValueType } from './opcodes.ts';
 
 /** What a node does. Kinds before `set` have no effect and may be dropped or moved; the others stay in order. */
 export type Kind =
@@ -108,7 +109,7 @@ export class Value {
     const op = pureOp(name);
     const operands: Value[] = [this];
     for (let i = 0; i < others.length; i++) operands.push(this.fn.value(others[i]!, op.operands[i + 1]!));
-    return this.fn.op(op, operands, 0);
+    return (op.result === 'v128' ? foldVector(name, operands) : undefined) ?? this.fn.op(op, operands, 0);
   }
 
   /** Takes a lane of a v128 out: `lane('i32x4.extract_lane', 2)`. */
@@ -119,13 +120,14 @@ export class Value {
   /** Replaces a lane of a v128: `withLane('i32x4.replace_lane', 2, value)`. */
   withLane(name: string, lane: number, value: Operand): Value {
     const op = pureOp(name);
-    return this.fn.op(op, [this, this.fn.value(value, op.operands[1]!)], lane);
+    const operands = [this, this.fn.value(value, op.operands[1]!)];
+    return foldVector(name, operands, lane) ?? this.fn.op(op, operands, lane);
   }
 
   #binary(name: string, other: Operand): Value {
     const right = this.fn.value(other, this.type);
     if (right.type !== this.type) throw new Error(`${this.type}.${name} on ${this.type} and ${right.type}`);
-    return foldBinary(name, this, right) ?? this.fn.op(pureOp(`${this.type}.${name}`), [this, right], 0);
+    return foldBinary(name, this, right) ?? this.fn.op(typedOp(this.type, name), [this, right], 0);
   }
 
   #unary(name: string): Value {
@@ -226,20 +228,20 @@ export class Value {
   }
   /** 1 when this is zero, else 0. */
   eqz(): Value {
-    return this.#unary(`${this.type}.eqz`);
+    return this.#unary(this.type === 'i32' ? 'i32.eqz' : 'i64.eqz');
   }
   /** 1 when this is not zero, else 0. */
   nonzero(): Value {
     return this.ne(0);
   }
   clz(): Value {
-    return this.#unary(`${this.type}.clz`);
+    return this.#unary(this.type === 'i32' ? 'i32.clz' : 'i64.clz');
   }
   ctz(): Value {
-    return this.#unary(`${this.type}.ctz`);
+    return this.#unary(this.type === 'i32' ? 'i32.ctz' : 'i64.ctz');
   }
   popcnt(): Value {
-    return this.#unary(`${this.type}.popcnt`);
+    return this.#unary(this.type === 'i32' ? 'i32.popcnt' : 'i64.popcnt');
   }
   /** The low 32 bits of an i64. */
   wrap(): Value {
@@ -254,10 +256,10 @@ export class Value {
     return this.#unary('i64.extend_i32_u');
   }
   extend8S(): Value {
-    return this.#unary(`${this.type}.extend8_s`);
+    return this.#unary(this.type === 'i32' ? 'i32.extend8_s' : 'i64.extend8_s');
   }
   extend16S(): Value {
-    return this.#unary(`${this.type}.extend16_s`);
+    return this.#unary(this.type === 'i32' ? 'i32.extend16_s' : 'i64.extend16_s');
   }
   extend32S(): Value {
     return this.#unary('i64.extend32_s');

@@ -41,6 +41,44 @@ test('constants fold and neutral operands vanish', (t) => {
   });
 });
 
+test('vector constants fold, and a swizzle by a known permutation becomes a shuffle', (t) => {
+  const bytes = Array.from({ length: 16 }, (_, i) => i);
+  const { run, memory } = compile({ parameters: [], results: [i32] }, (fn) => {
+    const numbers = fn.v128(bytes);
+    const list = (value: { list: readonly number[] | undefined }) => value.list;
+    const three = fn.i32(0x0303).apply('i16x8.splat');
+    t.deepEqual(list(three), new Array(16).fill(3));
+    t.deepEqual(list(fn.i64(-2).apply('i64x2.splat')), [
+      254,
+      ...new Array(7).fill(255),
+      254,
+      ...new Array(7).fill(255),
+    ]);
+    t.deepEqual(
+      list(numbers.apply('i8x16.add_sat_u', fn.i32(250).apply('i8x16.splat'))),
+      bytes.map((i) => Math.min(250 + i, 255)),
+    );
+    t.deepEqual(
+      list(numbers.apply('i8x16.sub', three)),
+      bytes.map((i) => (i - 3) & 255),
+    );
+    t.deepEqual(list(numbers.apply('i16x8.eq', numbers.withLane('i16x8.replace_lane', 7, 5))), [
+      ...new Array(14).fill(255),
+      0,
+      0,
+    ]);
+    t.deepEqual(
+      list(numbers.apply('v128.and', three)),
+      bytes.map((i) => i & 3),
+    );
+    const reversed = fn.load('v128', fn.i32(0)).apply('i8x16.swizzle', fn.v128(bytes.toReversed()));
+    t.is((reversed.op as { name: string }).name, 'i8x16.shuffle');
+    fn.return(reversed.lane('i8x16.extract_lane_u', 1));
+  });
+  memory.setUint8(14, 77);
+  t.is(run(), 77);
+});
+
 test('a value read before its variable is set keeps the old value', (t) => {
   const { run } = compile({ parameters: [i32, i32], results: [i32] }, (fn) => {
     const [x, y] = [fn.parameter(0), fn.parameter(1)];

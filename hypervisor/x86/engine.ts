@@ -13,10 +13,13 @@ import { delivery } from './core/delivery.ts';
 import { far } from './core/far.ts';
 import { flags } from './core/flags.ts';
 import { float80 } from './core/float80.ts';
+import { float80Arctangent } from './core/float80arctangent.ts';
 import { float80Arithmetic } from './core/float80arithmetic.ts';
 import { float80Compare } from './core/float80compare.ts';
 import { float80Convert } from './core/float80convert.ts';
+import { float80Logarithm } from './core/float80logarithm.ts';
 import { float80Scale } from './core/float80scale.ts';
+import { float80Trigonometric } from './core/float80trigonometric.ts';
 import { image } from './core/image.ts';
 import { interruptReturn } from './core/interruptreturn.ts';
 import { paging } from './core/paging.ts';
@@ -34,6 +37,7 @@ import { system } from './core/system.ts';
 import { tasks } from './core/tasks.ts';
 import { taskSegments } from './core/tasksegments.ts';
 import { wide } from './core/wide.ts';
+import { wide128 } from './core/wide128.ts';
 import { x87Arithmetic } from './core/x87arithmetic.ts';
 import { x87Move } from './core/x87move.ts';
 import { x87Stack } from './core/x87stack.ts';
@@ -47,11 +51,15 @@ import { Translator } from './translate/translator.ts';
 
 const x87: readonly CorePart[] = [
   wide,
+  wide128,
   float80,
   float80Arithmetic,
   float80Compare,
   float80Convert,
   float80Scale,
+  float80Trigonometric,
+  float80Arctangent,
+  float80Logarithm,
   x87Stack,
   x87Move,
   x87Arithmetic,
@@ -130,9 +138,13 @@ export class Engine {
   readonly code: CodeCache;
   readonly translator: Translator;
   readonly #vcpus: VcpuHost[] = [];
+  readonly #codeUsers: (() => void)[] = [];
 
-  /** @param translate whether hot code is translated; otherwise all is interpreted, with the same results */
-  constructor(memory: HostMemory, hash: PageHash, translate = true) {
+  /**
+   * @param codeBytes size of the store of decoded code
+   * @param translate whether hot code is translated; otherwise all is interpreted, with the same results
+   */
+  constructor(memory: HostMemory, hash: PageHash, codeBytes: number, translate = true) {
     this.memory = memory;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: tableSize, maximum: tableSize });
     const pages = memory.wasmPages;
@@ -170,8 +182,20 @@ export class Engine {
     const environment = { memoryPages: pages, table, core: exports, host };
     const map = buildOpcodeMap(rows);
     this.handlers = new Handlers(environment, 1);
-    this.code = new CodeCache(memory, this.handlers, map, hash);
+    this.code = new CodeCache(memory, this.handlers, map, hash, codeBytes);
     this.translator = new Translator(memory, environment, this.handlers, map);
+  }
+
+  /** Calls `forget` when the store of decoded code is emptied: whoever refers to code pages drops them. */
+  onCodeReset(forget: () => void): void {
+    this.#codeUsers.push(forget);
+  }
+
+  /** Empties the store of decoded code. No vCPU may be running. */
+  resetCode(): void {
+    for (const forget of this.#codeUsers) forget();
+    this.code.reset();
+    this.translator.reset();
   }
 
   /** Gives a vCPU its number; code calls `host` for it from then on. */

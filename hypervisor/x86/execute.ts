@@ -1,9 +1,10 @@
 /** Emits one instruction: fetches its operands, lets its meaning compute, writes the results back. */
+import type { LoadName } from '../wasm/opcodes.ts';
 import type { Value } from '../wasm/value.ts';
 import { operandSize } from './form.ts';
 import type { OperandSpec, Row } from './isa/instruction.ts';
 import * as layout from './layout.ts';
-import type { Address, RegisterPlace, Semantics } from './semantics.ts';
+import { type Address, loadName, type RegisterPlace, type Semantics } from './semantics.ts';
 
 /** True when an operand can be memory, by its letter. */
 function isMemory(c: Semantics, spec: OperandSpec): boolean {
@@ -47,6 +48,11 @@ function registerPlace(c: Semantics, spec: OperandSpec): RegisterPlace | undefin
   }
 }
 
+/** The load of an operand: scalar floating-point ones come as such. */
+function loadOf(spec: OperandSpec, size: number): LoadName {
+  return spec.size === 'ss' ? 'f32' : spec.size === 'sd' ? 'f64' : loadName(size);
+}
+
 /** Reads an operand that is not memory. */
 function readPlain(c: Semantics, spec: OperandSpec, size: number): Value {
   if (spec.kind === 'I') return c.immediateValue(size);
@@ -56,7 +62,7 @@ function readPlain(c: Semantics, spec: OperandSpec, size: number): Value {
   if (place === undefined)
     throw new Error(`operand ${spec.kind}${spec.size} of ${c.form.row.name} cannot be read`);
   return xmmKinds.has(spec.kind) || mmxKinds.has(spec.kind)
-    ? c.readVector(place, size)
+    ? c.readVector(place, loadOf(spec, size))
     : c.readRegister(place, size);
 }
 
@@ -80,7 +86,7 @@ export function emitInstruction(c: Semantics): void {
     const size = operandSize(spec, c.form);
     if (isMemory(c, spec)) {
       const address = operandAddress(c, size);
-      if (access === 'r') inputs.push(c.load(address, size));
+      if (access === 'r') inputs.push(c.load(address, size, loadOf(spec, size)));
       else if (access === 'w') outputs.push((value) => c.store(address, size, value));
       else {
         const target = c.probe(address, size, 'rw');

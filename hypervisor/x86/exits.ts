@@ -14,3 +14,5 @@ export const pause = 4;
 export const noMemory = 5;
 /** With `intercept` set: an exception would be delivered; it is in the fault fields. */
 export const exception = 6;
+/** The store of decoded code is full: it must be emptied before the vCPU goes on. */
+export const codeFull = 7;

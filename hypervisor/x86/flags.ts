@@ -44,6 +44,7 @@ export const allFlags = arithmeticFlags | TF | IF | DF | IOPL | NT | RF | VM | A
 
 /** Kinds of lazy flags; see the top of this file. */
 export const kinds = ['explicit', 'add', 'adc', 'sub', 'sbb', 'logic', 'inc', 'dec', 'bits'] as const;
+/** One of the kinds of lazy flags. */
 export type FlagKind = (typeof kinds)[number];
 
 /** `ccOp` of a kind at an operand size of 1, 2, 4 or 8 bytes. */

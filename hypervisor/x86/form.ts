@@ -57,7 +57,20 @@ export function operandSize(spec: OperandSpec, form: Form): number {
   }
 }
 
-/** A short string that is the same for equal forms only. */
-export function formKey(form: Form, rowNumber: number): string {
-  return `${rowNumber}:${form.size}${form.addressSize}${form.code64 ? 'l' : 'c'}${form.memory ? 'm' : 'r'}${form.repeat}${form.w ? 'w' : ''}`;
+/** A number that is the same for equal forms only; `row` is the row's number among all. */
+export function formNumber(
+  row: number,
+  size: Form['size'],
+  addressSize: Form['addressSize'],
+  code64: boolean,
+  memory: boolean,
+  repeat: Repeat,
+  w: boolean,
+): number {
+  // Sizes 2, 4, 8 in two bits each, repeat in two, and three yes or no.
+  const sizes = (size >> 2) | ((addressSize >> 2) << 2);
+  const repeats = repeat === 'none' ? 0 : repeat === 'repe' ? 1 : 2;
+  return (
+    (((row << 4) | sizes) << 5) | (repeats << 3) | (Number(code64) << 2) | (Number(memory) << 1) | Number(w)
+  );
 }

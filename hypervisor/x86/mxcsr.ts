@@ -36,3 +36,5 @@ export const truncate = 3;
 export const nativeMask = 0xffe0;
 /** Their values then. */
 export const native = initial | PE;
+/** The same without the precision flag: native arithmetic stands for SSE's where the result is known to be exact. */
+export const exactMask = nativeMask & ~PE;

@@ -39,6 +39,13 @@ export class Processors implements Stateful {
   constructor(engine: Engine, space: AddressSpace, count: number, devices: (index: number) => Devices) {
     this.engine = engine;
     this.space = space;
+    engine.onCodeReset(() => {
+      space.dropCode();
+      for (const vcpu of this.vcpus) {
+        vcpu.set32(layout.codePage, 0);
+        engine.core.flushTlb(vcpu.base, 0);
+      }
+    });
     const shared = engine.memory.allocate(64, 64);
     this.#latest = shared / 8;
     const { slots, codeMap, pageCount } = space;
@@ -102,6 +109,7 @@ export class Processors implements Stateful {
   #codePageFor(page: number, codeMode: number): number {
     const frame = this.space.touch(page);
     const decoded = this.engine.code.pageFor(frame, codeMode);
+    if (decoded === 0) return 0;
     this.space.setCode(page, decoded);
     // From now on a write must be told.
     this.#forEntries((entry) => {

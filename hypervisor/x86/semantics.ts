@@ -240,16 +240,16 @@ export abstract class Semantics {
     return typeof place === 'number' ? [this.cpu, place] : [this.cpu.add(place), 0];
   }
 
-  /** Reads the low 4, 8 or 16 bytes of the XMM or MMX register at a place: i32, i64 or v128. */
-  readVector(place: RegisterPlace, size: number): Value {
+  /** Reads the low bytes of the XMM or MMX register at a place by the load of that name. */
+  readVector(place: RegisterPlace, name: LoadName): Value {
     const [base, offset] = this.#placed(place);
-    return this.fn.load(loadName(size), base, offset);
+    return this.fn.load(name, base, offset);
   }
 
   /** Writes the low 4, 8 or 16 bytes of the XMM register at a place; the others stay. */
   writeXmm(place: RegisterPlace, size: number, value: Value): void {
     const [base, offset] = this.#placed(place);
-    this.fn.store(storeName(size), base, value, offset);
+    this.fn.store(storeName(size, value), base, value, offset);
   }
 
   /** Writes the MMX register at a place: the exponent and sign of the x87 register become ones (SDM vol. 3, 13.2). */
@@ -402,8 +402,8 @@ export abstract class Semantics {
   }
 
   /** Loads from a probed address; see {@link load}. */
-  loadAt(target: Probe, size: number): Value {
-    return this.fn.load(loadName(size), target.host);
+  loadAt(target: Probe, size: number, name: LoadName = loadName(size)): Value {
+    return this.fn.load(name, target.host);
   }
 
   /** Completes the writes to an address probed for writing. */
@@ -413,13 +413,13 @@ export abstract class Semantics {
 
   /** Stores to an address probed for writing. */
   storeAt(target: Probe, size: number, value: Value): void {
-    this.fn.store(storeName(size), target.host, value);
+    this.fn.store(storeName(size, value), target.host, value);
     commitPending(this, target);
   }
 
-  /** Loads `size` bytes: i32 for 1, 2, 4 (zero-extended), i64 for 8, v128 for 16. */
-  load(address: Address, size: number): Value {
-    return this.loadAt(this.probe(address, size, 'r'), size);
+  /** Loads `size` bytes: i32 for 1, 2, 4 (zero-extended), i64 for 8, v128 for 16, where `name` does not ask for another type. */
+  load(address: Address, size: number, name: LoadName = loadName(size)): Value {
+    return this.loadAt(this.probe(address, size, 'r'), size, name);
   }
 
   /** Stores the low `size` bytes of a value of the type that {@link load} gives. */
@@ -502,8 +502,9 @@ export function loadName(size: number): LoadName {
   }
 }
 
-/** The store of the low `size` bytes. */
-export function storeName(size: number): StoreName {
+/** The store of the low `size` bytes of a value: an integer one unless the value is a floating-point number. */
+export function storeName(size: number, value?: Value): StoreName {
+  if (value?.type === 'f32' || value?.type === 'f64') return value.type;
   switch (size) {
     case 1:
       return 'i32_8';

@@ -146,6 +146,8 @@ export class Vcpu implements Stateful {
     this.set64(layout.dr + 56, 0x400n);
     this.set64(layout.xcr0, 1n);
     this.set64(layout.pat, 0x0007_0406_0007_0406n);
+    // Fast strings on (SDM vol. 4, IA32_MISC_ENABLE).
+    this.set64(layout.miscEnable, 1n);
     this.set32(layout.mxcsr, 0x1f80);
     this.set32(layout.fcw, 0x40);
     this.stateChanged();

@@ -75,6 +75,7 @@ export function integer(value: number): Aml {
   return [OP.dwordPrefix, ...littleEndian(value, 4)];
 }
 
+/** A string of ASCII characters without zeros (20.2.3). */
 export function string(text: string): Aml {
   return [OP.stringPrefix, ...ascii(text), 0];
 }
@@ -87,6 +88,7 @@ export function eisaId(id: string): Aml {
   return [OP.dwordPrefix, vendor >> 8, vendor & 0xff, product >> 8, product & 0xff];
 }
 
+/** A buffer of constant bytes (20.2.5.4). */
 export function buffer(bytes: Aml): Aml {
   return [OP.buffer, ...withLength([...integer(bytes.length), ...bytes])];
 }
@@ -106,10 +108,12 @@ export function reference(path: string): Aml {
   return nameString(path);
 }
 
+/** Scope (path) { content }. */
 export function scope(path: string, ...content: readonly Aml[]): Aml {
   return [OP.scope, ...withLength([...nameString(path), ...content.flat()])];
 }
 
+/** Device (path) { content }. */
 export function device(path: string, ...content: readonly Aml[]): Aml {
   return [OP.extended, OP.deviceExtended, ...withLength([...nameString(path), ...content.flat()])];
 }
@@ -122,14 +126,17 @@ export function method(path: string, parameters: number, ...content: readonly Am
 /** The first argument of the method around it. */
 export const arg0: Aml = [OP.arg0];
 
+/** Store (source, target). */
 export function store(source: Aml, target: Aml): Aml {
   return [OP.store, ...source, ...target];
 }
 
+/** If (condition) { content }. */
 export function ifThen(condition: Aml, ...content: readonly Aml[]): Aml {
   return [OP.if, ...withLength([...condition, ...content.flat()])];
 }
 
+/** Return (value). */
 export function returnValue(value: Aml): Aml {
   return [OP.return, ...value];
 }

@@ -364,7 +364,7 @@ function view(pc: TestPc): number[] {
 
 test('no sequence of configuration writes breaks the buses, and saved state gives the same view', (t) => {
   fc.assert(
-    fc.property(fc.array(access, { maxLength: 60 }), (accesses) => {
+    fc.property(fc.array(access, { maxLength: 60, size: 'max' }), (accesses) => {
       const pc = busyPc();
       for (const { device: slot, offset, size, value } of accesses) {
         pc.writeConfig(slot, offset, size, value);

@@ -120,6 +120,13 @@ test('the device is a balloon that offers its six features', (t) => {
   t.is(driver.config!.length, 16);
 });
 
+test('before any driver, no hints are asked for', (t) => {
+  const { environment } = new TestMachine();
+  const host = { inflate() {}, deflate() {}, hint() {}, report() {} };
+  const balloon = new VirtioBalloon(environment, { name: 'b', features: BALLOON_FEATURES, host });
+  t.deepEqual([...balloon.config], [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+});
+
 test('a target is shown in num_pages and notified; the guest answers in actual', (t) => {
   const s = setup();
   s.driver.takeMessages();
@@ -192,6 +199,19 @@ test('a request uses the parked buffer, and the driver answers with a new one', 
   s.queues.stats!.exchange([stats([4, 2n], [3, 0xffffffffffffffffn])]);
   t.deepEqual(s.balloon.stats!.values, { free_memory: 2, minor_faults: 2 ** 64 });
   t.is(s.balloon.counters.statsReceived, 2);
+  s.queues.stats!.kick();
+  s.machine.advance(KICK_DELAY);
+  t.is(s.queues.stats!.takeUsed().length, 0, 'the new buffer stays parked until it is asked for');
+});
+
+test('a statistic that the guest does not supply any more is gone', (t) => {
+  const s = setup();
+  s.queues.stats!.exchange([stats([4, 1n], [5, 2n])]);
+  s.balloon.requestStats();
+  s.machine.advance(KICK_DELAY);
+  s.queues.stats!.takeUsed();
+  s.queues.stats!.exchange([stats([5, 3n])]);
+  t.deepEqual(s.balloon.stats!.values, { total_memory: 3 });
 });
 
 test('statistics are polled at an interval, and unanswered polls counted', (t) => {
@@ -235,6 +255,9 @@ test('hinting goes from request to hints to their end, and finishes', (t) => {
   t.is(s.driver.readConfig(8, 4), 1);
   phases.push(s.balloon.hintingPhase);
   t.deepEqual(phases, ['done', 'requested', 'running', 'ended', 'done']);
+  s.queues.hint!.exchange([numbers(1)]);
+  s.queues.hint!.exchange([numbers(id)]);
+  t.is(s.balloon.hintingPhase, 'done', 'a command ID that comes late means nothing');
   t.deepEqual(s.told, [['hint', 0x20000, 0x4000]]);
   t.is(s.balloon.counters.pagesHinted, 4);
   t.is(s.balloon.counters.pagesHintedInVain, 8);
@@ -309,14 +332,24 @@ test('a reset empties the balloon and forgets the parked buffer; the target stay
   s.balloon.setTarget(77);
   s.driver.writeConfig(4, 4, 70);
   s.queues.stats!.exchange([stats([4, 1n])]);
+  s.driver.writeConfig(12, 4, 0xaa);
   s.balloon.startHinting();
+  s.balloon.requestStats();
   s.driver.status = 0;
+  t.deepEqual(
+    [0, 4, 8, 12].map((offset) => s.driver.readConfig(offset, 4)),
+    [77, 0, 1, 0],
+  );
   t.is(s.balloon.actual, 0);
   t.is(s.balloon.target, 77);
   t.is(s.balloon.hintingPhase, 'done');
   t.false(s.balloon.requestStats());
   start(s, BALLOON_FEATURES);
   t.false(s.balloon.requestStats());
+  s.queues.stats!.exchange([stats([4, 1n])]);
+  s.queues.stats!.kick();
+  s.machine.advance(KICK_DELAY);
+  t.is(s.queues.stats!.takeUsed().length, 0, 'the request of before is forgotten');
 });
 
 test('a reset of the statistics queue alone forgets the parked buffer', (t) => {
@@ -401,7 +434,7 @@ test('no traffic crashes the balloon, and the host hears of whole pages of guest
     fc.array(fc.oneof(fc.nat({ max: 1100 }), fc.constantFrom(0, 1, 0x80000000, 0xffffffff)), {
       maxLength: 8,
     }),
-    fc.uint8Array({ maxLength: 30 }),
+    fc.uint8Array({ maxLength: 30, size: 'max' }),
     fc.nat({ max: 0x3000 }),
   );
   const step = fc.oneof(
@@ -410,7 +443,7 @@ test('no traffic crashes the balloon, and the host hears of whole pages of guest
     fc.record({ offset: fc.nat({ max: 20 }), value: fc.integer({ min: 0, max: 0xffffffff }) }),
   );
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 25, size: 'max' }), (steps) => {
       const s = setup();
       for (const each of steps) {
         if (each === 'start') s.balloon.startHinting();
@@ -420,6 +453,7 @@ test('no traffic crashes the balloon, and the host hears of whole pages of guest
         else if (each === 'reset') start(s, BALLOON_FEATURES);
         else if ('offset' in each) s.driver.writeConfig(each.offset, 4, each.value);
         else {
+          if ((s.driver.status & DEVICE_NEEDS_RESET) !== 0) start(s, BALLOON_FEATURES);
           const elements = each.elements.map((e) => (Array.isArray(e) ? numbers(...e) : e));
           Object.values(s.queues)[each.queue]!.exchange(elements);
         }

@@ -86,7 +86,7 @@ test('a read fills the data over its elements and puts the status behind', (t) =
     [used!.data[0], used!.data[511], used!.data[512], used!.data[1023], used!.data[1024]],
     [3, 3, 4, 4, OK],
   );
-  t.is(block.counters.sectorsRead, 2);
+  t.deepEqual([block.counters.reads, block.counters.sectorsRead], [1, 2]);
 });
 
 test('the status can share an element with the data', (t) => {
@@ -117,6 +117,7 @@ test('a flush reaches the disk, and the device gives its serial number', (t) => 
   const s = setup();
   t.is(status(s, header(4)), OK);
   t.is(s.disk.flushes, 1);
+  t.is(s.block.counters.flushes, 1);
   const [used] = s.queue.exchange([header(8), 20, 1]);
   t.is(Buffer.from(used!.data).toString('latin1'), `PAGEFOLD-0001${'\0'.repeat(8)}`);
 });
@@ -142,6 +143,10 @@ test('a read-only disk says so, offers no discards, and refuses every change', (
   t.is(status(s, header(11), ranges([0n, 1, 0])), IOERR);
   t.is(status(s, header(4)), OK);
   t.is(s.disk.sector(0)[0], 0);
+  t.deepEqual(
+    [36, 40, 44, 48, 52, 56].map((offset) => s.driver.readConfig(offset, 4)),
+    [0, 0, 0, 0, 0, 0],
+  );
 });
 
 for (const [title, expected, elements] of [
@@ -185,6 +190,19 @@ test('a read beyond the end fails, and the status is where it belongs', (t) => {
   machine.advance(KICK_DELAY);
   t.deepEqual([machine.memory.bytes[data], machine.memory.bytes[data + 1023]], [0x55, 0x55]);
   t.is(machine.memory.bytes[data + 1024], IOERR);
+});
+
+test('a read of SEG_MAX segments of SIZE_MAX is carried out', (t) => {
+  const s = setup(0, new TestDisk(20000), 32 << 20);
+  const at = s.machine.memory.allocate(16);
+  s.machine.memory.write(at, header(0, 1n));
+  s.queue.addPlaced([
+    { address: at, length: 16, writable: false },
+    { address: 0x100000, length: 126 * 65536 + 1, writable: true },
+  ]);
+  s.queue.kick();
+  s.machine.advance(KICK_DELAY);
+  t.deepEqual([s.machine.memory.bytes[0x100000], s.machine.memory.bytes[0x100000 + 126 * 65536]], [1, OK]);
 });
 
 test('a read longer than SEG_MAX segments of SIZE_MAX fails', (t) => {
@@ -314,13 +332,16 @@ test('no request crashes the device or reaches beyond the disk', (t) => {
     type: fc.oneof(fc.constantFrom(0, 1, 4, 8, 11, 13), word),
     sector: fc.oneof(fc.bigInt({ min: 0n, max: 70n }), fc.bigInt({ min: 0n, max: 0xffffffffffffffffn })),
     cut: fc.nat({ max: 20 }),
-    data: fc.array(fc.tuple(fc.bigInt({ min: 0n, max: 70n }), word, fc.nat({ max: 3 })), { maxLength: 18 }),
+    data: fc.array(fc.tuple(fc.bigInt({ min: 0n, max: 70n }), word, fc.nat({ max: 3 })), {
+      maxLength: 18,
+      size: 'max',
+    }),
     bytes: fc.constantFrom(0, 1, 511, 512, 1024, 40960),
     room: fc.constantFrom(0, 1, 2, 20, 512, 513, 1025),
   });
   fc.assert(
     fc.property(
-      fc.array(request, { maxLength: 12 }),
+      fc.array(request, { maxLength: 12, size: 'max' }),
       fc.constantFrom(0, 3 * KICK_DELAY),
       (requests, latency) => {
         const s = setup(latency, new TestDisk(SECTORS), 4 << 20);
@@ -335,7 +356,10 @@ test('no request crashes the device or reaches beyond the disk', (t) => {
           s.machine.advance(KICK_DELAY);
         }
         s.machine.advance(10 * KICK_DELAY);
-        if (s.block.device.reason === '') t.is(s.queue.takeUsed().length, requests.length);
+        if (s.block.device.reason === '') {
+          s.queue.takeUsed();
+          t.is(s.queue.room, 128, 'every request is given back');
+        }
       },
     ),
     { seed: 35, numRuns: 200 },

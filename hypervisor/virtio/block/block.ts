@@ -63,7 +63,7 @@ export interface BlockOptions {
   readonly backend: BlockBackend;
   /** Serial number: at most 20 ASCII characters. */
   readonly serial: string;
-  /** Virtual ns from taking a request to its completion; 0 completes it in the same event. */
+  /** Virtual ns from taking a request to its completion; 0 completes it at the same virtual time. */
   readonly latency: number;
 }
 
@@ -142,8 +142,7 @@ export class VirtioBlock implements DeviceModel {
       if (chain.readableBytes < HEADER_BYTES || chain.writableBytes < 1) {
         throw new DriverError('a request needs a header of 16 readable bytes and a writable status byte');
       }
-      if (this.#latency === 0) this.#carryOut(chain);
-      else this.#startRequest({ head: chain.head, due: now + this.#latency });
+      this.#startRequest({ head: chain.head, due: now + this.#latency });
     }
     const next = this.#inFlight[0];
     if (next !== undefined) this.#timer.arm(next.due);

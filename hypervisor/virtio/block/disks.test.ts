@@ -55,7 +55,7 @@ test('an overlay of any history equals a plain disk, and its state is taken up w
     value: fc.nat({ max: 255 }),
   });
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 20, size: 'max' }), (steps) => {
       const sectors = 45;
       const overlay = new OverlayDisk(new TestDisk(sectors, true));
       const plain = new TestDisk(sectors);

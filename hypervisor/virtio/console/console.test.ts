@@ -81,6 +81,11 @@ test('the device is a console with a pair of queues for each port and one for co
   const { driver } = setup();
   t.is(driver.readPci(2, 2), 0x1043);
   t.is(driver.readCommon(0x12, 2), 8);
+  const sizes = Array.from({ length: 8 }, (_, queue) => {
+    driver.writeCommon(0x16, 2, queue);
+    return driver.readCommon(0x18, 2);
+  });
+  t.deepEqual(sizes, [64, 64, 32, 32, 64, 64, 64, 64]);
   t.is(driver.readConfig(0, 2), 80);
   t.is(driver.readConfig(2, 2), 25);
   t.is(driver.readConfig(4, 4), 3);
@@ -89,7 +94,7 @@ test('the device is a console with a pair of queues for each port and one for co
 
 test('without multiport the console works on its two queues', (t) => {
   const s = setup([]);
-  s.queues[1]!.exchange([bytes('hello '), bytes('world')]);
+  t.is(s.queues[1]!.exchange([bytes('hello '), bytes('world')]).length, 1);
   t.deepEqual(s.events, ['0 hello world']);
   s.console.input(0, bytes('ls\n'));
   s.queues[0]!.exchange([2]);
@@ -119,6 +124,27 @@ test('the driver is told of its ports: console and size, names, and which ends a
     [2, 7, 0, 'log'],
   ]);
   t.deepEqual(s.events, ['0 open']);
+  t.deepEqual([s.console.counters.controlFromGuest, s.console.counters.controlToGuest], [5, 9]);
+  t.is(s.queues[3]!.room, 32, 'every message of the driver is given back');
+});
+
+test('messages that only the device sends, and unknown ones, mean nothing from the driver', (t) => {
+  const s = setup();
+  bringUp(s);
+  for (const event of [1, 2, 4, 5, 7, 8]) {
+    tell(s, 1, event, 1);
+    tell(s, 99, event, 1);
+  }
+  t.deepEqual([s.console.device.reason, s.console.guestOpen(1)], ['', false]);
+});
+
+test('messages that wait are not for the next driver', (t) => {
+  const s = setup();
+  tell(s, 0, 0, 1);
+  s.driver.status = 0;
+  s.queues = s.driver.start([F_MULTIPORT], 8);
+  s.queues[2]!.exchange([32]);
+  t.deepEqual(heard(s), []);
 });
 
 test('control messages wait for buffers', (t) => {
@@ -272,6 +298,10 @@ test('a control buffer that is too small breaks the device', (t) => {
 
 test('an output buffer beyond 4 MiB breaks the device', (t) => {
   const s = setup([], 8 << 20);
+  s.queues[1]!.addPlaced([{ address: 0, length: 4 << 20, writable: false }]);
+  s.queues[1]!.kick();
+  s.machine.advance(KICK_DELAY);
+  t.is(s.console.counters.bytesFromGuest, 4 << 20);
   s.queues[1]!.addPlaced([{ address: 0, length: (4 << 20) + 1, writable: false }]);
   s.queues[1]!.kick();
   s.machine.advance(KICK_DELAY);
@@ -307,10 +337,10 @@ test('saved state continues in the middle of a conversation', (t) => {
 });
 
 test('no traffic crashes the console', (t) => {
-  const element = fc.oneof(fc.uint8Array({ maxLength: 40 }), fc.nat({ max: 40 }));
+  const element = fc.oneof(fc.uint8Array({ maxLength: 40, size: 'max' }), fc.nat({ max: 40 }));
   const step = fc.oneof(
     fc.record({ queue: fc.nat({ max: 7 }), elements: fc.array(element, { minLength: 1, maxLength: 4 }) }),
-    fc.record({ port: fc.nat({ max: 2 }), input: fc.uint8Array({ maxLength: 300 }) }),
+    fc.record({ port: fc.nat({ max: 2 }), input: fc.uint8Array({ maxLength: 300, size: 'max' }) }),
     fc.record({
       port: fc.nat({ max: 4 }),
       event: fc.nat({ max: 9 }),
@@ -319,11 +349,18 @@ test('no traffic crashes the console', (t) => {
     fc.record({ port: fc.nat({ max: 2 }), open: fc.boolean() }),
   );
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-      const s = setup();
+    fc.property(fc.array(step, { maxLength: 40, size: 'max' }), (steps) => {
+      const s = setup([F_SIZE, F_MULTIPORT], 4 << 20);
+      bringUp(s);
       for (const each of steps) {
-        if ('elements' in each) s.queues[each.queue]!.exchange(each.elements);
-        else if ('input' in each) s.console.input(each.port, each.input);
+        if ((s.driver.status & DEVICE_NEEDS_RESET) !== 0) {
+          s.queues = s.driver.start([F_SIZE, F_MULTIPORT], 8);
+          bringUp(s);
+        }
+        if ('elements' in each) {
+          if (s.queues[each.queue]!.room >= each.elements.length)
+            s.queues[each.queue]!.exchange(each.elements);
+        } else if ('input' in each) s.console.input(each.port, each.input);
         else if ('event' in each) tell(s, each.port, each.event, each.value);
         else s.console.setOpen(each.port, each.open);
       }
@@ -337,7 +374,9 @@ test('no traffic crashes the console', (t) => {
 test('a byte queue gives back what was pushed, in order, over growth and reuse', (t) => {
   fc.assert(
     fc.property(
-      fc.array(fc.record({ push: fc.uint8Array({ maxLength: 400 }), drop: fc.nat({ max: 500 }) })),
+      fc.array(
+        fc.record({ push: fc.uint8Array({ maxLength: 400, size: 'max' }), drop: fc.nat({ max: 500 }) }),
+      ),
       (steps) => {
         const queue = new ByteQueue();
         let model: number[] = [];

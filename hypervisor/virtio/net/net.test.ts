@@ -30,8 +30,8 @@ interface Setup {
   sent: [Uint8Array, number][];
 }
 
-function setup(features: readonly number[] = ALL): Setup {
-  const machine = new TestMachine();
+function setup(features: readonly number[] = ALL, memoryBytes = 1 << 20): Setup {
+  const machine = new TestMachine(memoryBytes);
   const sent: [Uint8Array, number][] = [];
   const net = new VirtioNet(machine.environment, {
     name: 'net0',
@@ -358,21 +358,27 @@ test('saved state continues with frames on their way and a filter set', (t) => {
 });
 
 test('no traffic crashes the device', (t) => {
-  const element = fc.oneof(fc.uint8Array({ maxLength: 100 }), fc.nat({ max: 1600 }));
+  const element = fc.oneof(fc.uint8Array({ maxLength: 100, size: 'max' }), fc.nat({ max: 1600 }));
   const step = fc.oneof(
     fc.record({
       queue: fc.constantFrom('receive' as const, 'transmit' as const, 'control' as const),
       elements: fc.array(element, { minLength: 1, maxLength: 4 }),
     }),
-    fc.record({ bytes: fc.uint8Array({ maxLength: 24 }) }),
+    fc.record({ bytes: fc.uint8Array({ maxLength: 24, size: 'max' }) }),
     fc.record({ length: fc.integer({ min: 14, max: 1600 }), due: fc.nat({ max: 3000 }) }),
   );
   fc.assert(
-    fc.property(fc.boolean(), fc.array(step, { maxLength: 40 }), (merge, steps) => {
-      const s = setup(merge ? [...ALL, F_MRG_RXBUF] : ALL);
+    fc.property(fc.boolean(), fc.array(step, { maxLength: 40, size: 'max' }), (merge, steps) => {
+      const features = merge ? [...ALL, F_MRG_RXBUF] : ALL;
+      const s = setup(features, 4 << 20);
       for (const each of steps) {
-        if ('elements' in each) s[each.queue].exchange(each.elements);
-        else if ('bytes' in each) s.control.exchange([each.bytes, 1]);
+        if ((s.driver.status & DEVICE_NEEDS_RESET) !== 0) {
+          const [receive, transmit, control] = s.driver.start(features, 3);
+          Object.assign(s, { receive, transmit, control });
+        }
+        if ('elements' in each) {
+          if (s[each.queue].room >= each.elements.length) s[each.queue].exchange(each.elements);
+        } else if ('bytes' in each) s.control.exchange([each.bytes, 1]);
         else s.net.receive(frameTo(MAC, each.length), s.machine.time + each.due);
       }
       s.machine.advance(10_000);

@@ -285,6 +285,11 @@ export class TestQueue {
     this.#memory.writeU16(this.avail + 2, this.#nextAvail);
   }
 
+  /** How many descriptors are free. */
+  get room(): number {
+    return this.#free.length;
+  }
+
   #place(elements: readonly Element[]): Placed[] {
     return elements.map((element) => {
       const length = typeof element === 'number' ? element : element.length;

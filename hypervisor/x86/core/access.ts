@@ -314,6 +314,11 @@ export const access: CorePart = (define, core, host) => {
     fn.if(code.get(), () => known.set(fn.load('i32', code.get(), codeModeOffset).eq(wanted.get())));
     fn.if(known.get().eqz(), () => {
       code.set(fn.call(host.codePageFor, fn.load('i32', cpu, layout.number), number, wanted.get()));
+      fn.if(code.get().eqz(), () => {
+        fn.store('i32', cpu, exits.codeFull, layout.exit);
+        fn.store('i32', cpu, -1, layout.faultVector);
+        fn.return(0);
+      });
     });
     // The segment may change without the TLB: what depends on it is looked up anew each time.
     fn.if(cut.get(), () => fn.return(code.get()));

@@ -3,9 +3,10 @@ import type { FunctionBuilder } from '../../wasm/function.ts';
 import type { Value } from '../../wasm/value.ts';
 import * as record from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
+import * as exits from '../exits.ts';
 import { AC, TF, VM } from '../flags.ts';
 import * as layout from '../layout.ts';
-import { CR0, CR4, EFER, longMode, protectedMode, virtual8086 } from '../mode.ts';
+import { CR0, CR4, codeSizeMask, EFER, longMode, protectedMode, virtual8086 } from '../mode.ts';
 import * as tlb from '../tlb.ts';
 import { supervisorSetOf } from './access.ts';
 import { type CorePart, handlerType } from './core.ts';
@@ -27,6 +28,13 @@ function ipOf(fn: FunctionBuilder, cpu: Value, at: Value): Value {
 export function cutIp(fn: FunctionBuilder, cpu: Value, ip: Value): Value {
   const code64 = fn.load('i32', cpu, layout.mode).and(2);
   return fn.select(code64, ip, ip.and(0xffff_ffff));
+}
+
+/** Leaves before the instruction at `linear`, since the store of decoded code is full. The budget is in the state. */
+function stopForCode(fn: FunctionBuilder, cpu: Value, linear: Value): void {
+  fn.store('i64', cpu, cutIp(fn, cpu, linear.sub(fn.load('i64', cpu, csBase))), layout.rip);
+  fn.store('i32', cpu, exits.codeFull, layout.exit);
+  fn.return();
 }
 
 export const control: CorePart = (define, core, host) => {
@@ -68,6 +76,7 @@ export const control: CorePart = (define, core, host) => {
     fn.if(at.get().leS(0), () => {
       fn.store('i32', cpu, budget.get(), layout.budget);
       at.set(fn.call(host.decode, fn.load('i32', cpu, layout.number), code.get(), offset));
+      fn.if(at.get().eqz(), () => stopForCode(fn, cpu, linear));
     });
     fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget.get());
   });
@@ -107,6 +116,9 @@ export const control: CorePart = (define, core, host) => {
     fn.if(at.get().leS(0), () => {
       fn.store('i32', cpu, budget, layout.budget);
       at.set(fn.call(host.decode, fn.load('i32', cpu, layout.number), code, offset));
+      fn.if(at.get().eqz(), () =>
+        stopForCode(fn, cpu, fn.load('i64', cpu, layout.pageBase).add(offset.extendU())),
+      );
     });
     fn.store('i32', from, at.get(), record.link);
     fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget);
@@ -148,6 +160,8 @@ export const control: CorePart = (define, core, host) => {
       });
       const number = fn.load('i32', cpu, layout.number);
       at.set(fn.call(host.decodeCrossing, number, from, fn.load('i32', cpu, layout.codePage), next.get()));
+      const here = fn.load('i64', cpu, layout.pageBase).add(fn.load('i64_16u', from, record.offset));
+      fn.if(at.get().eqz(), () => stopForCode(fn, cpu, here));
     });
     fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget);
   });
@@ -236,7 +250,10 @@ export const control: CorePart = (define, core, host) => {
       .or(isProtected.mul(protectedMode))
       .or(isVirtual.mul(virtual8086))
       .or(isLong.mul(longMode));
+    const oldSize = fn.load('i32', cpu, layout.mode).and(codeSizeMask);
     fn.store('i32', cpu, mode, layout.mode);
+    // The TLB leads to code decoded for the old size.
+    fn.if(oldSize.ne(mode.and(codeSizeMask)), () => fn.callAll(core.flushTlb, cpu, 0));
     const unavailable = fn.select(cr0.and(CR0.TS), fn.i32(exceptions.NM), 0);
     const mmxBlocked = fn.select(cr0.and(CR0.EM), fn.i32(exceptions.UD), unavailable);
     fn.store('i32', cpu, mmxBlocked, layout.mmxBlocked);

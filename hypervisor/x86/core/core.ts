@@ -204,6 +204,7 @@ export const hostTypes = {
 
 /** Names of the host's functions. */
 export type HostName = keyof typeof hostTypes;
+/** The host's functions, to be called. */
 export type Host = { readonly [Name in HostName]: FunctionRef };
 
 function lazily<Name extends string>(

@@ -248,7 +248,7 @@ function multiply(fn: FunctionBuilder, core: Core): void {
 }
 
 /** What is left of a division, as the bits behind the quotient that rounding needs: how it compares with half the divisor. */
-export function fractionOf(fn: FunctionBuilder, remainder: Value, divisor: Value): Value {
+function fractionOf(fn: FunctionBuilder, remainder: Value, divisor: Value): Value {
   const rest = divisor.sub(remainder);
   const belowHalf = remainder.ltU(rest);
   const part = fn.select(

@@ -45,7 +45,7 @@ export function roundsUp(
 }
 
 /** PE and C1 of a rounding. */
-export function roundingFlags(fn: FunctionBuilder, fraction: Value, roundUp: Value): Value {
+function roundingFlags(fn: FunctionBuilder, fraction: Value, roundUp: Value): Value {
   const inexact = fn.select(fraction.ne(0), fn.i32(PE), fn.i32(0));
   return inexact.or(fn.select(roundUp, fn.i32(C1), fn.i32(0)));
 }

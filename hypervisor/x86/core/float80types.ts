@@ -19,6 +19,11 @@ export const float80Types = {
   divide128: signature('i64 i64 i64', 'i64 i64'),
   /** (high, low, count from 0 on) → shifted right; bits that fall out leave their trace in bit 0. */
   shiftRight128: signature('i64 i64 i32', 'i64 i64'),
+  // wide128.ts
+  /** (a, b) → upper 128 bits of the product; the last place may be too low by 3. */
+  wideMultiply: signature('i64 i64 i64 i64', 'i64 i64'),
+  /** (dividend, divisor), both with the top bit set → quotient as a fraction of 1 with the top bit set, and 1 when it was halved to be one. */
+  wideDivide: signature('i64 i64 i64 i64', 'i64 i64 i32'),
   // float80.ts
   /** (control, sign in bit 15, biased exponent without bounds, significand, 64 bits behind it) → number, flags. */
   float80Round: signature('i32 i32 i32 i64 i64', 'i64 i32 i32'),
@@ -64,4 +69,35 @@ export const float80Types = {
   float80Extract: signature('i32 i64 i32', 'i64 i32 i64 i32 i32'),
   /** (control, a, b, 1 to round the quotient to nearest) → remainder, flags with C0, C1, C2, C3. */
   float80Remainder: signature('i32 i64 i32 i64 i32 i32', 'i64 i32 i32'),
+  // float80trigonometric.ts
+  /**
+   * (significand, biased exponent from 3FFEH to 403DH) → what is left of the number modulo pi/2, between −pi/4 and pi/4: significand,
+   * biased exponent, multiples of pi/2 in bits 0 … 1, sign in bit 15.
+   */
+  trigonometricReduce: signature('i64 i32', 'i64 i64 i32 i32'),
+  /** (angle's significand, biased exponent; up to pi/4) → sine: significand, biased exponent. */
+  wideSine: signature('i64 i64 i32', 'i64 i64 i32'),
+  wideCosine: signature('i64 i64 i32', 'i64 i64 i32'),
+  /** (control, a, quarter turns to add: 0 sine, 1 cosine) → result, flags with C2 when the argument is out of range. */
+  float80Sine: signature('i32 i64 i32 i32', 'i64 i32 i32'),
+  /** (control, a) → sine, cosine, flags. */
+  float80SineCosine: signature('i32 i64 i32', 'i64 i32 i64 i32 i32'),
+  /** (control, a) → tangent, 1, flags. */
+  float80Tangent: signature('i32 i64 i32', 'i64 i32 i64 i32 i32'),
+  // float80arctangent.ts
+  /** (control, x, y) → the angle of the point (x, y). */
+  float80Arctangent: signature('i32 i64 i32 i64 i32', 'i64 i32 i32'),
+  /** (smaller number, larger number; magnitudes) → arctangent of the quotient: significand, biased exponent. */
+  wideArctangent: signature('i64 i32 i64 i32', 'i64 i64 i32'),
+  // float80logarithm.ts
+  /** (control, x) → 2^x − 1. */
+  float80PowerLess1: signature('i32 i64 i32', 'i64 i32 i32'),
+  /** (control, x, y) → y · log2(x). */
+  float80Logarithm: signature('i32 i64 i32 i64 i32', 'i64 i32 i32'),
+  /** (control, x, y) → y · log2(x + 1). */
+  float80LogarithmPlus1: signature('i32 i64 i32 i64 i32', 'i64 i32 i32'),
+  /** (z's significand, biased exponent; below 0.18) → log2((1 + z) / (1 − z)): significand, biased exponent. */
+  wideLogarithm: signature('i64 i64 i32', 'i64 i64 i32'),
+  /** (significand, biased exponent) → magnitude of log2: significand, biased exponent, sign in bit 15. Not for 1. */
+  wideLogarithmOf: signature('i64 i64 i32', 'i64 i64 i32 i32'),
 } as const;

@@ -9,8 +9,10 @@ import * as layout from '../layout.ts';
 import { CR4 } from '../mode.ts';
 import * as mxcsr from '../mxcsr.ts';
 import type { Core, CorePart } from './core.ts';
+import { leaveIfExact } from './exactfloat.ts';
 import { none } from './softarithmetic.ts';
 import { fromWide, toWide } from './softconvert.ts';
+import { double, type Format, fromNative, single, toNative } from './softfloat.ts';
 
 /** Bits of the rounding argument of `convertLanes`, as in the immediate of ROUNDPS (SDM vol. 2, figure 4-24). */
 const roundByMxcsr = 4;
@@ -50,6 +52,35 @@ function defineLanes(fn: FunctionBuilder, core: Core, width: 4 | 8): void {
   fn.return(fn.load('v128', cpu, result), fn.call(core.simdExceptions, cpu, flags.get()));
 }
 
+/** scalar32 and scalar64: (cpu, operation, a, b) → result, and 1 or 0 as `simdExceptions`. */
+function defineScalar(fn: FunctionBuilder, core: Core, format: Format): void {
+  const cpu = fn.parameter(0).get();
+  const [a, b] = [fn.parameter(2).get(), fn.parameter(3).get()];
+  const operation = fn.parameter(1).get();
+  const control = fn.load('i32', cpu, layout.mxcsr);
+  fn.if(control.and(mxcsr.exactMask).eq(mxcsr.initial), () => leaveIfExact({ fn, format, a, b }, operation));
+  const [value, raised] = fn.callAll(
+    format.bits === 32 ? core.float32 : core.float64,
+    operation,
+    fromNative(format, a),
+    fromNative(format, b),
+    control,
+  ) as [Value, Value];
+  fn.return(toNative(fn, format, value), fn.call(core.simdExceptions, cpu, raised));
+}
+
+/** MXCSR with the rounding mode that `rounding`, as in the immediate of ROUNDPS, asks for. */
+function roundedBy(fn: FunctionBuilder, control: Value, rounding: Value): Value {
+  const mode = rounding.and(3).shl(mxcsr.roundingShift);
+  const replaced = control.and(~(3 << mxcsr.roundingShift)).or(mode);
+  return fn.select(rounding.and(roundByMxcsr), control, replaced);
+}
+
+/** Takes the precision exception from those found, if `rounding` says so. */
+function toldOf(fn: FunctionBuilder, found: Value, rounding: Value): Value {
+  return fn.select(rounding.and(suppressPrecision), found.and(~mxcsr.PE), found);
+}
+
 export const simdfloat: CorePart = (define, core) => {
   define('simdExceptions', (fn) => {
     const cpu = fn.parameter(0).get();
@@ -68,15 +99,28 @@ export const simdfloat: CorePart = (define, core) => {
   define('lanes32', (fn) => defineLanes(fn, core, 4));
   define('lanes64', (fn) => defineLanes(fn, core, 8));
 
+  define('scalar32', (fn) => defineScalar(fn, core, single));
+  define('scalar64', (fn) => defineScalar(fn, core, double));
+
+  define('convertScalar', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const rounding = fn.parameter(2).get();
+    const control = roundedBy(fn, fn.load('i32', cpu, layout.mxcsr), rounding);
+    const [value, raised] = fn.callAll(
+      core.convert,
+      fn.parameter(1).get(),
+      fn.parameter(3).get(),
+      control,
+    ) as [Value, Value];
+    fn.return(value, fn.call(core.simdExceptions, cpu, toldOf(fn, raised, rounding)));
+  });
+
   define('convertLanes', (fn) => {
     const cpu = fn.parameter(0).get();
     const operation = fn.parameter(1).get();
     const left = fn.parameter(2);
     const rounding = fn.parameter(3).get();
-    const own = fn.load('i32', cpu, layout.mxcsr);
-    const mode = rounding.and(3).shl(mxcsr.roundingShift);
-    const replaced = own.and(~(3 << mxcsr.roundingShift)).or(mode);
-    const control = fn.select(rounding.and(roundByMxcsr), own, replaced);
+    const control = roundedBy(fn, fn.load('i32', cpu, layout.mxcsr), rounding);
     fn.store('v128', cpu, fn.parameter(4).get(), first);
     fn.store('v128', cpu, fn.v128(new Array<number>(16).fill(0)), result);
     const widthOf = (wide: number) => fn.i32(4).shl(fn.i32(wide).shrU(operation).and(1));
@@ -98,7 +142,7 @@ export const simdfloat: CorePart = (define, core) => {
       left.set(left.get().sub(1));
       again.brIf(left.get());
     });
-    const told = fn.select(rounding.and(suppressPrecision), flags.get().and(~mxcsr.PE), flags.get());
+    const told = toldOf(fn, flags.get(), rounding);
     fn.return(fn.load('v128', cpu, result), fn.call(core.simdExceptions, cpu, told));
   });
 };

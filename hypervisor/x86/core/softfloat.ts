@@ -66,11 +66,13 @@ export function isSignaling(format: Format, x: Value): Value {
   return x.and(patterns(format).quiet).eqz();
 }
 
+/** True (i32) for an infinity of either sign. */
 export function isInfinite(format: Format, x: Value): Value {
   const { magnitude, infinity } = patterns(format);
   return x.and(magnitude).eq(infinity);
 }
 
+/** True (i32) for a zero of either sign. */
 export function isZero(format: Format, x: Value): Value {
   return x.and(patterns(format).magnitude).eqz();
 }
@@ -102,6 +104,11 @@ export function flushed(fn: FunctionBuilder, format: Format, x: Value, control: 
 /** The native number of a bit pattern. */
 export function toNative(fn: FunctionBuilder, format: Format, x: Value): Value {
   return format.bits === 64 ? fn.apply('f64.reinterpret_i64', x) : fn.apply('f32.reinterpret_i32', x.wrap());
+}
+
+/** The bit pattern of a native number. */
+export function fromNative(format: Format, x: Value): Value {
+  return format.bits === 64 ? x.apply('i64.reinterpret_f64') : x.apply('i32.reinterpret_f32').extendU();
 }
 
 /** Takes a finite number apart. */

@@ -30,6 +30,11 @@ export const sseTypes = {
   lanes32: signature('i32 i32 v128 v128', 'v128 i32'),
   /** The same for two lanes. */
   lanes64: signature('i32 i32 v128 v128', 'v128 i32'),
+  /** (cpu, operation, a, b) → result, and 1 or 0 as `simdExceptions`. */
+  scalar32: signature('i32 i32 f32 f32', 'f32 i32'),
+  scalar64: signature('i32 i32 f64 f64', 'f64 i32'),
+  /** (cpu, conversion, rounding as in ROUNDPS's immediate, operand) → result, and 1 or 0 as `simdExceptions`. */
+  convertScalar: signature('i32 i32 i32 i64', 'i64 i32'),
   /** (cpu, conversion, lanes, rounding as in ROUNDPS's immediate, operand) → results, and 1 or 0 as `simdExceptions`. */
   convertLanes: signature('i32 i32 i32 i32 v128', 'v128 i32'),
 } as const;

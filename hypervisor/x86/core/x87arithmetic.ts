@@ -1,5 +1,5 @@
 /** Arithmetic and comparison with x87 registers (SDM vol. 1, 8.3.5 and 8.3.6). */
-import type { FunctionBuilder } from '../../wasm/function.ts';
+import type { FunctionBuilder, FunctionRef } from '../../wasm/function.ts';
 import type { Value } from '../../wasm/value.ts';
 import { CF, PF, ZF } from '../flags.ts';
 import * as layout from '../layout.ts';
@@ -23,8 +23,12 @@ import {
 import { unordered } from './float80compare.ts';
 import { SF, Stack } from './x87stack.ts';
 
-/** Operations of `x87Unary`. */
-export const unaryOperations = ['FSQRT', 'FRNDINT'] as const;
+/** Operations of `x87Unary`; the last two set C2. */
+export const unaryOperations = ['FSQRT', 'FRNDINT', 'F2XM1', 'FSIN', 'FCOS'] as const;
+/** Operations of `x87Pair`. */
+export const pairOperations = ['FXTRACT', 'FSINCOS', 'FPTAN'] as const;
+/** Operations of `x87Combine`. */
+export const combineOperations = ['FPATAN', 'FYL2X', 'FYL2XP1'] as const;
 /** Operations of `x87Scale`. */
 export const scaleOperations = ['FSCALE', 'FPREM', 'FPREM1'] as const;
 
@@ -54,8 +58,8 @@ function compareRegisters(s: Stack, position: Value, quiet: Value) {
   const top = s.number(0);
   const other = s.number(position);
   return compareUsed(s, s.used(top).and(s.used(other)), () => {
-    const a = s.read(s.address(top));
-    const b = s.read(s.address(other));
+    const a = s.register(s.address(top));
+    const b = s.register(s.address(other));
     return s.fn.callAll(
       s.core.float80Compare,
       a.significand,
@@ -78,7 +82,7 @@ function popTimes(s: Stack, times: Value): void {
 function examine(fn: FunctionBuilder, core: Core): void {
   const s = new Stack(fn, core);
   const top = s.number(0);
-  const x = s.read(s.address(top));
+  const x = s.register(s.address(top));
   const codes = fn.local('i32', C2);
   fn.if(isZero(x), () => codes.set(C3));
   fn.if(isDenormal(x), () => codes.set(C3 | C2));
@@ -100,7 +104,7 @@ export const x87Arithmetic: CorePart = (define, core) => {
       s.underflow(address);
       fn.return();
     });
-    const a = s.read(address);
+    const a = s.register(address);
     const result = fn.callAll(
       core.float80Binary,
       operation,
@@ -125,8 +129,8 @@ export const x87Arithmetic: CorePart = (define, core) => {
     fn.if(
       s.used(top).and(s.used(other)),
       () => {
-        const a = s.read(s.address(top));
-        const b = s.read(s.address(other));
+        const a = s.register(s.address(top));
+        const b = s.register(s.address(other));
         const result = fn.callAll(
           core.float80Binary,
           operation,
@@ -149,7 +153,7 @@ export const x87Arithmetic: CorePart = (define, core) => {
     const b = parameterNumber(fn, 1);
     const top = s.number(0);
     const { codes, flags } = compareUsed(s, s.used(top), () => {
-      const a = s.read(s.address(top));
+      const a = s.register(s.address(top));
       return fn.callAll(
         core.float80Compare,
         a.significand,
@@ -201,7 +205,7 @@ export const x87Arithmetic: CorePart = (define, core) => {
       fn.return();
     });
     s.clearC1();
-    const { signExponent } = s.read(address);
+    const { signExponent } = s.register(address);
     const changed = signExponent.and(fn.parameter(1).get()).xor(fn.parameter(2).get());
     fn.store('i32_16', address, changed, 8);
   });
@@ -210,18 +214,26 @@ export const x87Arithmetic: CorePart = (define, core) => {
     const s = new Stack(fn, core);
     const top = s.number(0);
     const address = s.address(top);
+    fn.if(fn.parameter(1).get().geU(unaryOperations.indexOf('FSIN')), () => s.setCodes(C2, 0));
     fn.if(s.used(top).eqz(), () => {
       s.underflow(address);
       fn.return();
     });
-    const { significand, signExponent } = s.read(address);
-    const routines = [core.float80SquareRoot, core.float80RoundToInteger];
+    const { significand, signExponent } = s.register(address);
+    const apply = (routine: FunctionRef, ...more: number[]) => {
+      const result = fn.callAll(routine, s.control, significand, signExponent, ...more) as NumberAndFlags;
+      fn.callAll(core.x87Result, s.cpu, address, ...result);
+    };
+    const operations = {
+      FSQRT: () => apply(core.float80SquareRoot),
+      FRNDINT: () => apply(core.float80RoundToInteger),
+      F2XM1: () => apply(core.float80PowerLess1),
+      FSIN: () => apply(core.float80Sine, 0),
+      FCOS: () => apply(core.float80Sine, 1),
+    } satisfies Record<(typeof unaryOperations)[number], () => void>;
     fn.switch(
       fn.parameter(1).get(),
-      routines.map((routine) => () => {
-        const result = fn.callAll(routine, s.control, significand, signExponent) as NumberAndFlags;
-        fn.callAll(core.x87Result, s.cpu, address, ...result);
-      }),
+      unaryOperations.map((name) => operations[name]),
       () => fn.unreachable(),
     );
   });
@@ -237,8 +249,8 @@ export const x87Arithmetic: CorePart = (define, core) => {
       s.underflow(address);
       fn.return();
     });
-    const a = s.read(address);
-    const b = s.read(s.address(other));
+    const a = s.register(address);
+    const b = s.register(s.address(other));
     const operands = [s.control, a.significand, a.signExponent, b.significand, b.signExponent];
     fn.if(operation.eqz(), () => {
       const result = fn.callAll(core.float80Scale, ...operands) as NumberAndFlags;
@@ -253,41 +265,76 @@ export const x87Arithmetic: CorePart = (define, core) => {
       .or(flags.and(s.control.not()).and(DE))
       .or(isSpecial({ significand, signExponent }));
     const changed = fn.select(kept, fn.i32(C2), fn.i32(comparison));
-    s.setState(layout.fsw, s.status.and(changed.not()));
+    s.setState32(layout.fsw, s.status.and(changed.not()));
     fn.callAll(core.x87Result, s.cpu, address, ...result);
   });
 
-  define('x87Extract', (fn) => {
+  define('x87Combine', (fn) => {
     const s = new Stack(fn, core);
+    const top = s.number(0);
+    const other = s.number(1);
+    const address = s.address(other);
+    fn.if(s.used(top).and(s.used(other)).eqz(), () => {
+      fn.if(s.underflow(address), () => s.pop());
+      fn.return();
+    });
+    const x = s.register(s.address(top));
+    const y = s.register(address);
+    const routines = [core.float80Arctangent, core.float80Logarithm, core.float80LogarithmPlus1];
+    fn.switch(
+      fn.parameter(1).get(),
+      routines.map((routine) => () => {
+        const result = fn.callAll(
+          routine,
+          s.control,
+          x.significand,
+          x.signExponent,
+          y.significand,
+          y.signExponent,
+        ) as NumberAndFlags;
+        fn.if(fn.call(core.x87Result, s.cpu, address, ...result), () => s.pop());
+      }),
+      () => fn.unreachable(),
+    );
+  });
+
+  define('x87Pair', (fn) => {
+    const s = new Stack(fn, core);
+    const operation = fn.parameter(1).get();
     const top = s.number(0);
     const above = s.number(-1);
     const address = s.address(top);
-    fn.if(s.used(top).eqz(), () => {
-      fn.if(s.underflow(address), () => {
-        s.underflow(s.address(above));
-        s.setState(layout.ftop, above);
+    fn.if(operation, () => s.setCodes(C2, 0));
+    // A stack fault either way; masked, both registers get the indefinite.
+    const empty = s.used(top).eqz();
+    fn.if(empty.or(s.used(above)), () => {
+      const flags = fn.select(empty, fn.i32(IE | SF), fn.i32(IE | SF | C1));
+      fn.if(fn.call(core.x87StackFault, s.cpu, address, flags), () => {
+        fn.call(core.x87StackFault, s.cpu, s.address(above), flags);
+        s.setState32(layout.ftop, above);
       });
       fn.return();
     });
-    fn.if(s.used(above), () => {
-      const done = fn.call(core.x87StackFault, s.cpu, s.address(above), IE | SF | C1);
-      fn.if(done, () => {
-        fn.call(core.x87StackFault, s.cpu, address, IE | SF | C1);
-        s.setState(layout.ftop, above);
-      });
-      fn.return();
-    });
-    const a = s.read(address);
-    const [power, powerExponent, rest, restExponent, flags] = fn.callAll(
-      core.float80Extract,
-      s.control,
-      a.significand,
-      a.signExponent,
-    ) as [Value, Value, Value, Value, Value];
-    fn.if(fn.call(core.x87Result, s.cpu, address, power, powerExponent, flags), () => {
-      s.write(s.address(above), rest, restExponent);
-      s.use(above);
-      s.setState(layout.ftop, above);
-    });
+    const a = s.register(address);
+    const routines = [core.float80Extract, core.float80SineCosine, core.float80Tangent];
+    fn.switch(
+      operation,
+      routines.map((routine) => () => {
+        const [first, firstExponent, second, secondExponent, flags] = fn.callAll(
+          routine,
+          s.control,
+          a.significand,
+          a.signExponent,
+        ) as [Value, Value, Value, Value, Value];
+        const done = fn.call(core.x87Result, s.cpu, address, first, firstExponent, flags);
+        // C2: out of range, and nothing is pushed.
+        fn.if(done.and(flags.and(C2).eqz()), () => {
+          s.setRegister(s.address(above), second, secondExponent);
+          s.use(above);
+          s.setState32(layout.ftop, above);
+        });
+      }),
+      () => fn.unreachable(),
+    );
   });
 };

@@ -17,6 +17,7 @@ export const formats = {
   decimal: 5,
   extended: 6,
 } as const;
+/** Name of a memory format. */
 export type Format = keyof typeof formats;
 /** Added to an integer format: truncates whatever the rounding control says (FISTTP). */
 export const truncated = 8;
@@ -79,7 +80,7 @@ function convert(fn: FunctionBuilder, core: Core): void {
   fn.if(
     s.used(top),
     () => {
-      const { significand, signExponent } = s.read(s.address(top));
+      const { significand, signExponent } = s.register(s.address(top));
       const control = fn.local('i32', s.control);
       fn.if(format.and(truncated), () => control.set(truncating(control.get())));
       const into = ([first, ...others]: Value[]) => {
@@ -146,10 +147,10 @@ export const x87Move: CorePart = (define, core) => {
     const source = s.number(fn.parameter(1).get());
     const target = s.number(-1);
     fn.if(s.used(source).eqz(), () => {
-      fn.if(s.underflow(s.address(target)), () => s.setState(layout.ftop, target));
+      fn.if(s.underflow(s.address(target)), () => s.setState32(layout.ftop, target));
       fn.return();
     });
-    const { significand, signExponent } = s.read(s.address(source));
+    const { significand, signExponent } = s.register(s.address(source));
     fn.callAll(core.x87Push, s.cpu, significand, signExponent);
   });
 
@@ -195,9 +196,9 @@ export const x87Move: CorePart = (define, core) => {
     fn.if(
       s.used(top),
       () => {
-        const { significand, signExponent } = s.read(s.address(top));
+        const { significand, signExponent } = s.register(s.address(top));
         s.clearC1();
-        s.write(s.address(target), significand, signExponent);
+        s.setRegister(s.address(target), significand, signExponent);
         s.use(target);
       },
       () => {
@@ -218,12 +219,12 @@ export const x87Move: CorePart = (define, core) => {
         fn.if(s.underflow(s.address(each)).eqz(), () => fn.return());
       });
     }
-    const first = s.read(s.address(top));
-    const second = s.read(s.address(other));
+    const first = s.register(s.address(top));
+    const second = s.register(s.address(other));
     const firstSignificand = fn.local('i64', first.significand);
     const firstExponent = fn.local('i32', first.signExponent);
-    s.write(s.address(top), second.significand, second.signExponent);
-    s.write(s.address(other), firstSignificand.get(), firstExponent.get());
+    s.setRegister(s.address(top), second.significand, second.signExponent);
+    s.setRegister(s.address(other), firstSignificand.get(), firstExponent.get());
   });
 
   define('x87ConditionalMove', (fn) => {
@@ -235,8 +236,8 @@ export const x87Move: CorePart = (define, core) => {
       fn.return();
     });
     fn.if(fn.parameter(2).get(), () => {
-      const { significand, signExponent } = s.read(s.address(source));
-      s.write(s.address(top), significand, signExponent);
+      const { significand, signExponent } = s.register(s.address(source));
+      s.setRegister(s.address(top), significand, signExponent);
     });
   });
 
@@ -250,6 +251,6 @@ export const x87Move: CorePart = (define, core) => {
   define('x87Rotate', (fn) => {
     const s = new Stack(fn, core);
     s.clearC1();
-    s.setState(layout.ftop, s.number(fn.parameter(1).get()));
+    s.setState32(layout.ftop, s.number(fn.parameter(1).get()));
   });
 };

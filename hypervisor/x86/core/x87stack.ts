@@ -1,11 +1,11 @@
 /** The x87 register stack and the responses to exceptions (SDM vol. 1, 8.1.2, 8.4 and 8.5). */
-import type { FunctionBuilder } from '../../wasm/function.ts';
 import type { Operand, Value } from '../../wasm/value.ts';
 import * as exceptions from '../exceptions.ts';
 import * as layout from '../layout.ts';
 import { CR0 } from '../mode.ts';
-import type { Core, CorePart } from './core.ts';
+import type { CorePart } from './core.ts';
 import { C1, DE, type Float80, IE, indefinite, OE, PE, UE, ZE } from './float80.ts';
+import { Routine } from './routine.ts';
 
 /** Further bits of the status word. */
 export const SF = 0x40;
@@ -19,36 +19,18 @@ export const allExceptions = IE | DE | ZE | OE | UE | PE;
 const before = IE | DE | ZE;
 
 /** Reads and changes the register stack in a routine whose first parameter is the vCPU's base. */
-export class Stack {
-  readonly fn: FunctionBuilder;
-  readonly core: Core;
-  readonly cpu: Value;
-
-  constructor(fn: FunctionBuilder, core: Core) {
-    this.fn = fn;
-    this.core = core;
-    this.cpu = fn.parameter(0).get();
-  }
-
-  state(offset: number): Value {
-    return this.fn.load('i32', this.cpu, offset);
-  }
-
-  setState(offset: number, value: Operand): void {
-    this.fn.store('i32', this.cpu, value, offset);
-  }
-
+export class Stack extends Routine {
   get control(): Value {
-    return this.state(layout.fcw);
+    return this.state32(layout.fcw);
   }
 
   get status(): Value {
-    return this.state(layout.fsw);
+    return this.state32(layout.fsw);
   }
 
   /** Physical number of ST(position). */
   number(position: Operand): Value {
-    return this.state(layout.ftop).add(position).and(7);
+    return this.state32(layout.ftop).add(position).and(7);
   }
 
   /** Host address of physical register `number`. */
@@ -58,11 +40,11 @@ export class Stack {
 
   /** 1 when physical register `number` is not empty. */
   used(number: Value): Value {
-    return this.state(layout.ftag).shrU(number).and(1);
+    return this.state32(layout.ftag).shrU(number).and(1);
   }
 
   /** The number in the register at a host address. */
-  read(address: Value): Float80 {
+  register(address: Value): Float80 {
     return {
       significand: this.fn.load('i64', address),
       signExponent: this.fn.load('i32_16u', address, 8),
@@ -70,28 +52,28 @@ export class Stack {
   }
 
   /** Writes the register at a host address. It is for the caller to mark it used. */
-  write(address: Value, significand: Operand, signExponent: Operand): void {
+  setRegister(address: Value, significand: Operand, signExponent: Operand): void {
     this.fn.store('i64', address, significand);
     this.fn.store('i32_16', address, signExponent, 8);
   }
 
   /** Marks physical register `number` used. */
   use(number: Value): void {
-    this.setState(layout.ftag, this.state(layout.ftag).or(this.fn.i32(1).shl(number)));
+    this.setState32(layout.ftag, this.state32(layout.ftag).or(this.fn.i32(1).shl(number)));
   }
 
   /** Marks physical register `number` empty. */
   free(number: Value): void {
-    this.setState(layout.ftag, this.state(layout.ftag).and(this.fn.i32(1).shl(number).not()));
+    this.setState32(layout.ftag, this.state32(layout.ftag).and(this.fn.i32(1).shl(number).not()));
   }
 
   clearC1(): void {
-    this.setState(layout.fsw, this.status.and(~C1));
+    this.setState32(layout.fsw, this.status.and(~C1));
   }
 
   /** Sets the condition codes among `mask` to `codes`. */
   setCodes(mask: number, codes: Operand): void {
-    this.setState(layout.fsw, this.status.and(~mask).or(codes));
+    this.setState32(layout.fsw, this.status.and(~mask).or(codes));
   }
 
   pop(): void {
@@ -111,10 +93,10 @@ export class Stack {
 export const x87Stack: CorePart = (define, core) => {
   define('x87Ready', (fn) => {
     const s = new Stack(fn, core);
-    const cr0 = s.state(layout.cr0);
+    const cr0 = s.state32(layout.cr0);
     const raise = (vector: number) => {
-      s.setState(layout.faultVector, vector);
-      s.setState(layout.faultCode, 0);
+      s.setState32(layout.faultVector, vector);
+      s.setState32(layout.faultCode, 0);
       fn.return(0);
     };
     fn.if(cr0.and(CR0.EM | CR0.TS), () => raise(exceptions.NM));
@@ -127,7 +109,7 @@ export const x87Stack: CorePart = (define, core) => {
     const s = new Stack(fn, core);
     const flags = fn.parameter(1).get();
     const unmasked = flags.and(s.control.not()).and(allExceptions).ne(0);
-    s.setState(
+    s.setState32(
       layout.fsw,
       s.status
         .and(~C1)
@@ -149,7 +131,7 @@ export const x87Stack: CorePart = (define, core) => {
         fn.if(flags.and(before).and(s.control.not()), () => fn.return(0));
       },
     );
-    s.write(address, fn.parameter(2).get(), fn.parameter(3).get());
+    s.setRegister(address, fn.parameter(2).get(), fn.parameter(3).get());
     fn.return(1);
   });
 
@@ -158,7 +140,7 @@ export const x87Stack: CorePart = (define, core) => {
     const address = fn.parameter(1).get();
     const unmasked = s.signal(fn.parameter(2).get());
     fn.if(unmasked, () => fn.return(0));
-    s.write(address, indefinite.significand, indefinite.signExponent);
+    s.setRegister(address, indefinite.significand, indefinite.signExponent);
     s.use(address.sub(s.cpu).sub(layout.fpr).shrU(4));
     fn.return(1);
   });
@@ -167,7 +149,7 @@ export const x87Stack: CorePart = (define, core) => {
     const s = new Stack(fn, core);
     const top = s.number(0);
     s.free(top);
-    s.setState(layout.ftop, top.add(1).and(7));
+    s.setState32(layout.ftop, top.add(1).and(7));
   });
 
   define('x87Push', (fn) => {
@@ -182,10 +164,10 @@ export const x87Stack: CorePart = (define, core) => {
       },
       () => {
         s.clearC1();
-        s.write(address, fn.parameter(1).get(), fn.parameter(2).get());
+        s.setRegister(address, fn.parameter(1).get(), fn.parameter(2).get());
         s.use(number);
       },
     );
-    s.setState(layout.ftop, number);
+    s.setState32(layout.ftop, number);
   });
 };

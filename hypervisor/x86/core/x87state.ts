@@ -38,7 +38,7 @@ function tags(fn: FunctionBuilder, core: Core): void {
   const result = fn.local('i32', 0);
   const number = fn.local('i32', 7);
   fn.loop((again) => {
-    const x = s.read(s.address(number.get()));
+    const x = s.register(s.address(number.get()));
     // Valid 0, zero 1, special 2, empty 3 (SDM vol. 1, figure 8-7).
     const kind = fn.select(isNormal(x), fn.i32(0), fn.select(isZero(x), fn.i32(1), fn.i32(2)));
     const tag = fn.select(s.used(number.get()), kind, fn.i32(3));
@@ -63,16 +63,16 @@ export function eachRegister(s: Stack, size: 10 | 16, act: (distance: Value, reg
 export const x87State: CorePart = (define, core) => {
   define('x87Initialize', (fn) => {
     const s = new Stack(fn, core);
-    s.setState(layout.fcw, initialControl);
+    s.setState32(layout.fcw, initialControl);
     for (const field of [layout.fsw, layout.ftop, layout.ftag, layout.fop, layout.fcs, layout.fds])
-      s.setState(field, 0);
+      s.setState32(field, 0);
     fn.store('i64', s.cpu, 0, layout.fip);
     fn.store('i64', s.cpu, 0, layout.fdp);
   });
 
   define('x87SetControl', (fn) => {
     const s = new Stack(fn, core);
-    s.setState(layout.fcw, fn.parameter(1).get().and(controlBits).or(controlFixed));
+    s.setState32(layout.fcw, fn.parameter(1).get().and(controlBits).or(controlFixed));
     // Unmasking an exception that is flagged makes it pending (SDM vol. 2, FLDCW).
     fn.callAll(core.x87SetStatus, s.cpu, fn.call(core.x87Status, s.cpu));
   });
@@ -87,8 +87,8 @@ export const x87State: CorePart = (define, core) => {
     const word = fn.parameter(1).get();
     const pending = word.and(s.control.not()).and(allExceptions);
     const rest = word.and(0xffff & ~topBits & ~summary);
-    s.setState(layout.fsw, rest.or(fn.select(pending, fn.i32(summary), fn.i32(0))));
-    s.setState(layout.ftop, word.shrU(topShift).and(7));
+    s.setState32(layout.fsw, rest.or(fn.select(pending, fn.i32(summary), fn.i32(0))));
+    s.setState32(layout.ftop, word.shrU(topShift).and(7));
   });
 
   define('x87Tags', (fn) => tags(fn, core));
@@ -97,15 +97,15 @@ export const x87State: CorePart = (define, core) => {
     const s = new Stack(fn, core);
     const wide = fn.parameter(1).get().eq(4);
     const image = s.cpu.add(layout.image);
-    const mode = s.state(layout.mode);
+    const mode = s.state32(layout.mode);
     const isProtected = mode.and(protectedMode | virtual8086).eq(protectedMode);
     const status = fn.call(core.x87Status, s.cpu);
     const tagWord = fn.call(core.x87Tags, s.cpu);
-    const fip = s.state(layout.fip);
-    const fdp = s.state(layout.fdp);
-    const fop = s.state(layout.fop);
-    const fcs = s.state(layout.fcs);
-    const fds = s.state(layout.fds);
+    const fip = s.state32(layout.fip);
+    const fdp = s.state32(layout.fdp);
+    const fop = s.state32(layout.fop);
+    const fcs = s.state32(layout.fcs);
+    const fds = s.state32(layout.fds);
     // Real mode and virtual-8086 mode have linear addresses (SDM vol. 1, figures 8-10 and 8-12).
     const instruction = fip.add(fcs.shl(4));
     const operand = fdp.add(fds.shl(4));
@@ -158,7 +158,7 @@ export const x87State: CorePart = (define, core) => {
     );
     const registers = image.add(fn.parameter(1).get().mul(7));
     eachRegister(s, 10, (distance, register) => {
-      const { significand, signExponent } = s.read(register);
+      const { significand, signExponent } = s.register(register);
       fn.store('i64', registers.add(distance), significand);
       fn.store('i32_16', registers.add(distance), signExponent, 8);
     });
@@ -168,7 +168,7 @@ export const x87State: CorePart = (define, core) => {
     const s = new Stack(fn, core);
     const wide = fn.parameter(1).get().eq(4);
     const image = s.cpu.add(layout.image);
-    const mode = s.state(layout.mode);
+    const mode = s.state32(layout.mode);
     const isProtected = mode.and(protectedMode | virtual8086).eq(protectedMode);
     const control = fn.local('i32');
     const status = fn.local('i32');
@@ -186,17 +186,17 @@ export const x87State: CorePart = (define, core) => {
           isProtected,
           () => {
             setPointer(layout.fip, get(3));
-            s.setState(layout.fcs, half(4));
-            s.setState(layout.fop, get(4).shrU(16).and(0x7ff));
+            s.setState32(layout.fcs, half(4));
+            s.setState32(layout.fop, get(4).shrU(16).and(0x7ff));
             setPointer(layout.fdp, get(5));
-            s.setState(layout.fds, half(6));
+            s.setState32(layout.fds, half(6));
           },
           () => {
             setPointer(layout.fip, half(3).or(get(4).shrU(12).and(0xffff).shl(16)));
-            s.setState(layout.fop, get(4).and(0x7ff));
+            s.setState32(layout.fop, get(4).and(0x7ff));
             setPointer(layout.fdp, half(5).or(get(6).shrU(12).and(0xffff).shl(16)));
-            s.setState(layout.fcs, 0);
-            s.setState(layout.fds, 0);
+            s.setState32(layout.fcs, 0);
+            s.setState32(layout.fds, 0);
           },
         );
       },
@@ -209,27 +209,27 @@ export const x87State: CorePart = (define, core) => {
           isProtected,
           () => {
             setPointer(layout.fip, get(3));
-            s.setState(layout.fcs, get(4));
+            s.setState32(layout.fcs, get(4));
             setPointer(layout.fdp, get(5));
-            s.setState(layout.fds, get(6));
+            s.setState32(layout.fds, get(6));
           },
           () => {
             setPointer(layout.fip, get(3).or(get(4).and(0xf000).shl(4)));
-            s.setState(layout.fop, get(4).and(0x7ff));
+            s.setState32(layout.fop, get(4).and(0x7ff));
             setPointer(layout.fdp, get(5).or(get(6).and(0xf000).shl(4)));
-            s.setState(layout.fcs, 0);
-            s.setState(layout.fds, 0);
+            s.setState32(layout.fcs, 0);
+            s.setState32(layout.fds, 0);
           },
         );
       },
     );
-    s.setState(layout.fcw, control.get().and(controlBits).or(controlFixed));
+    s.setState32(layout.fcw, control.get().and(controlBits).or(controlFixed));
     fn.callAll(core.x87SetStatus, s.cpu, status.get());
-    s.setState(layout.ftag, abridge(fn, tagWord.get()));
+    s.setState32(layout.ftag, abridge(fn, tagWord.get()));
     fn.if(fn.parameter(2).get(), () => {
       const registers = image.add(fn.parameter(1).get().mul(7));
       eachRegister(s, 10, (distance, register) => {
-        s.write(
+        s.setRegister(
           register,
           fn.load('i64', registers.add(distance)),
           fn.load('i32_16u', registers.add(distance), 8),

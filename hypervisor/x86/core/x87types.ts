@@ -60,8 +60,10 @@ export const x87Types = {
   x87Unary: signature('i32 i32'),
   /** (cpu, operation): ST(0) becomes a function of ST(0) and ST(1). */
   x87Scale: signature('i32 i32'),
-  /** FXTRACT. */
-  x87Extract: signature('i32'),
+  /** (cpu, operation): ST(0) becomes one function of it, and another one is pushed. */
+  x87Pair: signature('i32 i32'),
+  /** (cpu, operation): ST(1) becomes a function of ST(0) and ST(1), and ST(0) is popped. */
+  x87Combine: signature('i32 i32'),
   // x87state.ts
   /** (cpu): FNINIT. */
   x87Initialize: signature('i32'),

@@ -4,6 +4,7 @@ import type { Operand, Value } from '../../wasm/value.ts';
 import * as exceptions from '../exceptions.ts';
 import * as layout from '../layout.ts';
 import { writes } from '../memoryaccess.ts';
+import * as mxcsr from '../mxcsr.ts';
 import type { Core, CorePart } from './core.ts';
 import { Routine } from './routine.ts';
 import { Stack } from './x87stack.ts';
@@ -13,10 +14,6 @@ import { eachRegister, initialControl } from './x87state.ts';
 export const components = { x87: 1, sse: 2 } as const;
 /** All components that this processor has. */
 export const supportedComponents = components.x87 | components.sse;
-
-/** Bits of MXCSR that exist: MXCSR_MASK, with denormals-are-zeros (SDM vol. 1, 11.6.6). */
-export const mxcsrMask = 0xffff;
-export const initialMxcsr = 0x1f80;
 
 /** Offsets in the legacy area (SDM vol. 1, table 10-2) and behind it (13.4.2). */
 const area = {
@@ -53,7 +50,7 @@ export function xsaveLeaf(subleaf: number): { eax: number; ebx: number; ecx: num
 
 /** Length of the XMM registers that code can name: 16 in 64-bit mode, otherwise 8 (bytes). */
 function xmmBytes(s: Stack): Value {
-  return s.fn.select(s.state(layout.mode).and(2), s.fn.i32(256), s.fn.i32(128));
+  return s.fn.select(s.state32(layout.mode).and(2), s.fn.i32(256), s.fn.i32(128));
 }
 
 function saveLegacy(fn: FunctionBuilder, core: Core): void {
@@ -62,19 +59,19 @@ function saveLegacy(fn: FunctionBuilder, core: Core): void {
   const put16 = (offset: number, value: Operand) => fn.store('i32_16', image, value, offset);
   put16(area.fcw, s.control);
   put16(area.fsw, fn.call(core.x87Status, s.cpu));
-  put16(area.ftw, s.state(layout.ftag));
-  put16(area.fop, s.state(layout.fop));
+  put16(area.ftw, s.state32(layout.ftag));
+  put16(area.fop, s.state32(layout.fop));
   fn.store('i64', image, fn.load('i64', s.cpu, layout.fip), area.fip);
   fn.store('i64', image, fn.load('i64', s.cpu, layout.fdp), area.fdp);
   fn.if(fn.parameter(1).get().eqz(), () => {
-    fn.store('i32', image, s.state(layout.fcs), area.fcs);
-    fn.store('i32', image, s.state(layout.fds), area.fds);
+    fn.store('i32', image, s.state32(layout.fcs), area.fcs);
+    fn.store('i32', image, s.state32(layout.fds), area.fds);
   });
-  fn.store('i32', image, s.state(layout.mxcsr), area.mxcsr);
-  fn.store('i32', image, mxcsrMask, area.mxcsrMask);
+  fn.store('i32', image, s.state32(layout.mxcsr), area.mxcsr);
+  fn.store('i32', image, mxcsr.valid, area.mxcsrMask);
   eachRegister(s, 16, (distance, register) => {
     const at = image.add(distance);
-    const { significand, signExponent } = s.read(register);
+    const { significand, signExponent } = s.register(register);
     fn.store('i64', at, significand, area.st);
     fn.store('i64', at, signExponent.extendU(), area.st + 8);
   });
@@ -88,8 +85,8 @@ function restoreX87(fn: FunctionBuilder, core: Core): void {
   const wide = fn.parameter(1).get();
   fn.callAll(core.x87SetControl, s.cpu, get16(area.fcw));
   fn.callAll(core.x87SetStatus, s.cpu, get16(area.fsw));
-  s.setState(layout.ftag, fn.load('i32_8u', image, area.ftw));
-  s.setState(layout.fop, get16(area.fop).and(0x7ff));
+  s.setState32(layout.ftag, fn.load('i32_8u', image, area.ftw));
+  s.setState32(layout.fop, get16(area.fop).and(0x7ff));
   fn.if(
     wide,
     () => {
@@ -99,13 +96,13 @@ function restoreX87(fn: FunctionBuilder, core: Core): void {
     () => {
       fn.store('i64', s.cpu, fn.load('i64_32u', image, area.fip), layout.fip);
       fn.store('i64', s.cpu, fn.load('i64_32u', image, area.fdp), layout.fdp);
-      s.setState(layout.fcs, get16(area.fcs));
-      s.setState(layout.fds, get16(area.fds));
+      s.setState32(layout.fcs, get16(area.fcs));
+      s.setState32(layout.fds, get16(area.fds));
     },
   );
   eachRegister(s, 16, (distance, register) => {
     const at = image.add(distance);
-    s.write(register, fn.load('i64', at, area.st), fn.load('i32_16u', at, area.st + 8));
+    s.setRegister(register, fn.load('i64', at, area.st), fn.load('i32_16u', at, area.st + 8));
   });
 }
 
@@ -114,10 +111,10 @@ function x87Initial(s: Stack): Value {
   const { fn } = s;
   const other = fn.local('i64', s.control.xor(initialControl).extendU());
   for (const field of [layout.fsw, layout.ftop, layout.ftag, layout.fop, layout.fcs, layout.fds])
-    other.set(other.get().or(s.state(field).extendU()));
+    other.set(other.get().or(s.state32(field).extendU()));
   for (const field of [layout.fip, layout.fdp]) other.set(other.get().or(fn.load('i64', s.cpu, field)));
   eachRegister(s, 16, (_, register) => {
-    const { significand, signExponent } = s.read(register);
+    const { significand, signExponent } = s.register(register);
     other.set(other.get().or(significand).or(signExponent.extendU()));
   });
   return other.get().eqz();
@@ -158,7 +155,7 @@ function areaRoutine(fn: FunctionBuilder, core: Core) {
 
 /** Raises #GP when the image's MXCSR has bits that do not exist. */
 function checkMxcsr(r: Routine): void {
-  r.raiseIf(r.state32(layout.image + area.mxcsr).and(~mxcsrMask), exceptions.GP);
+  r.raiseIf(r.state32(layout.image + area.mxcsr).and(~mxcsr.valid), exceptions.GP);
 }
 
 function loadMxcsr(r: Routine): void {

@@ -11,8 +11,10 @@ import { type DecodeOutcome, Decoder, maximumLength } from './decoder.ts';
 import type { OpcodeMap } from './opcodemap.ts';
 import * as special from './special.ts';
 
-/** Records are reserved from the host's memory in blocks of this many. */
-const recordBlock = 8192;
+/** Most records that decoding one stretch of code takes: one a byte of the page, the leader, and one behind. */
+const mostRecords = pageSize + 2;
+/** Records are reserved in blocks of this many. */
+const recordBlock = 2 * mostRecords;
 
 /** Counters of the store. */
 export interface CodeCacheCounters {
@@ -22,6 +24,8 @@ export interface CodeCacheCounters {
   shared: number;
   /** Instructions decoded. */
   instructions: number;
+  /** Times the store was full and was emptied. */
+  resets: number;
 }
 
 /** Content hash of a page of memory at an address: equal pages give equal keys. */
@@ -35,12 +39,25 @@ export class CodeCache {
   readonly #hash: PageHash;
   /** By code mode, then by hash: the pages with that hash. */
   readonly #pages = new Map<number, Map<bigint, number[]>>();
-  #recordsNext = 0;
-  #recordsEnd = 0;
+  /** Code pages are taken from the start of the store upwards. */
+  readonly #start: number;
+  readonly #end: number;
+  #nextPage: number;
+  /** Records are taken from the present block upwards; blocks from the end of the store downwards. */
+  #blockStart: number;
+  #blockEnd: number;
+  #nextRecord: number;
   readonly #joined = new Uint8Array(maximumLength * 2);
-  readonly counters: CodeCacheCounters = { pages: 0, shared: 0, instructions: 0 };
+  readonly counters: CodeCacheCounters = { pages: 0, shared: 0, instructions: 0, resets: 0 };
 
-  constructor(memory: HostMemory, handlers: Handlers, map: OpcodeMap, hash: PageHash) {
+  /** @param bytes size of the store */
+  constructor(memory: HostMemory, handlers: Handlers, map: OpcodeMap, hash: PageHash, bytes: number) {
+    this.#start = memory.allocate(bytes, codepage.recordSize);
+    this.#end = this.#start + bytes;
+    this.#nextPage = this.#start;
+    this.#blockStart = this.#end;
+    this.#blockEnd = this.#end;
+    this.#nextRecord = this.#end;
     this.#memory = memory;
     this.#handlers = handlers;
     this.#decoder = new Decoder(map);
@@ -49,7 +66,8 @@ export class CodeCache {
 
   /**
    * The code page for the content of the frame at host address `frame`, to be executed in the given mode: code
-   * size (0 … 2), and above it the number of bytes when the code segment ends in this page (`codepage.ts`).
+   * size (0 … 2), and above it the number of bytes when the code segment ends in this page (`codepage.ts`). 0 when the store
+   * is full.
    */
   pageFor(frame: number, codeMode: number): number {
     const { u8 } = this.#memory;
@@ -70,7 +88,10 @@ export class CodeCache {
       this.counters.shared++;
       return known;
     }
-    const page = this.#memory.allocate(codepage.codePageSize, 64);
+    const page = this.#nextPage;
+    if (page + codepage.codePageSize > this.#blockStart) return 0;
+    this.#nextPage += codepage.codePageSize;
+    u8.fill(0, page + codepage.entriesOffset, page + codepage.contentOffset);
     u8.copyWithin(page + codepage.contentOffset, frame, frame + pageSize);
     this.#memory.i32[(page + codepage.codeModeOffset) >> 2] = codeMode;
     candidates.push(page);
@@ -84,17 +105,17 @@ export class CodeCache {
     return true;
   }
 
-  /** Decodes from `offset` of a code page on, where control arrived by a jump, and gives the leader there. */
+  /** Decodes from `offset` of a code page on, where control arrived by a jump, and gives the leader there; 0 when the store is full. */
   decode(page: number, offset: number): number {
     const { i32 } = this.#memory;
     const entry = (page >> 2) + offset;
     const known = -i32[entry]!;
-    // At most a record a byte, one behind the last, and the leader.
-    const leader = this.#reserve(known > 0 ? 1 : pageSize - offset + 2);
+    const leader = this.#reserve(known > 0 ? 1 : mostRecords);
+    if (leader === 0) return 0;
     this.#special(leader, offset, special.leader);
     i32[entry] = leader;
     i32[(leader + codepage.link) >> 2] = known > 0 ? known : leader + codepage.recordSize;
-    this.#recordsNext = leader + codepage.recordSize;
+    this.#nextRecord = leader + codepage.recordSize;
     if (known <= 0) this.#decodeRun(page, offset, leader + codepage.recordSize);
     this.#handlers.make();
     return leader;
@@ -105,7 +126,7 @@ export class CodeCache {
     const { u8, i32 } = this.#memory;
     const codeMode = i32[(page + codepage.codeModeOffset) >> 2]!;
     const end = codeMode >> codepage.codeEndShift || pageSize;
-    const content = u8.subarray(page + codepage.contentOffset, page + codepage.contentOffset + end);
+    const origin = page + codepage.contentOffset;
     const entries = page >> 2;
     let record = first;
     let at = offset;
@@ -121,7 +142,7 @@ export class CodeCache {
         break;
       }
       if (at !== offset) i32[entries + at] = -record;
-      const outcome = this.#decoder.decode(content, at, codeMode & codepage.codeSizeMask);
+      const outcome = this.#decoder.decode(u8, origin, origin + end, at, codeMode & codepage.codeSizeMask);
       if (outcome !== 'instruction') {
         this.#failure(record, at, outcome === 'incomplete' && end < pageSize ? 'too long' : outcome);
         break;
@@ -131,7 +152,7 @@ export class CodeCache {
       record += codepage.recordSize;
       at += this.#decoder.length;
     }
-    this.#recordsNext = record + codepage.recordSize;
+    this.#nextRecord = record + codepage.recordSize;
   }
 
   /** Decodes the instruction at a `crossing` record, whose bytes go on in `next`; gives its record. */
@@ -147,9 +168,12 @@ export class CodeCache {
       inPage,
     );
     const head = this.#reserve(3);
+    if (head === 0) return 0;
     const record = head + codepage.recordSize;
     const outcome = this.#decoder.decode(
       bytes,
+      0,
+      bytes.length,
       0,
       i32[(page + codepage.codeModeOffset) >> 2]! & codepage.codeSizeMask,
     );
@@ -161,7 +185,7 @@ export class CodeCache {
       this.#write(record, offset);
       this.#special(record + codepage.recordSize, offset + decoder.length, special.continueAt);
     } else this.#failure(record, offset, outcome);
-    this.#recordsNext = head + 3 * codepage.recordSize;
+    this.#nextRecord = head + 3 * codepage.recordSize;
     this.#handlers.make();
     i32[(head + codepage.alternativePage) >> 2] = next;
     i32[(head + codepage.link) >> 2] = i32[(crossing + codepage.link) >> 2]!;
@@ -169,12 +193,27 @@ export class CodeCache {
     return record;
   }
 
+  /** The start of room for `count` records in a row; 0 when the store is full. */
   #reserve(count: number): number {
-    if (this.#recordsNext + count * codepage.recordSize > this.#recordsEnd) {
-      this.#recordsNext = this.#memory.allocate(recordBlock * codepage.recordSize, 64);
-      this.#recordsEnd = this.#recordsNext + recordBlock * codepage.recordSize;
+    if (this.#nextRecord + count * codepage.recordSize > this.#blockEnd) {
+      const block = this.#blockStart - recordBlock * codepage.recordSize;
+      if (block < this.#nextPage) return 0;
+      this.#blockStart = block;
+      this.#blockEnd = block + recordBlock * codepage.recordSize;
+      this.#memory.u8.fill(0, this.#blockStart, this.#blockEnd);
+      this.#nextRecord = block;
     }
-    return this.#recordsNext;
+    return this.#nextRecord;
+  }
+
+  /** Empties the store. No vCPU may be running, and every guest must forget its code pages. */
+  reset(): void {
+    this.#pages.clear();
+    this.#nextPage = this.#start;
+    this.#blockStart = this.#end;
+    this.#blockEnd = this.#end;
+    this.#nextRecord = this.#end;
+    this.counters.resets++;
   }
 
   #special(record: number, offset: number, what: special.Special): void {
@@ -196,7 +235,7 @@ export class CodeCache {
   #write(record: number, offset: number): void {
     const { i32, u16, u8 } = this.#memory;
     const decoder = this.#decoder;
-    i32[record >> 2] = this.#handlers.of(decoder.form, decoder.formName);
+    i32[record >> 2] = this.#handlers.of(decoder.form, decoder.formNumber);
     u16[(record + codepage.reg) >> 1] = decoder.reg;
     u16[(record + codepage.rm) >> 1] = decoder.rm;
     u16[(record + codepage.index) >> 1] = decoder.index;

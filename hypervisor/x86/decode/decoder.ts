@@ -1,7 +1,7 @@
 /**
  * The decoder: from bytes to an instruction's form and operands (SDM vol. 2, chapter 2), for 16-, 32- and 64-bit code.
  */
-import { type Form, formKey, operandSize, type Repeat } from '../form.ts';
+import { type Form, formNumber, operandSize, type Repeat } from '../form.ts';
 import type { OperandSpec } from '../isa/instruction.ts';
 import * as layout from '../layout.ts';
 import type { MappedRow, OpcodeMap } from './opcodemap.ts';
@@ -24,11 +24,12 @@ const outOfBytes = new OutOfBytes();
  */
 export class Decoder {
   readonly #map: OpcodeMap;
-  readonly #forms = new Map<string, Form>();
+  readonly #forms = new Map<number, Form>();
 
   /** Set by `decode` when it returns 'instruction'. */
   form!: Form;
-  formName = '';
+  /** Equal for equal forms only. */
+  formNumber = 0;
   row!: MappedRow;
   length = 0;
   reg: number = layout.zero;
@@ -50,6 +51,8 @@ export class Decoder {
   #at = 0;
   #end = 0;
   #start = 0;
+  /** Distance of the instruction from the start of its page. */
+  #offset = 0;
 
   #codeSize = 0;
   #rex = 0;
@@ -66,21 +69,22 @@ export class Decoder {
   }
 
   /**
-   * Decodes at `offset` of a page's bytes. `bytes` may reach beyond the page; 'incomplete' means that the
+   * Decodes at `offset` of a page whose bytes are `bytes` from `origin` up to `end`. 'incomplete' means that the
    * instruction goes on behind them.
    * @param codeSize 0 for 16-bit code, 1 for 32, 2 for 64
    */
-  decode(bytes: Uint8Array, offset: number, codeSize: number): DecodeOutcome {
+  decode(bytes: Uint8Array, origin: number, end: number, offset: number, codeSize: number): DecodeOutcome {
     this.#bytes = bytes;
-    this.#start = offset;
-    this.#at = offset;
-    this.#end = Math.min(bytes.length, offset + maximumLength);
+    this.#offset = offset;
+    this.#start = origin + offset;
+    this.#at = this.#start;
+    this.#end = Math.min(end, this.#start + maximumLength);
     this.#codeSize = codeSize;
     try {
       return this.#decode() ? 'instruction' : 'undefined';
     } catch (error) {
       if (error !== outOfBytes) throw error;
-      return this.#end - offset === maximumLength ? 'too long' : 'incomplete';
+      return this.#end - this.#start === maximumLength ? 'too long' : 'incomplete';
     }
   }
 
@@ -209,6 +213,7 @@ export class Decoder {
       if (row.digit !== undefined && row.digit !== ((this.#modrm >> 3) & 7)) return false;
       if (form !== undefined && (form === 'reg') !== this.#modrm >= 0xc0) return false;
     }
+    if (options.b !== undefined && options.b !== (this.#rex & 1)) return false;
     return options.w === undefined || options.w === ((this.#rex >> 3) & 1);
   }
 
@@ -260,8 +265,8 @@ export class Decoder {
     if (found.hasAbsolute) this.#absolute();
     for (const spec of found.immediates) this.#immediate(spec);
     this.length = this.#at - this.#start;
-    if (this.ripRelative) this.displacement += this.#start + this.length;
-    if (this.jumpTarget !== undefined) this.jumpTarget += this.#start + this.length;
+    if (this.ripRelative) this.displacement += this.#offset + this.length;
+    if (this.jumpTarget !== undefined) this.jumpTarget += this.#offset + this.length;
     if (row.options.popAddress === true && memory && this.rm === layout.gprOffset(4))
       this.displacement += size;
     // Only now: a fault while the rest of the instruction is fetched comes first.
@@ -274,19 +279,15 @@ export class Decoder {
   }
 
   #setForm(found: MappedRow, size: 2 | 4 | 8, memory: boolean, repeat: Repeat): void {
-    const form: Form = {
-      row: found.row,
-      size,
-      addressSize: this.#addressSize,
-      code64: this.#codeSize === 2,
-      memory,
-      repeat,
-      w: (this.#rex & 8) !== 0,
-    };
-    this.formName = formKey(form, found.number);
-    const known = this.#forms.get(this.formName);
-    if (known === undefined) this.#forms.set(this.formName, form);
-    this.form = known ?? form;
+    const code64 = this.#codeSize === 2;
+    const w = (this.#rex & 8) !== 0;
+    this.formNumber = formNumber(found.number, size, this.#addressSize, code64, memory, repeat, w);
+    let form = this.#forms.get(this.formNumber);
+    if (form === undefined) {
+      form = { row: found.row, size, addressSize: this.#addressSize, code64, memory, repeat, w };
+      this.#forms.set(this.formNumber, form);
+    }
+    this.form = form;
   }
 
   #segmentOf(standard: number): number {

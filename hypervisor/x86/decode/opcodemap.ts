@@ -32,7 +32,7 @@ function specificity(row: Row): number {
   return (
     (row.prefix === undefined ? 0 : row.prefix === 0xf2 || row.prefix === 0xf3 ? 8 : 4) +
     (row.modrm === undefined ? 0 : 2) +
-    (row.options.w === undefined ? 0 : 1)
+    (row.options.w === undefined && row.options.b === undefined ? 0 : 1)
   );
 }
 

@@ -19,6 +19,9 @@ export interface HandlerEnvironment {
   readonly host: WebAssembly.ModuleImports;
 }
 
+/** Table entries kept for handlers. */
+const entriesForForms = 8192;
+
 interface Pending {
   readonly index: number;
   readonly name: string;
@@ -28,7 +31,8 @@ interface Pending {
 /** Hands out table entries for handlers and makes the handlers. */
 export class Handlers {
   readonly #environment: HandlerEnvironment;
-  readonly #known = new Map<string, number>();
+  readonly #forms = new Map<number, number>();
+  readonly #special = new Map<string, number>();
   #pending: Pending[] = [];
   #next: number;
   /** Modules made so far, for statistics. */
@@ -40,29 +44,40 @@ export class Handlers {
     this.#next = first;
   }
 
-  /** Table entry of a form's handler; it is made by the next {@link make}. `name` is the form's key. */
-  of(form: Form, name: string): number {
-    return this.#entry(`${form.row.name} ${name}`, (fn, core) => buildHandler(fn, core, form));
-  }
-
-  /** Table entry of a handler that is no instruction. */
-  special(name: string, build: Pending['build']): number {
-    return this.#entry(name, build);
-  }
-
-  #entry(name: string, build: Pending['build']): number {
-    let index = this.#known.get(name);
+  /** Table entry of a form's handler; it is made by the next {@link make}. `number` is the form's. */
+  of(form: Form, number: number): number {
+    let index = this.#forms.get(number);
     if (index === undefined) {
-      index = this.#next++;
-      this.#known.set(name, index);
-      this.#pending.push({ index, name, build });
+      index = this.#ask(form.row.name, (fn, core) => buildHandler(fn, core, form));
+      this.#forms.set(number, index);
     }
     return index;
   }
 
-  /** Reserves table entries in a row for functions that others make; gives the first. Handlers asked for are made first. */
+  /** Table entry of a handler that is no instruction. */
+  special(name: string, build: Pending['build']): number {
+    let index = this.#special.get(name);
+    if (index === undefined) {
+      index = this.#ask(name, build);
+      this.#special.set(name, index);
+    }
+    return index;
+  }
+
+  #ask(name: string, build: Pending['build']): number {
+    const index = this.#next++;
+    this.#pending.push({ index, name, build });
+    return index;
+  }
+
+  /**
+   * Reserves table entries in a row for functions that others make, and gives the first; 0 when the table has too few left.
+   * Handlers asked for are made first.
+   */
   reserve(count: number): number {
     this.make();
+    // The forms that are still to come want room as well.
+    if (this.#next + count > this.#environment.table.length - entriesForForms) return 0;
     const first = this.#next;
     this.#next += count;
     return first;
@@ -70,7 +85,7 @@ export class Handlers {
 
   /** Number of handlers made. */
   get count(): number {
-    return this.#known.size;
+    return this.#forms.size + this.#special.size;
   }
 
   /** Makes the handlers that were asked for since the last time. */

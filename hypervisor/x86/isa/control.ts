@@ -217,7 +217,7 @@ export const controlFlow: readonly Row[] = [
     { size64: 'always' },
   ),
   ...row('E3', 'JCXZ Jb', jumpIfCounterZero, { size64: 'always' }),
-  ...row('90', 'NOP', nothing),
+  ...row('90', 'NOP', nothing, { b: 0 }),
   ...row('0F 0D', 'PREFETCHW Ev', nothingWithOperand),
   ...[0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f].flatMap((opcode) =>
     row(`0F ${opcode.toString(16)}`, 'NOP Ev', nothingWithOperand),

@@ -2,10 +2,8 @@
  * SSE's floating-point operands, and the two ways to compute with them: native arithmetic where it is sure to give the same result
  * and the same exceptions, otherwise the core's exact routines.
  */
-import type { FunctionRef } from '../../wasm/function.ts';
-import type { ValueType } from '../../wasm/opcodes.ts';
 import type { Value } from '../../wasm/value.ts';
-import { none, type Operation, operations } from '../core/softarithmetic.ts';
+import { type Operation, operations } from '../core/softarithmetic.ts';
 import * as layout from '../layout.ts';
 import * as mxcsr from '../mxcsr.ts';
 import type { Semantics } from '../semantics.ts';
@@ -22,11 +20,12 @@ export interface Shape {
   /** WebAssembly's type of a lane, and shape of all lanes. */
   readonly lane: 'f32' | 'f64';
   readonly lanes: 'f32x4' | 'f64x2';
-  /** What prefixes WebAssembly's instructions on such operands. */
+  /** What prefixes the names of WebAssembly's instructions on such operands. */
   readonly unit: 'f32' | 'f64' | 'f32x4' | 'f64x2';
-  /** The type in which operands travel: bit patterns. */
-  readonly type: ValueType;
-  /** The same integer shape, whose `all_true` asks for all lanes. */
+  /** WebAssembly's type of an operand. */
+  readonly type: 'f32' | 'f64' | 'v128';
+  /** The integer type of a lane's size, and the shape of such lanes. */
+  readonly integer: 'i32' | 'i64';
   readonly integers: 'i32x4' | 'i64x2';
   /** Smallest normal and largest finite number. */
   readonly smallest: number;
@@ -37,6 +36,7 @@ const single = {
   size: 4,
   lane: 'f32',
   lanes: 'f32x4',
+  integer: 'i32',
   integers: 'i32x4',
   smallest: 2 ** -126,
   largest: 2 ** 127 * (2 - 2 ** -23),
@@ -45,29 +45,17 @@ const double = {
   size: 8,
   lane: 'f64',
   lanes: 'f64x2',
+  integer: 'i64',
   integers: 'i64x2',
   smallest: 2 ** -1022,
   largest: Number.MAX_VALUE,
 } as const;
+const packed = { scalar: false, type: 'v128' } as const;
 
-export const ps: Shape = {
-  ...single,
-  suffix: 'ps',
-  prefix: 'NP',
-  scalar: false,
-  unit: 'f32x4',
-  type: 'v128',
-};
-export const pd: Shape = {
-  ...double,
-  suffix: 'pd',
-  prefix: '66',
-  scalar: false,
-  unit: 'f64x2',
-  type: 'v128',
-};
-export const ss: Shape = { ...single, suffix: 'ss', prefix: 'F3', scalar: true, unit: 'f32', type: 'i32' };
-export const sd: Shape = { ...double, suffix: 'sd', prefix: 'F2', scalar: true, unit: 'f64', type: 'i64' };
+export const ps: Shape = { ...single, ...packed, suffix: 'ps', prefix: 'NP', unit: 'f32x4' };
+export const pd: Shape = { ...double, ...packed, suffix: 'pd', prefix: '66', unit: 'f64x2' };
+export const ss: Shape = { ...single, scalar: true, type: 'f32', suffix: 'ss', prefix: 'F3', unit: 'f32' };
+export const sd: Shape = { ...double, scalar: true, type: 'f64', suffix: 'sd', prefix: 'F2', unit: 'f64' };
 export const shapes = [ps, pd, ss, sd] as const;
 
 /** A number in every lane. */
@@ -77,14 +65,14 @@ function constant(c: Semantics, shape: Shape, value: number): Value {
   return shape.scalar ? scalar : scalar.apply(`${shape.lanes}.splat`);
 }
 
-/** A bit pattern as what arithmetic works on. */
-export function toFloat(shape: Shape, bits: Value): Value {
-  return shape.type === 'v128' ? bits : bits.apply(`${shape.lane}.reinterpret_${shape.type}`);
+/** The bit pattern of a scalar: i32 or i64. */
+export function bitsOf(shape: Shape, scalar: Value): Value {
+  return scalar.apply(`${shape.integer}.reinterpret_${shape.lane}`);
 }
 
-/** The reverse of {@link toFloat}. */
-export function toBits(shape: Shape, value: Value): Value {
-  return shape.type === 'v128' ? value : value.apply(`${shape.type}.reinterpret_${shape.lane}`);
+/** The scalar with a bit pattern. */
+export function fromBits(shape: Shape, bits: Value): Value {
+  return bits.apply(`${shape.lane}.reinterpret_${shape.integer}`);
 }
 
 /** Conditions on each lane, all of which must hold in all lanes. */
@@ -93,7 +81,8 @@ export function all(shape: Shape, ...conditions: Value[]): Value {
   return shape.scalar ? both : both.apply(`${shape.integers}.all_true`);
 }
 
-function either(shape: Shape, a: Value, b: Value): Value {
+/** One of two conditions on each lane. */
+export function either(shape: Shape, a: Value, b: Value): Value {
   return shape.scalar ? a.or(b) : a.apply('v128.or', b);
 }
 
@@ -102,14 +91,24 @@ export function isPositiveNormal(c: Semantics, shape: Shape, x: Value): Value {
   return x.apply(`${shape.unit}.ge`, constant(c, shape, shape.smallest));
 }
 
-/** At least the smallest normal number in magnitude: neither zero nor denormal, and no NaN. */
+/** At least `limit` in magnitude, and no NaN. */
+export function isAtLeast(c: Semantics, shape: Shape, x: Value, limit: number): Value {
+  return x.apply(`${shape.unit}.abs`).apply(`${shape.unit}.ge`, constant(c, shape, limit));
+}
+
+/** Neither zero nor denormal, and no NaN. */
 export function isNormal(c: Semantics, shape: Shape, x: Value): Value {
-  return isPositiveNormal(c, shape, x.apply(`${shape.unit}.abs`));
+  return isAtLeast(c, shape, x, shape.smallest);
+}
+
+/** A zero of either sign. */
+export function isZero(c: Semantics, shape: Shape, x: Value): Value {
+  return x.apply(`${shape.unit}.eq`, constant(c, shape, 0));
 }
 
 /** Neither denormal nor a NaN: an operand that raises no exception by itself. */
 export function isQuiet(c: Semantics, shape: Shape, x: Value): Value {
-  return either(shape, isNormal(c, shape, x), x.apply(`${shape.unit}.eq`, constant(c, shape, 0)));
+  return either(shape, isNormal(c, shape, x), isZero(c, shape, x));
 }
 
 /** Neither infinite nor a NaN. */
@@ -140,43 +139,35 @@ export function isNative(c: Semantics): Value {
   return c.state32(layout.mxcsr).and(mxcsr.nativeMask).eq(mxcsr.native);
 }
 
-/** A scalar as the lowest lane of a v128. */
-export function asVector(shape: Shape, bits: Value): Value {
-  return shape.scalar ? bits.apply(`${shape.integers}.splat`) : bits;
+/** The argument of the core's `lanes32` and `lanes64` for the same operation in all lanes. */
+export function inAllLanes(operation: Operation): number {
+  return operations[operation] * 0x1111;
 }
 
-/** The lowest lane of a v128 when the shape is scalar. */
-export function fromVector(shape: Shape, vector: Value): Value {
-  return shape.scalar ? vector.lane(`${shape.integers}.extract_lane`, 0) : vector;
-}
-
-/** The argument of the core's `lanes32` and `lanes64`: the same operation in all lanes, or in the lowest alone. */
-export function inLanes(shape: Shape, operation: Operation): number {
-  const code = operations[operation];
-  if (!shape.scalar) return code * (shape.size === 4 ? 0x1111 : 0x11);
-  return code | (none << 4) | (none << 8) | (none << 12);
-}
-
-/** The core's exact routine: results as bit patterns. Raises #XM. `work` is the argument of {@link inLanes}. */
+/** The core's exact routine. Raises #XM. `work` is an operation for scalars, the operations of all lanes otherwise. */
 export function exactly(c: Semantics, shape: Shape, work: number | Value, a: Value, b: Value): Value {
-  const routine: FunctionRef = shape.size === 4 ? c.core.lanes32 : c.core.lanes64;
-  const [result, done] = c.fn.callAll(routine, c.cpu, work, asVector(shape, a), asVector(shape, b)) as [
-    Value,
-    Value,
-  ];
+  const { core } = c;
+  const small = shape.size === 4;
+  const routine = shape.scalar
+    ? small
+      ? core.scalar32
+      : core.scalar64
+    : small
+      ? core.lanes32
+      : core.lanes64;
+  const [result, done] = c.fn.callAll(routine, c.cpu, work, a, b) as [Value, Value];
   c.faultUnless(done);
-  return fromVector(shape, result);
+  return result;
 }
 
-/** `fast` when `condition` holds, otherwise `slow`, which is then the only one to be computed. All are bit patterns. */
-export function choosePath(
-  c: Semantics,
-  type: ValueType,
-  condition: Value,
-  fast: Value,
-  slow: () => Value,
-): Value {
-  const result = c.fn.local(type);
+/** {@link exactly} of one operation. */
+export function exactOperation(c: Semantics, shape: Shape, operation: Operation, a: Value, b: Value): Value {
+  return exactly(c, shape, shape.scalar ? operations[operation] : inAllLanes(operation), a, b);
+}
+
+/** `fast` when `condition` holds, otherwise `slow`, which is then the only one to be computed. */
+export function choosePath(c: Semantics, condition: Value, fast: Value, slow: () => Value): Value {
+  const result = c.fn.local(fast.type);
   c.fn.if(
     condition,
     () => result.set(fast),

@@ -18,7 +18,7 @@ export interface Meaning {
   readonly access: readonly Access[];
   /**
    * Emits the computation. Gets the values of the `r` and `rw` operands in order, zero-extended: i32 for sizes 1, 2
-   * and 4, i64 for 8, v128 for 16; returns the values for the `w` and `rw` operands in order, of which only the
+   * and 4, i64 for 8, v128 for 16, but f32 and f64 for size letters ss and sd; returns the values for the `w` and `rw` operands in order, of which only the
    * low bits of the operand's size are taken. All that can fault must come before any change of state.
    */
   readonly run: (c: Semantics, ...inputs: Value[]) => Value | readonly Value[] | void;
@@ -47,6 +47,8 @@ export interface RowOptions {
   readonly size?: 1 | 2 | 4 | 8;
   /** Only with this value of REX.W. */
   readonly w?: 0 | 1;
+  /** Only with this value of REX.B. */
+  readonly b?: 0 | 1;
   /** A memory operand of 16 bytes need not be aligned. */
   readonly unaligned?: boolean;
   /** Available as instructions on XMM registers are, though no operand is one. */

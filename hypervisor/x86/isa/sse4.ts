@@ -60,7 +60,7 @@ function blend(size: 2 | 4 | 8): Meaning {
 function blendBySign(shape: 'i8x16' | 'i32x4' | 'i64x2'): Meaning {
   const bits = { i8x16: 7, i32x4: 31, i64x2: 63 }[shape];
   return meaning('rw r', (c, a, b) => {
-    const mask = c.readVector(layout.xmmOffset(0), 16).apply(`${shape}.shr_s`, c.i32(bits));
+    const mask = c.readVector(layout.xmmOffset(0), 'v128').apply(`${shape}.shr_s`, c.i32(bits));
     return b!.apply('v128.bitselect', a!, mask);
   });
 }

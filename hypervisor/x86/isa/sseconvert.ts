@@ -6,24 +6,24 @@ import * as mxcsr from '../mxcsr.ts';
 import type { Semantics } from '../semantics.ts';
 import {
   all,
+  bitsOf,
   choosePath,
-  isAboveSmallest,
+  either,
+  fromBits,
+  isAtLeast,
   isBounded,
   isLess,
   isNative,
-  isNormal,
   isNumber,
   isQuiet,
+  isZero,
   pd,
   ps,
   type Shape,
   sd,
   ss,
-  toBits,
-  toFloat,
 } from './floatlanes.ts';
 import { type Meaning, meaning, type Row, row } from './instruction.ts';
-import { choose, zeroExtended } from './packed.ts';
 import { lowHalf, widened } from './packedinteger.ts';
 
 /** Rounding as the immediate of ROUNDPS has it: a mode, or 4 for that of MXCSR, plus 8 to raise no precision exception. */
@@ -50,50 +50,70 @@ function exactly(
   return result;
 }
 
-/** A scalar converted exactly; the result is an i32 or an i64. */
+/** A scalar converted exactly, from an integer or a floating-point number to one of a type. */
 function exactScalar(
   c: Semantics,
   conversion: Conversion,
   source: Value,
-  type: 'i32' | 'i64',
+  type: 'i32' | 'i64' | 'f32' | 'f64',
   rounding: number | Value = byMxcsr,
 ): Value {
-  const result = exactly(c, conversion, 1, zeroExtended(c.fn, source), rounding);
-  return type === 'i32' ? result.lane('i32x4.extract_lane', 0) : lowHalf(result);
+  const integer =
+    source.type === 'f32' ? bitsOf(ss, source) : source.type === 'f64' ? bitsOf(sd, source) : source;
+  const bits = integer.type === 'i32' ? integer.extendU() : integer;
+  const [result, done] = c.fn.callAll(
+    c.core.convertScalar,
+    c.cpu,
+    conversions[conversion],
+    rounding,
+    bits,
+  ) as [Value, Value];
+  c.faultUnless(done);
+  switch (type) {
+    case 'i32':
+      return result.wrap();
+    case 'i64':
+      return result;
+    case 'f32':
+      return fromBits(ss, result.wrap());
+    case 'f64':
+      return fromBits(sd, result);
+  }
 }
+
+/** Integers up to this magnitude have as many bits as the significand: their conversion is exact. */
+const exactInSingle = 2 ** 24;
+const exactInDouble = 2 ** 53;
 
 /** CVTSI2SS, CVTSI2SD. */
 function fromInteger(shape: Shape): Meaning {
   return meaning('w r', (c, source) => {
     const { lane } = shape;
     const { type } = source!;
-    const native = toBits(shape, source!.apply(`${lane}.convert_${type}_s`));
+    const native = source!.apply(`${lane}.convert_${type}_s`);
     if (type === 'i32' && lane === 'f64') return native;
-    // As many bits as the significand has make the conversion exact.
-    const limit = 2 ** (lane === 'f32' ? 24 : 53);
+    const limit = lane === 'f32' ? exactInSingle : exactInDouble;
     const small = source!.add(limit).leU(2 * limit);
     const conversion = type === 'i32' ? 'int32ToSingle' : lane === 'f32' ? 'int64ToSingle' : 'int64ToDouble';
-    return choosePath(c, shape.type, isNative(c).or(small), native, () =>
-      exactScalar(c, conversion, source!, shape.type as 'i32' | 'i64'),
-    );
+    return choosePath(c, isNative(c).or(small), native, () => exactScalar(c, conversion, source!, lane));
   });
 }
 
 /** CVTSS2SI, CVTSD2SI and, when `truncates`, CVTTSS2SI, CVTTSD2SI. */
 function toInteger(shape: Shape, truncates: boolean): Meaning {
-  return meaning('w r', (c, source) => {
+  return meaning('w r', (c, x) => {
     const { lane } = shape;
     const type = c.form.w ? 'i64' : 'i32';
-    const x = toFloat(shape, source!);
-    const rounded = truncates ? x : x.apply(`${lane}.nearest`);
+    const rounded = truncates ? x! : x!.apply(`${lane}.nearest`);
     const integer = rounded.apply(`${type}.trunc_sat_${lane}_s`);
     // Either nothing is lost, or it may be.
-    const exact = integer.apply(`${lane}.convert_${type}_s`).apply(`${lane}.eq`, x);
+    const exact = integer.apply(`${lane}.convert_${type}_s`).apply(`${lane}.eq`, x!);
     const fits = isLess(c, shape, rounded, 2 ** (type === 'i32' ? 31 : 63));
+    // What is too large has become the largest integer.
     const below = type === 'i32' ? integer.ne(0x7fff_ffff) : integer.ne(0x7fff_ffff_ffff_ffffn);
     const conversion: Conversion = `${lane === 'f32' ? 'single' : 'double'}ToInt${type === 'i32' ? 32 : 64}`;
-    return choosePath(c, type, exact.and(below).or(isNative(c).and(fits)), integer, () =>
-      exactScalar(c, conversion, source!, type, truncates ? mxcsr.truncate : byMxcsr),
+    return choosePath(c, exact.and(below).or(isNative(c).and(fits)), integer, () =>
+      exactScalar(c, conversion, x!, type, truncates ? mxcsr.truncate : byMxcsr),
     );
   });
 }
@@ -107,7 +127,7 @@ function toIntegers(c: Semantics, shape: Shape, source: Value, truncates: boolea
   );
   const fast = isNative(c).and(all(shape, isLess(c, shape, rounded, 2 ** 31)));
   const conversion = lanes === 'f32x4' ? 'singleToInt32' : 'doubleToInt32';
-  return choosePath(c, 'v128', fast, integers, () =>
+  return choosePath(c, fast, integers, () =>
     exactly(c, conversion, count, source, truncates ? mxcsr.truncate : byMxcsr),
   );
 }
@@ -126,7 +146,10 @@ function packedToMmx(shape: Shape, truncates: boolean): Meaning {
 
 /** 32-bit integers to single precision (v128). */
 function toSingles(c: Semantics, source: Value, count: number): Value {
-  return choosePath(c, 'v128', isNative(c), source.apply('f32x4.convert_i32x4_s'), () =>
+  const lanes = (value: number) => c.i32(value).apply('i32x4.splat');
+  const moved = source.apply('i32x4.add', lanes(exactInSingle));
+  const small = moved.apply('i32x4.le_u', lanes(2 * exactInSingle)).apply('i32x4.all_true');
+  return choosePath(c, isNative(c).or(small), source.apply('f32x4.convert_i32x4_s'), () =>
     exactly(c, 'int32ToSingle', count, source),
   );
 }
@@ -136,50 +159,45 @@ const mmxToSingles = meaning('w r', (c, source) => lowHalf(toSingles(c, widened(
 /** CVTDQ2PD, CVTPI2PD: exact always. */
 const integersToDoubles = meaning('w r', (_, source) => widened(source!).apply('f64x2.convert_low_i32x4_s'));
 
-const singleToDouble = meaning('w r', (c, source) => {
-  const x = toFloat(ss, source!);
-  return choosePath(
-    c,
-    'i64',
-    isQuiet(c, ss, x),
-    x.apply('f64.promote_f32').apply('i64.reinterpret_f64'),
-    () => exactScalar(c, 'singleToDouble', source!, 'i64'),
-  );
-});
+const singleToDouble = meaning('w r', (c, x) =>
+  choosePath(c, isQuiet(c, ss, x!), x!.apply('f64.promote_f32'), () =>
+    exactScalar(c, 'singleToDouble', x!, 'f64'),
+  ),
+);
 
 const singlesToDoubles = meaning('w r', (c, source) => {
   const x = widened(source!);
-  return choosePath(c, 'v128', all(ps, isQuiet(c, ps, x)), x.apply('f64x2.promote_low_f32x4'), () =>
+  return choosePath(c, all(ps, isQuiet(c, ps, x)), x.apply('f64x2.promote_low_f32x4'), () =>
     exactly(c, 'singleToDouble', 2, x),
   );
 });
 
-/** A normal number that stays one in single precision. */
+/** A number that raises no exception in single precision but, perhaps, the precision exception. */
 function narrowsWell(c: Semantics, wide: Shape, narrow: Shape, x: Value, result: Value): Value {
+  // Zeros come from zeros alone when the operand is not so small that it underflows.
+  const enough = either(wide, isZero(c, wide, x), isAtLeast(c, wide, x, 2 * narrow.smallest));
   return isNative(c)
-    .and(all(wide, isNormal(c, wide, x)))
-    .and(all(narrow, isAboveSmallest(c, narrow, result), isBounded(c, narrow, result)));
+    .and(all(wide, enough))
+    .and(all(narrow, isBounded(c, narrow, result)));
 }
 
-const doubleToSingle = meaning('w r', (c, source) => {
-  const x = toFloat(sd, source!);
-  const result = x.apply('f32.demote_f64');
-  return choosePath(c, 'i32', narrowsWell(c, sd, ss, x, result), result.apply('i32.reinterpret_f32'), () =>
-    exactScalar(c, 'doubleToSingle', source!, 'i32'),
+const doubleToSingle = meaning('w r', (c, x) => {
+  const result = x!.apply('f32.demote_f64');
+  return choosePath(c, narrowsWell(c, sd, ss, x!, result), result, () =>
+    exactScalar(c, 'doubleToSingle', x!, 'f32'),
   );
 });
 
 const doublesToSingles = meaning('w r', (c, source) => {
   const result = source!.apply('f32x4.demote_f64x2_zero');
-  const fast = narrowsWell(c, pd, ps, source!, choose(8, 0, 0)(result, result));
-  return choosePath(c, 'v128', fast, result, () => exactly(c, 'doubleToSingle', 2, source!));
+  const fast = narrowsWell(c, pd, ps, source!, result);
+  return choosePath(c, fast, result, () => exactly(c, 'doubleToSingle', 2, source!));
 });
 
 /** ROUNDPS and its like. */
 function roundToIntegral(shape: Shape): Meaning {
-  return meaning('w r r', (c, source, immediate) => {
+  return meaning('w r r', (c, x, immediate) => {
     const { fn } = c;
-    const x = toFloat(shape, source!);
     const conversion = shape.size === 4 ? 'singleToIntegral' : 'doubleToIntegral';
     // With MXCSR as native arithmetic has it, its rounding mode is to nearest.
     const ownMode = immediate!.and(byMxcsr).eqz();
@@ -189,20 +207,20 @@ function roundToIntegral(shape: Shape): Meaning {
       .and(c.state32(layout.mxcsr).and(mxcsr.DAZ).eqz());
     const fast = isNative(c)
       .or(undisturbed)
-      .and(all(shape, isNumber(shape, x)));
+      .and(all(shape, isNumber(shape, x!)));
     const result = fn.local(shape.type);
     fn.if(
       fast,
       () => {
-        const by = (name: string) => () => result.set(toBits(shape, x.apply(`${shape.unit}.${name}`)));
+        const by = (name: string) => () => result.set(x!.apply(`${shape.unit}.${name}`));
         const mode = fn.select(ownMode, immediate!.and(3), fn.i32(mxcsr.nearest));
         fn.switch(mode, [by('nearest'), by('floor'), by('ceil')], by('trunc'));
       },
       () => {
         result.set(
           shape.scalar
-            ? exactScalar(c, conversion, source!, shape.type as 'i32' | 'i64', immediate!)
-            : exactly(c, conversion, 16 / shape.size, source!, immediate!),
+            ? exactScalar(c, conversion, x!, shape.lane, immediate!)
+            : exactly(c, conversion, 16 / shape.size, x!, immediate!),
         );
       },
     );

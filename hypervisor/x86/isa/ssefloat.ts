@@ -1,26 +1,29 @@
 /** Floating-point arithmetic and comparison of SSE, SSE2, SSE3 and SSE4.1 (SDM vol. 2). */
 import type { Value } from '../../wasm/value.ts';
 import { operations } from '../core/softarithmetic.ts';
+import { CF, ZF } from '../flags.ts';
 import type { Semantics } from '../semantics.ts';
 import {
   all,
+  bitsOf,
   choosePath,
+  either,
   exactly,
-  inLanes,
+  exactOperation,
+  fromBits,
   isAboveSmallest,
   isBounded,
   isNative,
   isNormal,
   isPositiveNormal,
   isQuiet,
+  isZero,
   pd,
   ps,
   type Shape,
   sd,
   shapes,
   ss,
-  toBits,
-  toFloat,
 } from './floatlanes.ts';
 import { type Meaning, meaning, type Row, row } from './instruction.ts';
 import { choose, direct, exchanged, lanesOfBits, type Packed } from './packed.ts';
@@ -32,14 +35,32 @@ function ordinarySum(c: Semantics, shape: Shape, x: Value, y: Value, sum: Value)
   return all(shape, isQuiet(c, shape, x), isQuiet(c, shape, y), isBounded(c, shape, sum));
 }
 
-/** The same for a product or a quotient. */
+/** A result that has not underflowed, or that is zero because an operand is. */
+function noUnderflow(c: Semantics, shape: Shape, result: Value, ...zeros: Value[]): Value {
+  return [isAboveSmallest(c, shape, result), ...zeros].reduce((a, b) => either(shape, a, b));
+}
+
+/** The same as {@link ordinarySum} for a product. */
 function ordinaryProduct(c: Semantics, shape: Shape, x: Value, y: Value, product: Value): Value {
+  const [zeroX, zeroY] = [isZero(c, shape, x), isZero(c, shape, y)];
   return all(
     shape,
-    isNormal(c, shape, x),
-    isNormal(c, shape, y),
-    isAboveSmallest(c, shape, product),
+    either(shape, isNormal(c, shape, x), zeroX),
+    either(shape, isNormal(c, shape, y), zeroY),
+    noUnderflow(c, shape, product, zeroX, zeroY),
     isBounded(c, shape, product),
+  );
+}
+
+/** The same for a quotient. */
+function ordinaryQuotient(c: Semantics, shape: Shape, x: Value, y: Value, quotient: Value): Value {
+  const zeroX = isZero(c, shape, x);
+  return all(
+    shape,
+    either(shape, isNormal(c, shape, x), zeroX),
+    isNormal(c, shape, y),
+    noUnderflow(c, shape, quotient, zeroX),
+    isBounded(c, shape, quotient),
   );
 }
 
@@ -47,19 +68,16 @@ const arithmetics = {
   add: { instruction: 'add', ordinary: ordinarySum },
   subtract: { instruction: 'sub', ordinary: ordinarySum },
   multiply: { instruction: 'mul', ordinary: ordinaryProduct },
-  divide: { instruction: 'div', ordinary: ordinaryProduct },
+  divide: { instruction: 'div', ordinary: ordinaryQuotient },
 } as const;
 type Arithmetic = keyof typeof arithmetics;
 
-/** One operation in all lanes of a shape; operands and result are bit patterns. */
+/** One operation in all lanes of a shape. */
 function compute(c: Semantics, shape: Shape, operation: Arithmetic, a: Value, b: Value): Value {
   const { instruction, ordinary } = arithmetics[operation];
-  const [x, y] = [toFloat(shape, a), toFloat(shape, b)];
-  const result = x.apply(`${shape.unit}.${instruction}`, y);
-  const fast = isNative(c).and(ordinary(c, shape, x, y, result));
-  return choosePath(c, shape.type, fast, toBits(shape, result), () =>
-    exactly(c, shape, inLanes(shape, operation), a, b),
-  );
+  const result = a.apply(`${shape.unit}.${instruction}`, b);
+  const fast = isNative(c).and(ordinary(c, shape, a, b, result));
+  return choosePath(c, fast, result, () => exactOperation(c, shape, operation, a, b));
 }
 
 function arithmetic(operation: Arithmetic, shape: Shape): Meaning {
@@ -67,77 +85,75 @@ function arithmetic(operation: Arithmetic, shape: Shape): Meaning {
 }
 
 function squareRoot(shape: Shape): Meaning {
-  return meaning('w r', (c, source) => {
-    const x = toFloat(shape, source!);
-    const fast = isNative(c).and(all(shape, isPositiveNormal(c, shape, x), isBounded(c, shape, x)));
-    return choosePath(c, shape.type, fast, toBits(shape, x.apply(`${shape.unit}.sqrt`)), () =>
-      exactly(c, shape, inLanes(shape, 'squareRoot'), source!, source!),
+  return meaning('w r', (c, x) => {
+    const harmless = either(shape, isPositiveNormal(c, shape, x!), isZero(c, shape, x!));
+    const fast = isNative(c).and(all(shape, harmless, isBounded(c, shape, x!)));
+    return choosePath(c, fast, x!.apply(`${shape.unit}.sqrt`), () =>
+      exactOperation(c, shape, 'squareRoot', x!, x!),
     );
   });
 }
 
 /** True when neither operand raises an exception in an operation that does not round. */
-function bothQuiet(c: Semantics, shape: Shape, x: Value, y: Value): Value {
-  return all(shape, isQuiet(c, shape, x), isQuiet(c, shape, y));
+function bothQuiet(c: Semantics, shape: Shape, a: Value, b: Value): Value {
+  return all(shape, isQuiet(c, shape, a), isQuiet(c, shape, b));
 }
 
 /** MIN, MAX: the second operand unless the first is less, or greater. */
 function extreme(operation: 'minimum' | 'maximum', shape: Shape): Meaning {
+  const [comparison, instruction] = operation === 'minimum' ? ['lt', 'pmin'] : ['gt', 'pmax'];
   return meaning('rw r', (c, a, b) => {
-    const [x, y] = [toFloat(shape, a!), toFloat(shape, b!)];
-    const before = shape.scalar
-      ? c.fn.select(x.apply(`${shape.unit}.${operation === 'minimum' ? 'lt' : 'gt'}`, y), a!, b!)
-      : y.apply(`${shape.unit}.${operation === 'minimum' ? 'pmin' : 'pmax'}`, x);
-    return choosePath(c, shape.type, bothQuiet(c, shape, x, y), before, () =>
-      exactly(c, shape, inLanes(shape, operation), a!, b!),
+    const result = shape.scalar
+      ? c.fn.select(a!.apply(`${shape.unit}.${comparison}`, b!), a!, b!)
+      : b!.apply(`${shape.unit}.${instruction}`, a!);
+    return choosePath(c, bothQuiet(c, shape, a!, b!), result, () =>
+      exactOperation(c, shape, operation, a!, b!),
     );
   });
+}
+
+/** A condition of 0 or 1 (i32) in all bits of a scalar or of a v128. */
+function spread(shape: Shape, condition: Value): Value {
+  if (!shape.scalar) return condition.negate().apply('i32x4.splat');
+  return fromBits(shape, (shape.integer === 'i64' ? condition.extendU() : condition).negate());
 }
 
 /** CMPPS and its like: bits 0 and 1 of the immediate choose the comparison, bit 2 negates it (SDM vol. 2, table 3-1). */
 function compare(shape: Shape): Meaning {
   return meaning('rw r r', (c, a, b, immediate) => {
     const { fn } = c;
-    const [x, y] = [toFloat(shape, a!), toFloat(shape, b!)];
-    const spread = (condition: Value): Value => {
-      if (!shape.scalar) return condition;
-      return shape.type === 'i64' ? condition.extendU().negate() : condition.negate();
-    };
-    const everywhere = (bit: Value): Value => {
-      const wide = shape.type === 'i64' ? bit.extendU().negate() : bit.negate();
-      return shape.scalar ? wide : wide.apply('i32x4.splat');
-    };
     const predicate = immediate!.and(3);
     const result = fn.local(shape.type);
     fn.if(
-      bothQuiet(c, shape, x, y),
+      bothQuiet(c, shape, a!, b!),
       () => {
-        const set = (name: string) => () => result.set(spread(x.apply(`${shape.unit}.${name}`, y)));
+        const set = (name: string) => () => {
+          const holds = a!.apply(`${shape.unit}.${name}`, b!);
+          result.set(shape.scalar ? spread(shape, holds) : holds);
+        };
         // None is unordered here.
-        fn.switch(predicate, [set('eq'), set('lt'), set('le')], () => result.set(everywhere(fn.i32(0))));
+        fn.switch(predicate, [set('eq'), set('lt'), set('le')], () => result.set(spread(shape, fn.i32(0))));
       },
       () => {
-        const code = predicate.add(operations.equal);
-        const work = shape.scalar ? code.or(inLanes(shape, 'add')) : code.mul(0x1111);
-        result.set(exactly(c, shape, work, a!, b!));
+        const operation = predicate.add(operations.equal);
+        result.set(exactly(c, shape, shape.scalar ? operation : operation.mul(0x1111), a!, b!));
       },
     );
-    const negation = everywhere(immediate!.shrU(2).and(1));
-    return shape.scalar ? result.get().xor(negation) : result.get().apply('v128.xor', negation);
+    const negated = immediate!.shrU(2).and(1);
+    if (!shape.scalar) return result.get().apply('v128.xor', spread(shape, negated));
+    const negation = bitsOf(shape, spread(shape, negated));
+    return fromBits(shape, bitsOf(shape, result.get()).xor(negation));
   });
 }
 
 /** UCOMISS, COMISS: ZF, PF and CF. */
 function order(operation: 'order' | 'orderSignaling', shape: Shape): Meaning {
   return meaning('r r', (c, a, b) => {
-    const [x, y] = [toFloat(shape, a!), toFloat(shape, b!)];
-    const flags = x
-      .apply(`${shape.unit}.eq`, y)
-      .shl(6)
-      .or(x.apply(`${shape.unit}.lt`, y));
+    const equal = a!.apply(`${shape.unit}.eq`, b!);
+    const flags = equal.mul(ZF).or(a!.apply(`${shape.unit}.lt`, b!).mul(CF));
     c.setAllFlags(
-      choosePath(c, 'i32', bothQuiet(c, shape, x, y), flags, () => {
-        const exact = exactly(c, shape, inLanes(shape, operation), a!, b!);
+      choosePath(c, bothQuiet(c, shape, a!, b!), flags, () => {
+        const exact = bitsOf(shape, exactOperation(c, shape, operation, a!, b!));
         return exact.type === 'i64' ? exact.wrap() : exact;
       }),
     );
@@ -152,9 +168,7 @@ function addSubtract(shape: Shape): Meaning {
     const signs = Array.from({ length: 16 }, (_, i) => (i % (2 * shape.size) === shape.size - 1 ? 0x80 : 0));
     const sum = a!.apply(`${shape.lanes}.add`, b!.apply('v128.xor', c.fn.v128(signs)));
     const fast = isNative(c).and(ordinarySum(c, shape, a!, b!, sum));
-    return choosePath(c, 'v128', fast, sum, () =>
-      exactly(c, shape, shape.size === 4 ? pair * 0x101 : pair, a!, b!),
-    );
+    return choosePath(c, fast, sum, () => exactly(c, shape, pair * 0x101, a!, b!));
   });
 }
 
@@ -188,7 +202,7 @@ function dotProduct(shape: Shape): Meaning {
 function approximate(kind: 'reciprocal' | 'reciprocalRoot', shape: Shape): Meaning {
   return meaning('w r', (c, source) => {
     const routine = c.core[kind];
-    if (shape.scalar) return c.fn.call(routine, source!);
+    if (shape.scalar) return fromBits(shape, c.fn.call(routine, bitsOf(shape, source!)));
     let result = source!;
     for (let lane = 0; lane < 4; lane++) {
       const value = c.fn.call(routine, source!.lane('i32x4.extract_lane', lane));

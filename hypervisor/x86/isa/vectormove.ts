@@ -23,6 +23,12 @@ const move = meaning('w r', (_, source) => source!);
 /** To an XMM register with zeros above. */
 const moveExtended = meaning('w r', (c, source) => zeroExtended(c.fn, source!));
 
+/** From memory to an XMM register with zeros above. */
+function loadExtended(size: 4 | 8): Meaning {
+  const load = size === 4 ? 'v128_32zero' : 'v128_64zero';
+  return meaning('w a', (c) => c.load(c.memoryAddress(), size, load));
+}
+
 /** MOVD to an MMX register, with zeros above. */
 const moveToMmx = meaning('w r', (_, source) => (source!.type === 'i32' ? source!.extendU() : source!));
 
@@ -141,10 +147,10 @@ const wholes: readonly Row[] = [
 ];
 
 const parts: readonly Row[] = [
-  ...row('F3 0F 10 mem', 'MOVSS Vdq,Wss', moveExtended),
+  ...row('F3 0F 10 mem', 'MOVSS Vdq,Md', loadExtended(4)),
   ...row('F3 0F 10 reg', 'MOVSS Vss,Wss', move),
   ...row('F3 0F 11', 'MOVSS Wss,Vss', move),
-  ...row('F2 0F 10 mem', 'MOVSD Vdq,Wsd', moveExtended),
+  ...row('F2 0F 10 mem', 'MOVSD Vdq,Mq', loadExtended(8)),
   ...row('F2 0F 10 reg', 'MOVSD Vsd,Wsd', move),
   ...row('F2 0F 11', 'MOVSD Wsd,Vsd', move),
   ...row('NP 0F 12 mem', 'MOVLPS Vq,Mq', move),
@@ -159,7 +165,8 @@ const parts: readonly Row[] = [
   ...row('66 0F 17', 'MOVHPD Mq,Vdq', upperHalf),
   ...row('66 0F 6E', 'MOVD Vdq,Ey', moveExtended),
   ...row('66 0F 7E', 'MOVD Ey,Vy', move),
-  ...row('F3 0F 7E', 'MOVQ Vdq,Wq', moveExtended),
+  ...row('F3 0F 7E mem', 'MOVQ Vdq,Mq', loadExtended(8)),
+  ...row('F3 0F 7E reg', 'MOVQ Vdq,Uq', moveExtended),
   ...row('66 0F D6 mem', 'MOVQ Wq,Vq', move),
   ...row('66 0F D6 reg', 'MOVQ Udq,Vq', moveExtended),
   ...row('NP 0F C3', 'MOVNTI My,Gy', move),

@@ -7,14 +7,14 @@ import type { Address, Semantics } from '../semantics.ts';
 import { type Meaning, meaning } from './instruction.ts';
 
 /** ES in the status word: an unmasked exception is pending. */
-const pending = 0x80;
+export const ES = 0x80;
 
 /** #NM when CR0.EM or CR0.TS is set, then #MF when an exception is pending (SDM vol. 1, 8.7.1). */
 export function waitForX87(c: Semantics): void {
   const attention = c
     .state32(layout.cr0)
     .and(CR0.EM | CR0.TS)
-    .or(c.state32(layout.fsw).and(pending));
+    .or(c.state32(layout.fsw).and(ES));
   c.fn.if(attention, () => c.faultUnless(c.fn.call(c.core.x87Ready, c.cpu)));
 }
 

@@ -1,11 +1,15 @@
-/** x87 arithmetic and comparison (SDM vol. 1, 8.3.5 and 8.3.6). */
+/** x87 arithmetic, comparison and transcendental functions (SDM vol. 1, 8.3.5 … 8.3.8). */
 import type { Value } from '../../wasm/value.ts';
-import { scaleOperations, unaryOperations } from '../core/x87arithmetic.ts';
+import {
+  combineOperations,
+  pairOperations,
+  scaleOperations,
+  unaryOperations,
+} from '../core/x87arithmetic.ts';
 import type { Semantics } from '../semantics.ts';
 import type { Meaning, Row } from './instruction.ts';
 import { row } from './instruction.ts';
 import { onOperand, onRegisters, position } from './x87.ts';
-import { integerOperand } from './x87move.ts';
 
 /** The operations by ModRM.reg; 2 and 3 compare. */
 const names = ['ADD', 'MUL', 'COM', 'COMP', 'SUB', 'SUBR', 'DIV', 'DIVR'];
@@ -33,13 +37,13 @@ const memoryOperands: readonly {
     opcode: 'DA',
     integer: true,
     size: 4,
-    number: (c, value) => [...c.fn.callAll(c.core.float80FromInteger, integerOperand(c, value, 4)), 0],
+    number: (c, value) => [...c.fn.callAll(c.core.float80FromInteger, c.signed(value, 4)), 0],
   },
   {
     opcode: 'DE',
     integer: true,
     size: 2,
-    number: (c, value) => [...c.fn.callAll(c.core.float80FromInteger, integerOperand(c, value, 2)), 0],
+    number: (c, value) => [...c.fn.callAll(c.core.float80FromInteger, c.signed(value, 2)), 0],
   },
 ];
 
@@ -81,7 +85,7 @@ const compareFlags = (quiet: 0 | 1, pops: 0 | 1) =>
     c.setAllFlags(c.fn.call(c.core.x87CompareFlags, c.cpu, position(c), quiet, pops));
   });
 
-const call = (name: 'x87Test' | 'x87Examine' | 'x87Extract'): Meaning =>
+const call = (name: 'x87Test' | 'x87Examine'): Meaning =>
   onRegisters((c) => {
     c.fn.callAll(c.core[name], c.cpu);
   });
@@ -99,6 +103,16 @@ const unary = (name: (typeof unaryOperations)[number]) =>
 const scale = (name: (typeof scaleOperations)[number]) =>
   onRegisters((c) => {
     c.fn.callAll(c.core.x87Scale, c.cpu, scaleOperations.indexOf(name));
+  });
+
+const pair = (name: (typeof pairOperations)[number]) =>
+  onRegisters((c) => {
+    c.fn.callAll(c.core.x87Pair, c.cpu, pairOperations.indexOf(name));
+  });
+
+const combine = (name: (typeof combineOperations)[number]) =>
+  onRegisters((c) => {
+    c.fn.callAll(c.core.x87Combine, c.cpu, combineOperations.indexOf(name));
   });
 
 /** Opcode rows of this file. */
@@ -119,12 +133,20 @@ export const x87Arithmetic: readonly Row[] = [
   ...row('D9 modrm:E1', 'FABS T', sign(0x7fff, 0)),
   ...row('D9 modrm:E4', 'FTST T', call('x87Test')),
   ...row('D9 modrm:E5', 'FXAM T', call('x87Examine')),
-  ...row('D9 modrm:F4', 'FXTRACT T', call('x87Extract')),
+  ...row('D9 modrm:F4', 'FXTRACT T', pair('FXTRACT')),
   ...row('D9 modrm:F5', 'FPREM1 T', scale('FPREM1')),
   ...row('D9 modrm:F8', 'FPREM T', scale('FPREM')),
   ...row('D9 modrm:FA', 'FSQRT T', unary('FSQRT')),
   ...row('D9 modrm:FC', 'FRNDINT T', unary('FRNDINT')),
   ...row('D9 modrm:FD', 'FSCALE T', scale('FSCALE')),
+  ...row('D9 modrm:F0', 'F2XM1 T', unary('F2XM1')),
+  ...row('D9 modrm:F1', 'FYL2X T', combine('FYL2X')),
+  ...row('D9 modrm:F2', 'FPTAN T', pair('FPTAN')),
+  ...row('D9 modrm:F3', 'FPATAN T', combine('FPATAN')),
+  ...row('D9 modrm:F9', 'FYL2XP1 T', combine('FYL2XP1')),
+  ...row('D9 modrm:FB', 'FSINCOS T', pair('FSINCOS')),
+  ...row('D9 modrm:FE', 'FSIN T', unary('FSIN')),
+  ...row('D9 modrm:FF', 'FCOS T', unary('FCOS')),
   // Further encodings that processors execute though the manual does not name them.
   ...row('DC /2 reg', 'FCOM T', compare(0, 0)),
   ...row('DC /3 reg', 'FCOMP T', compare(0, 1)),

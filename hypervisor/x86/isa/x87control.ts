@@ -1,4 +1,4 @@
-/** x87 control instructions (SDM vol. 1, 8.3.11), FWAIT and EMMS. */
+/** x87 control instructions (SDM vol. 1, 8.3.11) and FWAIT. */
 
 import { environmentBytes, registerBytes } from '../core/x87state.ts';
 import * as exceptions from '../exceptions.ts';
@@ -7,8 +7,8 @@ import { writes } from '../memoryaccess.ts';
 import { CR0 } from '../mode.ts';
 import type { Semantics } from '../semantics.ts';
 import { meaning, type Row, row } from './instruction.ts';
-import { onRegisters, position, requireX87, waitForX87 } from './x87.ts';
-import { areaOperand } from './xsave.ts';
+import { ES, onRegisters, position, requireX87, waitForX87 } from './x87.ts';
+import { areaOperand, callForArea } from './xsave.ts';
 
 const loadControl = meaning('a', (c) => {
   waitForX87(c);
@@ -51,14 +51,14 @@ function transfer(c: Semantics, length: number, kind: 0 | typeof writes): void {
   if (c.code64) {
     const { linear, kind: access } = areaOperand(c, length, kind);
     const copy = kind === writes ? c.core.imageStore : c.core.imageLoad;
-    c.faultUnless(c.fn.call(c.core.imageReach, c.cpu, linear, length, access));
-    c.faultUnless(c.fn.call(copy, c.cpu, linear, 0, length, access));
+    callForArea(c, () => c.fn.call(c.core.imageReach, c.cpu, linear, length, access));
+    callForArea(c, () => c.fn.call(copy, c.cpu, linear, 0, length, access));
     return;
   }
   const { segment, offset } = c.memoryAddress();
   const mask = c.form.addressSize === 2 ? 0xffff : 0xffff_ffff;
   const size = environmentSize(c);
-  c.faultUnless(
+  callForArea(c, () =>
     c.fn.call(c.core.imageInSegment, c.cpu, c.fn.value(segment, 'i32'), offset, mask, kind, length, size),
   );
 }
@@ -103,21 +103,8 @@ const waitOnly = meaning('a', (c) => {
 const wait = meaning('', (c) => {
   const both = CR0.MP | CR0.TS;
   c.raiseIf(c.state32(layout.cr0).and(both).eq(both), exceptions.NM);
-  raisePending(c);
-});
-
-/** #MF when an exception is pending. */
-function raisePending(c: Semantics): void {
-  const pending = c.state32(layout.fsw).shrU(7).and(1);
+  const pending = c.state32(layout.fsw).and(ES).ne(0);
   c.raiseIf(pending.and(c.state32(layout.cr0).and(CR0.NE).ne(0)), exceptions.MF);
-}
-
-const emptyMmx = meaning('', (c) => {
-  c.raiseIf(c.state32(layout.cr0).and(CR0.EM), exceptions.UD);
-  c.raiseIf(c.state32(layout.cr0).and(CR0.TS), exceptions.NM);
-  raisePending(c);
-  c.setState32(layout.ftag, 0);
-  c.setState32(layout.ftop, 0);
 });
 
 /** Opcode rows of this file. */
@@ -142,5 +129,4 @@ export const x87Control: readonly Row[] = [
   ...row('DB modrm:E1', 'FNDISI T', waitOnly),
   ...row('DB modrm:E4', 'FNSETPM T', waitOnly),
   ...row('9B', 'FWAIT', wait),
-  ...row('NP 0F 77', 'EMMS', emptyMmx),
 ];

@@ -14,14 +14,9 @@ const loadDouble = onOperand(8, (c, bits) => {
   c.fn.callAll(c.core.x87Load, c.cpu, ...c.fn.callAll(c.core.float80FromDouble, bits));
 });
 
-/** An integer operand of `size` bytes as i64. */
-export function integerOperand(c: Semantics, value: Value, size: 2 | 4 | 8): Value {
-  return c.signed(value, size);
-}
-
 function loadInteger(size: 2 | 4 | 8): Meaning {
   return onOperand(size, (c, value) => {
-    const number = c.fn.callAll(c.core.float80FromInteger, integerOperand(c, value, size));
+    const number = c.fn.callAll(c.core.float80FromInteger, c.signed(value, size));
     c.fn.callAll(c.core.x87Push, c.cpu, ...number);
   });
 }

@@ -35,6 +35,14 @@ export function areaOperand(
   return { linear, kind: inStack.or(kind) };
 }
 
+/** Calls a routine that accesses a long operand, and may reach devices in doing so; it gives 0 after recording a fault. */
+export function callForArea(c: Semantics, call: () => Value): void {
+  c.beforeCall();
+  const done = call();
+  c.afterCall();
+  c.faultUnless(done);
+}
+
 /** EDX:EAX; the processor's components are all in EAX. */
 function requested(c: Semantics): Value {
   return c.gpr(0, 4);
@@ -52,7 +60,7 @@ const fx = (name: 'fxsave' | 'fxrstor') =>
   meaning('a', (c) => {
     requireFx(c);
     const { linear, kind } = areaOperand(c, fxsaveBytes, name === 'fxsave' ? writes : 0, 16);
-    c.faultUnless(c.fn.call(c.core[name], c.cpu, linear, kind, c.form.w ? 1 : 0));
+    callForArea(c, () => c.fn.call(c.core[name], c.cpu, linear, kind, c.form.w ? 1 : 0));
   });
 
 const save = (optimized: 0 | 1) =>
@@ -61,7 +69,7 @@ const save = (optimized: 0 | 1) =>
     c.raiseIf(c.state32(layout.cr0).and(CR0.TS), exceptions.NM);
     const { linear, kind } = areaOperand(c, xsaveBytes, writes, 64);
     const wide = c.form.w ? 1 : 0;
-    c.faultUnless(c.fn.call(c.core.xsave, c.cpu, linear, kind, wide, requested(c), optimized));
+    callForArea(c, () => c.fn.call(c.core.xsave, c.cpu, linear, kind, wide, requested(c), optimized));
   });
 
 const restore = meaning('a', (c) => {
@@ -70,7 +78,7 @@ const restore = meaning('a', (c) => {
   // Here the segment's limit comes before the alignment.
   const { linear, kind } = areaOperand(c, xsaveBytes, 0);
   c.raiseIf(linear.wrap().and(63), exceptions.GP);
-  c.faultUnless(c.fn.call(c.core.xrstor, c.cpu, linear, kind, c.form.w ? 1 : 0, requested(c)));
+  callForArea(c, () => c.fn.call(c.core.xrstor, c.cpu, linear, kind, c.form.w ? 1 : 0, requested(c)));
 });
 
 const getExtendedControl = meaning('', (c) => {

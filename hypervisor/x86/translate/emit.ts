@@ -1,4 +1,5 @@
 /** Lays the blocks of a region out as structured control flow and emits their instructions. */
+import { pageSize } from '../../memory/hostmemory.ts';
 import type { FunctionBuilder, Label } from '../../wasm/function.ts';
 import type { Core } from '../core/core.ts';
 import { emitInstruction } from '../execute.ts';
@@ -53,7 +54,7 @@ export function emitRegion(fn: FunctionBuilder, core: Core, blocks: readonly Blo
     });
     if (end === 'falls') c.goTo(next);
     else if (end === 'interpreted') {
-      if (next < code.content.length && code.decoded(next)) c.interpretAt(next);
+      if (next < pageSize && code.decoded(next)) c.interpretAt(next);
       else c.leaveToOffset(next);
     }
   };

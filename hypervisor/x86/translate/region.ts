@@ -10,7 +10,6 @@ import type { Form } from '../form.ts';
 /** One instruction of a region, as the decoder found it. */
 export interface Instruction {
   readonly form: Form;
-  readonly formName: string;
   /** Distance from the start of the page. */
   readonly offset: number;
   readonly length: number;
@@ -51,11 +50,13 @@ const largestRegion = 400;
 
 /** What the region builder asks about the page. */
 export interface PageCode {
-  readonly content: Uint8Array;
+  /** Memory, and where in it the page's bytes are. */
+  readonly bytes: Uint8Array;
+  readonly origin: number;
   /** Whether the instruction at an offset has been decoded, which happens when it is about to be executed. */
   decoded(offset: number): boolean;
   /** Whether an instruction can be translated. */
-  translatable(form: Form, name: string): boolean;
+  translatable(form: Form, number: number): boolean;
 }
 
 /** Finds the region that starts at `start`; undefined when its first instruction cannot be translated. */
@@ -80,9 +81,9 @@ export function findRegion(code: PageCode, decoder: Decoder, start: number): Blo
     };
     block.next = offset;
     block.end = 'falls';
-    rest.instructions.forEach((instruction, i) =>
-      byInstruction.set(instruction.offset, { block: rest, index: i }),
-    );
+    for (const [i, instruction] of rest.instructions.entries()) {
+      byInstruction.set(instruction.offset, { block: rest, index: i });
+    }
     blocks.push(rest);
     byStart.set(offset, rest);
   };
@@ -110,8 +111,8 @@ export function findRegion(code: PageCode, decoder: Decoder, start: number): Blo
         break;
       }
       if (at >= pageSize || count >= largestRegion || !code.decoded(at)) break;
-      if (decoder.decode(code.content, at, 2) !== 'instruction') break;
-      if (!code.translatable(decoder.form, decoder.formName)) break;
+      if (decoder.decode(code.bytes, code.origin, code.origin + pageSize, at, 2) !== 'instruction') break;
+      if (!code.translatable(decoder.form, decoder.formNumber)) break;
       const instruction = snapshot(decoder, at);
       byInstruction.set(at, { block, index: block.instructions.length });
       block.instructions.push(instruction);
@@ -154,11 +155,10 @@ export function findRegion(code: PageCode, decoder: Decoder, start: number): Blo
 }
 
 function snapshot(decoder: Decoder, offset: number): Instruction {
-  const { form, formName, length, reg, rm, index, segment, scale, stack, displacement } = decoder;
+  const { form, length, reg, rm, index, segment, scale, stack, displacement } = decoder;
   const { immediateLow, immediateHigh, jumpTarget } = decoder;
   return {
     form,
-    formName,
     offset,
     length,
     reg,

@@ -2,7 +2,7 @@
  * The translator: turns hot code into WebAssembly functions, some regions a module, and puts them in place of the leaders'
  * handlers. What it makes depends on the code page's content alone, so every guest that executes the page uses it.
  */
-import { type HostMemory, pageSize } from '../../memory/hostmemory.ts';
+import type { HostMemory } from '../../memory/hostmemory.ts';
 import type { FunctionRef } from '../../wasm/function.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import * as codepage from '../codepage.ts';
@@ -18,6 +18,9 @@ import { NotTranslatable, RegionSemantics } from './semantics.ts';
 
 /** Most regions in one module. */
 const largestBatch = 64;
+/** Fewer regions than this wait for more, for so many runs. */
+const smallestBatch = 16;
+const longestWait = 8;
 /** Code size of 64-bit code, the only one that is translated. */
 const code64 = 2;
 
@@ -31,6 +34,12 @@ export interface TranslatorCounters {
   /** Leaders given up, by reason. */
   notCode64: number;
   notTranslatable: number;
+  tableFull: number;
+}
+
+interface EntryRange {
+  readonly first: number;
+  readonly count: number;
 }
 
 interface Leader {
@@ -44,8 +53,12 @@ export class Translator {
   readonly #environment: HandlerEnvironment;
   readonly #handlers: Handlers;
   readonly #decoder: Decoder;
-  readonly #translatable = new Map<string, boolean>();
+  readonly #translatable = new Map<number, boolean>();
   #hot: Leader[] = [];
+  #waited = 0;
+  /** Ranges of table entries that hold regions, and those that may be used again. */
+  readonly #used: EntryRange[] = [];
+  readonly #free: EntryRange[] = [];
   readonly counters: TranslatorCounters = {
     regions: 0,
     instructions: 0,
@@ -53,6 +66,7 @@ export class Translator {
     bytes: 0,
     notCode64: 0,
     notTranslatable: 0,
+    tableFull: 0,
   };
 
   constructor(memory: HostMemory, environment: HandlerEnvironment, handlers: Handlers, map: OpcodeMap) {
@@ -67,8 +81,15 @@ export class Translator {
     this.#hot.push({ page, offset });
   }
 
-  /** Translates what has become hot since the last time. */
+  /**
+   * Translates what has become hot, when it is enough for a module or has waited long. To be called when no code runs,
+   * between runs of vCPUs.
+   */
   work(): void {
+    if (this.#hot.length === 0) return;
+    this.#waited++;
+    if (this.#hot.length < smallestBatch && this.#waited < longestWait) return;
+    this.#waited = 0;
     while (this.#hot.length > 0) this.#translate(this.#hot.splice(0, largestBatch));
   }
 
@@ -97,7 +118,11 @@ export class Translator {
       for (const block of blocks) this.counters.instructions += block.instructions.length;
     }
     if (functions.length === 0) return;
-    const first = this.#handlers.reserve(functions.length);
+    const first = this.#entries(functions.length);
+    if (first === 0) {
+      this.counters.tableFull += functions.length;
+      return;
+    }
     module.tableEntries(first, functions);
     const bytes = module.finish();
     this.counters.modules++;
@@ -110,24 +135,45 @@ export class Translator {
     });
   }
 
+  /** Table entries in a row for `count` regions; 0 when there are none. */
+  #entries(count: number): number {
+    const found = this.#free.findIndex((range) => range.count >= count);
+    if (found < 0) {
+      const first = this.#handlers.reserve(count);
+      if (first !== 0) this.#used.push({ first, count });
+      return first;
+    }
+    const { first, count: had } = this.#free[found]!;
+    if (had === count) this.#free.splice(found, 1);
+    else this.#free[found] = { first: first + count, count: had - count };
+    this.#used.push({ first, count });
+    return first;
+  }
+
+  /** Drops all translations: the store of decoded code was emptied. */
+  reset(): void {
+    this.#hot = [];
+    this.#free.push(...this.#used.splice(0));
+  }
+
   #page(page: number): PageCode | undefined {
     const { i32, u8 } = this.#memory;
     if (i32[(page + codepage.codeModeOffset) >> 2] !== code64) return undefined;
     const entries = (page + codepage.entriesOffset) >> 2;
-    const content = page + codepage.contentOffset;
     return {
-      content: u8.subarray(content, content + pageSize),
+      bytes: u8,
+      origin: page + codepage.contentOffset,
       decoded: (offset) => i32[entries + offset] !== 0,
-      translatable: (form, name) => this.#canTranslate(form, name),
+      translatable: (form, number) => this.#canTranslate(form, number),
     };
   }
 
   /** Whether an instruction's meaning does nothing that only the interpreter can do: found out by emitting it once. */
-  #canTranslate(form: Form, name: string): boolean {
-    let known = this.#translatable.get(name);
+  #canTranslate(form: Form, number: number): boolean {
+    let known = this.#translatable.get(number);
     if (known === undefined) {
       known = tryEmitting(form);
-      this.#translatable.set(name, known);
+      this.#translatable.set(number, known);
     }
     return known;
   }
@@ -138,7 +184,6 @@ function tryEmitting(form: Form): boolean {
   const { builder } = module.declare('trial', handlerType);
   const instruction: Instruction = {
     form,
-    formName: '',
     offset: 0,
     length: 1,
     reg: 0,

@@ -13,14 +13,15 @@ import { fxOffset } from './image.ts';
 import type { MemoryBytes, VectorMachine, VectorOutcome, VectorState } from './machine.ts';
 
 const memorySize = 64 << 20;
+const codeBytes = 64 << 20;
 
 /** Registers of the state block, in the order of the vectors' segments. */
 const segmentOrder = [layout.ES, layout.CS, layout.SS, layout.DS, layout.FS, layout.GS];
 
 /** Makes a machine of one vCPU, all memory and no devices. */
 export function emulatedMachine(): VectorMachine {
-  const memory = new HostMemory(memorySize, 512 << 20);
-  const engine = new Engine(memory, hashPage(memory));
+  const memory = new HostMemory(memorySize, codeBytes + (16 << 20));
+  const engine = new Engine(memory, hashPage(memory), codeBytes);
   const space = new AddressSpace(memory, new FramePool(memory), [{ start: 0, length: memorySize / 2 }]);
   const nothing: Devices = {
     mmioRead: () => -1,
@@ -61,7 +62,11 @@ export function emulatedMachine(): VectorMachine {
       for (const page of state.pages) put(page);
       for (const patch of state.patches) put(patch);
       load(vcpu, state);
-      const exit = vcpu.run(0, maxInstructions);
+      let exit = vcpu.run(0, maxInstructions);
+      while (exit === exits.codeFull) {
+        engine.resetCode();
+        exit = vcpu.run(0, maxInstructions);
+      }
       const cpu = {
         gpr: BigUint64Array.from({ length: 16 }, (_, i) => vcpu.gpr(i)),
         rip: vcpu.get64(layout.rip),

@@ -28,7 +28,7 @@ export interface QemuGuest {
 }
 
 /** How long a guest may take for one step before the test gives up, in ms of real time. */
-const patience = 60_000;
+const patience = 120_000;
 
 /** Bytes that arrive over time, and who waits for them. */
 class Stream {

@@ -1,0 +1,129 @@
+/** Debian boots on the emulated PC: the whole machine, end to end, with the image that users get. */
+
+import { readFile } from 'node:fs/promises';
+import test from 'ava';
+import { controlParameter, controlPort, outputPort } from '../../workloads/guest/control.ts';
+import { resolveImage } from '../../workloads/images/resolve.ts';
+import { execInGuest } from './exec.ts';
+import { createGuest, type Guest } from './machine.ts';
+
+interface Options {
+  image?: string;
+  cpus?: number;
+  seed?: number;
+  translate?: boolean;
+  balloonBytes?: number;
+}
+
+/** Boots a guest and runs a script in it. */
+async function run(
+  script: string,
+  { image = 'debian-busybox', cpus = 1, seed = 1, translate = true, balloonBytes = 0 }: Options = {},
+) {
+  const { kernel, initrd } = await resolveImage(image);
+  const guest: Guest = createGuest({
+    memoryBytes: 256 << 20,
+    cpus,
+    seed,
+    translate,
+    balloonBytes,
+    kernel: await readFile(kernel),
+    initrd: await readFile(initrd),
+    commandLine: `console=ttyS0 panic=-1 ${controlParameter}`,
+    disks: [],
+    ports: [controlPort, outputPort],
+  });
+  let output = '';
+  let console = '';
+  guest.console.onOutput = (bytes) => {
+    console += new TextDecoder().decode(bytes);
+  };
+  const status = await execInGuest(guest, {
+    script,
+    print: (bytes) => {
+      output += new TextDecoder().decode(bytes);
+    },
+    drained: () => undefined,
+    signal: new AbortController().signal,
+  });
+  return { status, output, console, instructions: guest.instructions, hash: guest.stateHash() };
+}
+
+test.serial(
+  'programs run: arithmetic, files, processes and pipes give what they give anywhere',
+  async (t) => {
+    const script = `
+    md5sum /bin/busybox | cut -c1-32
+    i=0; s=0; while [ $i -lt 1000 ]; do i=$((i+1)); s=$((s+i*i)); done; echo $s
+    seq 1 2000 | sort -rn | sha256sum
+    awk 'BEGIN { x = 0; for (i = 1; i <= 1000; i++) x += 1 / i; printf "%.15g\\n", x }'
+    exit 7`;
+    const { kernel, manifest } = await resolveImage('debian-busybox');
+    t.truthy(kernel);
+    const { status, output } = await run(script);
+    const busybox = manifest.contents.find(({ path }) => path === '/bin/busybox')!;
+    t.deepEqual(output.trim().split('\n'), [
+      busybox.md5,
+      '333833500',
+      'c7724e22c4ca5696400fe54afb16022c49f87c56a59585ba7fe4b46933c83f98  -',
+      '7.48547086055034',
+    ]);
+    t.is(status, 7);
+  },
+);
+
+test.serial('the drivers of all virtio devices bind', async (t) => {
+  const { output } = await run(
+    'for d in /sys/bus/virtio/devices/*; do basename $(readlink $d/driver); done | sort',
+  );
+  t.deepEqual(output.trim().split('\n'), ['virtio_balloon', 'virtio_console', 'virtio_net', 'virtio_rng']);
+});
+
+test.serial(
+  'the same seed gives the same run to the last byte, whether code is translated or interpreted',
+  async (t) => {
+    const first = await run('dmesg | md5sum');
+    const second = await run('dmesg | md5sum');
+    const interpreted = await run('dmesg | md5sum', { translate: false });
+    t.deepEqual(second, first);
+    t.deepEqual(interpreted, first);
+  },
+);
+
+test.serial("the guest's own driver fills the balloon", async (t) => {
+  const balloonMib = 64;
+  const script = `sleep 2; awk '/MemAvailable/ { print int($2 / 1024) }' /proc/meminfo;`;
+  const without = Number((await run(script)).output);
+  const within = Number((await run(script, { balloonBytes: balloonMib << 20 })).output);
+  t.true(
+    Math.abs(without - within - balloonMib) <= 4,
+    `${without} MiB available without a balloon, ${within} with one`,
+  );
+});
+
+test.serial('another seed gives another layout of the kernel', async (t) => {
+  const address = 'grep " _text$" /proc/kallsyms';
+  const first = await run(address);
+  const second = await run(address, { seed: 2 });
+  t.regex(first.output, /^ffffffff[0-9a-f]{8} T _text/);
+  t.not(second.output, first.output);
+});
+
+test.serial('four vCPUs work together, and repeatably', async (t) => {
+  const script =
+    'nproc; for i in 1 2 3 4; do (seq 1 3000 | md5sum) & done; wait; dmesg | grep -ciE "unstable|stall"';
+  const first = await run(script, { cpus: 4 });
+  const lines = first.output.trim().split('\n');
+  t.is(lines[0], '4');
+  t.is(new Set(lines.slice(1, 5)).size, 1);
+  t.is(lines[5], '0');
+  t.deepEqual(await run(script, { cpus: 4 }), first);
+});
+
+for (const image of ['debian-busybox-generic', 'debian-busybox-rt']) {
+  test.serial(`${image} boots`, async (t) => {
+    const { status, output } = await run('uname -r', { image });
+    t.is(status, 0);
+    t.regex(output, image.endsWith('rt') ? /-rt-amd64/ : /^6\.\d.*-amd64/);
+  });
+}
