@@ -16,7 +16,7 @@ import { physicalQuiet, walkFetch, walkGlobal, walkOpen, walkQuiet, walkUser } f
 const csBase = layout.segmentOffset(layout.CS);
 
 /** Host address of the TLB set with the given number. */
-function setAddress(cpu: Value, set: number): Value {
+export function setAddress(cpu: Value, set: number): Value {
   return cpu.add(tlb.setOffset(set, layout.stateSize));
 }
 

@@ -1,6 +1,6 @@
 import test from 'ava';
 import * as exits from '../exits.ts';
-import { IF, NT, RF, TF } from '../flags.ts';
+import { AC, IF, NT, RF, TF } from '../flags.ts';
 import * as layout from '../layout.ts';
 import { segment, type } from '../testing/descriptors.ts';
 import { places, selectors, TestMachine } from '../testing/machine.ts';
@@ -73,6 +73,31 @@ test('protected mode: a handler at level 1 gets the stack of level 1', (t) => {
   t.is(vector, 13);
   t.deepEqual(frame.slice(1, 3), [places.data, selectors.code1]);
   t.deepEqual(frame.slice(4, 6), [places.stacks[1] - 20, selectors.data1]);
+});
+
+test('protected mode: an offset beyond the code segment is found before the stack is switched', (t) => {
+  const m = new TestMachine('protected');
+  const short = m.describe(segment({ type: type.code, limit: 0xfff, pages: false }));
+  m.gate(0x80, { selector: short, offset: 0x1000, type: 14, dpl: 3 });
+  m.atLevel(3);
+  const { vector, frame } = m.runToHandler(...int(0x80));
+  t.is(vector, 13);
+  t.deepEqual(frame.slice(0, 5), [0, places.code, selectors.code3, RF | 2, stack3!]);
+});
+
+test('pushes of an event are not checked for alignment', (t) => {
+  const m = new TestMachine('protected');
+  m.vcpu.set64(layout.cr0, 0x4_0011n);
+  m.vcpu.rflags = AC;
+  m.atLevel(3);
+  m.vcpu.setGpr(4, BigInt(stack3! - 2));
+  for (const vector of [0x80, 17])
+    m.gate(vector, { selector: selectors.code3, offset: places.data, type: 14, dpl: 3 });
+  // The handler's own push is checked; its #AC is at level 3 again, and so on: each push takes time.
+  m.write(places.data, [0x50]);
+  m.program(...int(0x80));
+  t.is(m.run(20), exits.budget);
+  t.is(m.get(stack3! - 2 - 12, 4), places.code + 2);
 });
 
 /** What goes wrong while an event is delivered: what to break, and the exception with its error code that follows. */

@@ -7,6 +7,8 @@ import { IF, NT, RF, TF, VM } from '../flags.ts';
 import * as layout from '../layout.ts';
 import { longMode, protectedMode, virtual8086 } from '../mode.ts';
 import { bigBit, conforming, isCode, longBit, notSystem, presentBit, types } from '../segments.ts';
+import * as tlb from '../tlb.ts';
+import { setAddress } from './access.ts';
 import type { CorePart } from './core.ts';
 import { legacyFrame, longFrame, realModeFrame } from './frames.ts';
 import { attributesOf, dplOf, limitOf, Routine, selectorError } from './routine.ts';
@@ -69,6 +71,7 @@ export const delivery: CorePart = (define, core) => {
         fn.return(1);
       });
       const second = fn.load('i32', cpu, layout.faultVector);
+      fn.callAll(core.updateMode, cpu);
       // The host must act first, and the event is delivered again; what a task switch has found meanwhile is owed instead.
       fn.if(second.ltS(0), () => {
         fn.if(late.get().eqz(), () => fn.return(0));
@@ -109,6 +112,10 @@ export const delivery: CorePart = (define, core) => {
     const checked = has(checksGate, kind);
     /** EXT of error codes: set unless the program asked for the event (SDM vol. 3, 6.13). */
     const external = checked.eqz();
+    // Pushes of events are not checked for alignment: #AC could follow #AC for ever.
+    fn.if(r.state32(layout.tlb).eq(setAddress(r.cpu, tlb.alignmentCheckSet)), () => {
+      r.setState32(layout.tlb, setAddress(r.cpu, tlb.userSet));
+    });
     const returnIp = fn.local('i64', r.state64(layout.rip));
     fn.if(has(returnsBehind, kind), () => returnIp.set(r.state64(layout.nextRip)));
     // Tests see events here; what asks for an interrupt is checked against its gate first.

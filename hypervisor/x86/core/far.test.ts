@@ -399,10 +399,11 @@ const faults: Case[] = [
   [
     'long mode: a gate whose second half is beyond the table',
     'long',
-    [13, 0xff8],
+    [13, 0x90],
     (m) => {
-      m.redescribe(0xff8, gate({ selector: selectors.long0, type: 12 }));
-      return through(m, callMemory, 0xff8, 0);
+      const selector = longGate(m, {});
+      m.vcpu.set64(layout.gdtr + 8, BigInt(selector + 14));
+      return through(m, callMemory, selector, 0);
     },
   ],
   [

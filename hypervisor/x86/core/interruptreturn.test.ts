@@ -216,7 +216,9 @@ test('long mode: VM in the image is ignored, NT is #GP(0)', (t) => {
   t.is(m.vcpu.rflags, IF | 2);
   const nested = new TestMachine('long');
   nested.vcpu.rflags = NT;
-  t.deepEqual(nested.runToHandler(...IRETQ).vector, 13);
+  push(nested, 8, target, selectors.long0, 2, stack1, selectors.data0);
+  const { vector, frame } = nested.runToHandler(...IRETQ);
+  t.deepEqual([vector, frame[0], frame[1]], [13, 0, places.code]);
 });
 
 test('an interrupt that waits is taken before the instruction returned to', (t) => {

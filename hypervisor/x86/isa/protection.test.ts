@@ -84,10 +84,11 @@ const faults: [
     'the second half is beyond the table',
     'long',
     'LLDT',
-    [13, 0xff8],
+    [13, 0x90],
     (m) => {
-      m.redescribe(0xff8, segment(ldt));
-      return 0xff8;
+      const selector = m.describe(segment(ldt), 0n);
+      m.vcpu.set64(layout.gdtr + 8, BigInt(selector + 14));
+      return selector;
     },
   ],
 ];
