@@ -91,12 +91,14 @@ const storeStatusWord = meaning('w', (c) => {
   return c.size === 8 ? value : value.wrap();
 });
 
-const loadStatusWord = meaning('r', (c, value) => {
+const loadStatusWord = meaning('a', (c) => {
+  // The privilege is checked before the operand is read.
   requireSupervisor(c);
+  const value = c.form.memory ? c.load(c.memoryAddress(), 2) : c.readRegister(c.rmPlace(), 2);
   // PE, MP, EM, TS; PE can be set but not cleared (SDM vol. 2, LMSW).
   const old = c.state64(layout.cr0);
   const kept = old.and(~0xen);
-  const control = kept.or(value!.and(15).extendU());
+  const control = kept.or(value.and(15).extendU());
   c.faultUnless(c.fn.call(c.core.writeControl, c.cpu, 0, control));
   resumeNext(c);
 });

@@ -85,7 +85,7 @@ export interface Halt {
 
 /** All machines run on one engine, so that handlers are made once. */
 const memory = new HostMemory(256 << 20, 256 << 20);
-const engine = new Engine(memory, hashPage(memory));
+const engine = new Engine(memory, hashPage(memory), 128 << 20);
 const frames = new FramePool(memory);
 
 /** See the top of this file. */
