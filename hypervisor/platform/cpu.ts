@@ -180,7 +180,7 @@ export class Cpu implements PcCpu, Stateful {
         this.time = end;
         return undefined;
       }
-      const inShadow = vcpu.get32(layout.shadow) !== 0;
+      const inShadow = !vcpu.takesEvents;
       if (!inShadow && this.#deliver() === 'fault') {
         this.#serveFault();
         continue;

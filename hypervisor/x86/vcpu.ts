@@ -173,6 +173,18 @@ export class Vcpu implements Stateful {
     return Number(this.get64(layout.timeBase)) + this.elapsed;
   }
 
+  /**
+   * Whether an interrupt or NMI may be delivered now: not in a shadow (`layout.shadows`), and not before an exception that has
+   * been found already.
+   */
+  get takesEvents(): boolean {
+    return (
+      this.get32(layout.shadow) === 0 &&
+      this.get32(layout.pendingDebug) === 0 &&
+      this.get32(layout.owedException) === 0
+    );
+  }
+
   /** Makes the run in progress stop behind the present instruction; no time passes by it. */
   stopSoon(): void {
     this.set32(layout.setAside, 0);

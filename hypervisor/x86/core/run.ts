@@ -122,7 +122,10 @@ function settle(fn: FunctionBuilder, core: Core): void {
   fn.if(fn.load('i32', cpu, layout.shadowBudget).ne(left.get()), () => {
     fn.store('i32', cpu, 0, layout.shadow);
   });
-  const step = fn.select(fn.load('i32', cpu, layout.stepping), fn.i32(BS), fn.i32(0));
+  // Where the host must make room for code, the instruction has not been executed.
+  const executed = fn.load('i32', cpu, layout.exit).ne(exits.codeFull);
+  const stepped = fn.load('i32', cpu, layout.stepping).and(executed);
+  const step = fn.select(stepped, fn.i32(BS), fn.i32(0));
   const causes = fn.local('i32', fn.load('i32', cpu, layout.pendingDebug).or(step));
   fn.store('i32', cpu, 0, layout.stepping);
   // Behind MOV SS debug traps wait for the next instruction, whose own step they then share.

@@ -91,8 +91,8 @@ const storeStatusWord = meaning('w', (c) => {
   return c.size === 8 ? value : value.wrap();
 });
 
+/** The privilege is checked before the operand is read. */
 const loadStatusWord = meaning('a', (c) => {
-  // The privilege is checked before the operand is read.
   requireSupervisor(c);
   const value = c.form.memory ? c.load(c.memoryAddress(), 2) : c.readRegister(c.rmPlace(), 2);
   // PE, MP, EM, TS; PE can be set but not cleared (SDM vol. 2, LMSW).

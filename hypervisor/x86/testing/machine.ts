@@ -84,8 +84,9 @@ export interface Halt {
 }
 
 /** All machines run on one engine, so that handlers are made once. */
-const memory = new HostMemory(256 << 20, 256 << 20);
-const engine = new Engine(memory, hashPage(memory), 128 << 20);
+const codeBytes = 64 << 20;
+const memory = new HostMemory(256 << 20, codeBytes + (256 << 20));
+const engine = new Engine(memory, hashPage(memory), codeBytes);
 const frames = new FramePool(memory);
 
 /** See the top of this file. */
@@ -365,6 +366,10 @@ export class TestMachine {
       if (this.#ended) return ended;
       if (exit === exits.hostFault) {
         this.#serve();
+        continue;
+      }
+      if (exit === exits.codeFull) {
+        engine.resetCode();
         continue;
       }
       if (exit !== exits.budget) return exit;
