@@ -124,7 +124,7 @@ export function createGuest(options: GuestOptions): Guest {
   });
   return {
     step(virtualNs: number): StepEnd {
-      guest.run(guest.time + virtualNs);
+      host.run(host.time + virtualNs);
       serial.flush();
       return stepEnd(guest.end);
     },
