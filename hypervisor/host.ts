@@ -19,8 +19,10 @@ export interface HostOptions {
 const arenaBytes = 1 << 30;
 /** Of it, the store of decoded code. */
 const codeBytes = 512 << 20;
-/** Virtual ns that a frame takes between guests: two exits and a wake-up. */
-const networkDelay = 20_000;
+/** Length of a round in virtual ns: guests run so long by themselves, then what lies between them is done. */
+const round = 100_000;
+/** Virtual ns that a frame takes between guests. No less than a round, so that it arrives exactly when it should. */
+const networkDelay = round;
 
 /** See the top of this file. */
 export class Host {
@@ -29,11 +31,29 @@ export class Host {
   readonly engine: Engine;
   readonly guests: Guest[] = [];
   readonly #network = new EthernetSwitch(networkDelay);
+  #time = 0;
 
   constructor({ memory, translate }: HostOptions) {
     this.memory = new HostMemory(memory, arenaBytes);
     this.frames = new FramePool(this.memory);
     this.engine = new Engine(this.memory, hashPage(this.memory), codeBytes, translate);
+  }
+
+  /**
+   * Lets all guests run up to virtual time `until` (ns), in rounds: in each, every guest runs by itself, in the order of their
+   * numbers; then frames between them are exchanged. Guests that have ended stay as they are.
+   */
+  run(until: number): void {
+    while (this.#time < until) {
+      this.#time = Math.min(this.#time + round, until);
+      for (const guest of this.guests) guest.run(this.#time);
+      this.#network.exchange();
+    }
+  }
+
+  /** Virtual time in ns since the host was switched on. */
+  get time(): number {
+    return this.#time;
   }
 
   /** Makes a guest, powered off: `Guest.boot` starts it. */

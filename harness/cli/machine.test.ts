@@ -13,12 +13,21 @@ interface Options {
   seed?: number;
   translate?: boolean;
   balloonBytes?: number;
+  /** Called between steps. */
+  between?: (guest: Guest) => void;
 }
 
 /** Boots a guest and runs a script in it. */
 async function run(
   script: string,
-  { image = 'debian-busybox', cpus = 1, seed = 1, translate = true, balloonBytes = 0 }: Options = {},
+  {
+    image = 'debian-busybox',
+    cpus = 1,
+    seed = 1,
+    translate = true,
+    balloonBytes = 0,
+    between = () => {},
+  }: Options = {},
 ) {
   const { kernel, initrd } = await resolveImage(image);
   const guest: Guest = createGuest({
@@ -43,7 +52,10 @@ async function run(
     print: (bytes) => {
       output += new TextDecoder().decode(bytes);
     },
-    drained: () => undefined,
+    drained: () => {
+      between(guest);
+      return undefined;
+    },
     signal: new AbortController().signal,
   });
   return { status, output, console, instructions: guest.instructions, hash: guest.stateHash() };
@@ -90,15 +102,21 @@ test.serial(
   },
 );
 
-test.serial("the guest's own driver fills the balloon", async (t) => {
+test.serial("the guest's own driver inflates and deflates the balloon", async (t) => {
   const balloonMib = 64;
-  const script = `sleep 2; awk '/MemAvailable/ { print int($2 / 1024) }' /proc/meminfo;`;
-  const without = Number((await run(script)).output);
-  const within = Number((await run(script, { balloonBytes: balloonMib << 20 })).output);
+  const available = `awk '/MemAvailable/ { print int($2 / 1024) }' /proc/meminfo`;
+  const { output } = await run(`sleep 1; ${available}; sleep 3; ${available}; sleep 3; ${available}`, {
+    between: (guest) => {
+      const seconds = guest.virtualNs / 1e9;
+      guest.setBalloon(seconds > 3 && seconds < 6.5 ? balloonMib << 20 : 0);
+    },
+  });
+  const [before, inflated, after] = output.trim().split('\n').map(Number) as [number, number, number];
   t.true(
-    Math.abs(without - within - balloonMib) <= 4,
-    `${without} MiB available without a balloon, ${within} with one`,
+    Math.abs(before - inflated - balloonMib) <= 2,
+    `${before} MiB available before, ${inflated} inflated`,
   );
+  t.true(Math.abs(before - after) <= 2, `${before} MiB available before, ${after} after`);
 });
 
 test.serial('another seed gives another layout of the kernel', async (t) => {

@@ -55,6 +55,8 @@ export interface Guest {
   readonly console: ByteChannel;
   /** The virtio console port of that name. */
   port(name: string): ByteChannel;
+  /** Asks the guest's driver to have so many bytes in the balloon. */
+  setBalloon(bytes: number): void;
   /** Instructions retired by all vCPUs. */
   readonly instructions: number;
   /** Virtual time since power-on, in ns. */
@@ -116,7 +118,8 @@ export function createGuest(options: GuestOptions): Guest {
     disks: options.disks.map(({ path, readOnly }) => new FileDisk(path, readOnly)),
     balloonFeatures: BALLOON_FEATURES,
   });
-  guest.balloon.setTarget(Math.floor(options.balloonBytes / pageSize));
+  const setBalloon = (bytes: number) => guest.balloon.setTarget(Math.floor(bytes / pageSize));
+  setBalloon(options.balloonBytes);
   const { kernel, initrd = new Uint8Array(0), commandLine } = options;
   guest.boot({ kernel, initrd, commandLine });
   options.ports.forEach((_, i) => {
@@ -124,7 +127,7 @@ export function createGuest(options: GuestOptions): Guest {
   });
   return {
     step(virtualNs: number): StepEnd {
-      guest.run(guest.time + virtualNs);
+      host.run(host.time + virtualNs);
       serial.flush();
       return stepEnd(guest.end);
     },
@@ -134,6 +137,7 @@ export function createGuest(options: GuestOptions): Guest {
       if (channel === undefined) throw new Error(`the machine has no port '${name}'`);
       return channel;
     },
+    setBalloon,
     get instructions(): number {
       return guest.instructions;
     },

@@ -49,7 +49,7 @@ for (const [words, message] of [
   ],
   [['boot', '--memroy', '1G'], '--memroy: there is no such option here. Remedy: did you mean --memory? '],
   [['boot', '--memory=x'], '--memory x: not a size in whole bytes. Remedy: '],
-  [['boot', '--cpus', '0'], '--cpus 0: not a whole number from 1 to 255. Remedy: '],
+  [['boot', '--cpus', '0'], '--cpus 0: not a whole number from 1 to 64. Remedy: '],
   [['boot', '--seed', '1', '--seed', '2'], '--seed: given more than once. Remedy: '],
   [['boot', '--image', 'x'], 'x: no guest image has this name. Remedy: '],
   [['boot', '--image', 'a', '--kernel', 'b'], '--kernel: an image brings a kernel of its own. Remedy: '],

@@ -52,5 +52,6 @@ export function scriptedGuest(steps: readonly Step[]): ScriptedGuest {
       return { reason };
     },
     stateHash: () => '0',
+    setBalloon: () => {},
   };
 }

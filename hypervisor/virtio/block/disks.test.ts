@@ -68,6 +68,7 @@ test('an overlay of any history equals a plain disk, and its state is taken up w
       }
       t.true(Buffer.from(read(overlay, 0, sectors)).equals(plain.bytes));
       const again = new OverlayDisk(new TestDisk(sectors, true));
+      again.write(0, new Uint8Array(512 * sectors));
       again.loadState(new StateReader(saved(overlay)));
       t.true(Buffer.from(read(again, 0, sectors)).equals(plain.bytes));
       t.true(Buffer.from(saved(again)).equals(saved(overlay)));
@@ -90,6 +91,7 @@ test('a file disk reads, writes and zeroes its file', (t) => {
   writeFileSync(path, new TestDisk(4000).bytes);
   const disk = new FileDisk(path, false);
   t.is(disk.sectors, 4000);
+  t.false(disk.readOnly);
   t.deepEqual([read(disk, 5, 1)[0], read(disk, 5, 2)[512]], [5, 6]);
   disk.write(5, new Uint8Array(512).fill(0x77));
   disk.zero(100, 3000);
@@ -111,6 +113,7 @@ test('a file disk that is read-only can be shared under overlays', (t) => {
   const image = new FileDisk(path, true);
   const overlay = new OverlayDisk(image);
   overlay.write(0, new Uint8Array(512).fill(1));
+  t.true(image.readOnly);
   t.is(readFileSync(path)[0], 0);
   t.throws(() => image.write(0, new Uint8Array(512)), { message: /disk image .*image: cannot write: / });
   image.flush();

@@ -30,13 +30,13 @@ interface Setup {
   sent: [Uint8Array, number][];
 }
 
-function setup(features: readonly number[] = ALL, memoryBytes = 1 << 20): Setup {
+function setup(features: readonly number[] = ALL, memoryBytes = 1 << 20, mtu = 1500): Setup {
   const machine = new TestMachine(memoryBytes);
   const sent: [Uint8Array, number][] = [];
   const net = new VirtioNet(machine.environment, {
     name: 'net0',
     mac: MAC,
-    mtu: 1500,
+    mtu,
     connect: () => ({ send: (frame, time) => sent.push([frame, time]) }),
   });
   const driver = machine.plug(new VirtioPci(net.device, machine.pc.deliver));
@@ -142,6 +142,34 @@ test('with MRG_RXBUF a frame is spread over as many buffers as it needs', (t) =>
   t.deepEqual(Buffer.concat(parts).subarray(12), Buffer.from(frame));
 });
 
+test('the number of buffers has sixteen bits', (t) => {
+  const s = setup([...ALL, F_MRG_RXBUF], 1 << 20, 9000);
+  for (let i = 0; i < 256; i++) s.receive.add([12]);
+  const parts = arrive(s, frameTo(MAC, 255 * 12));
+  t.is(parts.length, 256);
+  t.deepEqual([...parts[0]!.subarray(10)], [0, 1]);
+});
+
+test('a received header holds nothing of a transmitted one', (t) => {
+  const s = setup();
+  s.transmit.exchange([Uint8Array.of(0, 0, 54, 0, 1, 2, 3, 4, 5, 6, 7, 8), frameTo(MAC)]);
+  s.receive.add([1526]);
+  t.deepEqual([...arrive(s, frameTo(MAC))[0]!.subarray(0, 12)], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+  t.is(s.net.counters.bytesReceived, 60);
+});
+
+test('a frame that fits its buffers to the byte takes no more of them', (t) => {
+  for (const features of [ALL, [...ALL, F_MRG_RXBUF]]) {
+    const s = setup(features);
+    s.receive.add([1530]);
+    s.receive.add([1530]);
+    t.deepEqual(
+      arrive(s, frameTo(MAC, 1518)).map(({ length }) => length),
+      [1530],
+    );
+  }
+});
+
 test('frames wait for buffers, in order, and none is taken for a frame that does not fit yet', (t) => {
   const s = setup([...ALL, F_MRG_RXBUF]);
   s.receive.add([50]);
@@ -229,6 +257,9 @@ test('everything is received until the driver turns promiscuous mode off', (t) =
   t.is(command(s, 1, 0, 1, 0, 0, 0, ...other, 1, 0, 0, 0, ...group), 0);
   t.true(receives(other) && receives(group));
   t.false(receives([1, 0, 0x5e, 0, 0, 2]));
+  const others = Array.from({ length: 256 }, (_, i) => [2, 0, 0, 0, 1, i]).flat();
+  t.is(command(s, 1, 0, 0, 1, 0, 0, ...others, 0, 0, 0, 0), 0);
+  t.true(receives([2, 0, 0, 0, 1, 255]));
   t.is(command(s, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0), 0);
   t.false(receives(other) || receives(group));
 });
@@ -249,6 +280,20 @@ test('the driver can change the address; a reset brings the first one back, and 
   t.is(receive!.takeUsed().length, 1);
 });
 
+test('a reset forgets the tables and modes', (t) => {
+  const s = setup();
+  const group = [1, 0, 0x5e, 0, 0, 1];
+  const other = [2, 0, 0, 0, 0, 5];
+  command(s, 0, 1, 1);
+  command(s, 1, 0, 1, 0, 0, 0, ...other, 0, 0, 0, 0);
+  const [receive, , control] = s.driver.start(ALL, 3);
+  Object.assign(s, { receive, control });
+  command(s, 0, 0, 0);
+  s.receive.add([1526]);
+  t.deepEqual([...arrive(s, frameTo(group)), ...arrive(s, frameTo(other))], []);
+  t.is(s.net.counters.receivesFiltered, 2);
+});
+
 test('unknown and ill-formed commands are answered with an error and change nothing', (t) => {
   const s = setup();
   for (const bytes of [
@@ -264,6 +309,8 @@ test('unknown and ill-formed commands are answered with an error and change noth
     [1, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0],
     [1, 7],
     [2, 0, 1, 0],
+    [2, 1, 1, 2, 3, 4, 5, 6],
+    [1, 0, 1, 1, 0, 0, ...new Array(257 * 6).fill(2), 0, 0, 0, 0],
     [4, 0, 1, 0],
     new Array(4000).fill(0),
   ]) {
@@ -304,6 +351,19 @@ test('an address of a group and an MTU out of range are refused', (t) => {
   t.throws(make(new Uint8Array([1, 0, 0, 0, 0, 0]), 1500), { message: /must be six bytes that address one/ });
   t.throws(make(new Uint8Array(5), 1500), { message: /six bytes/ });
   t.throws(make(MAC, 67), { message: /MTU of 67/ });
+  t.throws(make(MAC, 65536), { message: /MTU of 65536/ });
+});
+
+test('the smallest and the largest MTU are offered, and the address is there before any driver', (t) => {
+  for (const mtu of [68, 65535]) {
+    const net = new VirtioNet(new TestMachine().environment, {
+      name: 'n',
+      mac: MAC,
+      mtu,
+      connect: () => ({ send: () => {} }),
+    });
+    t.deepEqual([...net.config], [...MAC, 1, 0, 0, 0, mtu & 0xff, mtu >> 8]);
+  }
 });
 
 test('two guests exchange frames through the switch, the delay apart', (t) => {

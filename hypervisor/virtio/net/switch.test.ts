@@ -115,6 +115,11 @@ test('of more addresses than are remembered, the one heard from longest ago goes
     ports[0]!.send(frame(BROADCAST, station(n)), n);
     if (n === 1000) lan.exchange();
   }
+  lan.exchange();
+  ports[1]!.send(frame(station(0), station(1023), 3), 1999);
+  lan.exchange();
+  t.deepEqual(arrived.at(-1)!.slice(0, 2), [0, 3], 'the first of 1024 is still remembered');
+  t.is(lan.counters.forwarded, 1);
   ports[0]!.send(frame(BROADCAST, station(0)), 2000);
   lan.exchange();
   ports[0]!.send(frame(BROADCAST, station(5000)), 2001);
@@ -190,6 +195,9 @@ test('saved state continues in the middle of a round', (t) => {
       const to = new StateWriter();
       first.lan.saveState(to);
       const second = setup(4);
+      play(second, after);
+      second.lan.exchange();
+      second.arrived.length = 0;
       second.lan.loadState(new StateReader(to.finish()));
       const again = new StateWriter();
       second.lan.saveState(again);

@@ -29,7 +29,7 @@ import {
 
 type Result = [bigint, number, number];
 const memory = new HostMemory(1 << 20, 32 << 20);
-const engine = new Engine(memory, () => 0n, false);
+const engine = new Engine(memory, () => 0n, 1 << 20, false);
 const core = engine.core as unknown as Record<string, (...values: (number | bigint)[]) => Result>;
 
 const controls = [0, 2, 3].flatMap((precision) => [0, 1, 2, 3].map((mode) => ({ precision, mode })));

@@ -6,7 +6,7 @@ import { arctangent, ln2, pi } from './constants.ts';
 import { bias, C2, IE, indefinite, integerBit, maximumExponent, PE, signBit } from './float80.ts';
 import { exactOf, type Number80, round80, seeded } from './float80reference.ts';
 
-const engine = new Engine(new HostMemory(1 << 20, 32 << 20), () => 0n, false);
+const engine = new Engine(new HostMemory(1 << 20, 32 << 20), () => 0n, 1 << 20, false);
 const core = engine.core as unknown as Record<
   string,
   (...values: (number | bigint)[]) => (number | bigint)[]

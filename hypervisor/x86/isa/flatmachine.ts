@@ -31,7 +31,7 @@ export class FlatMachine {
   /** @param translate whether hot code is translated */
   constructor(translate = false) {
     this.#memory = new HostMemory(2 * memoryBytes, 128 << 20);
-    const engine = new Engine(this.#memory, hashPage(this.#memory), translate);
+    const engine = new Engine(this.#memory, hashPage(this.#memory), 64 << 20, translate);
     this.#space = new AddressSpace(this.#memory, new FramePool(this.#memory), [
       { start: 0, length: memoryBytes },
     ]);

@@ -132,9 +132,18 @@ function direct(c: Semantics, target: Probe): Value {
   return target.host.ne(c.cpu.add(layout.scratch));
 }
 
+/** Processors write the 32-bit index registers of MOVS and STOS even when a repeat counter is zero: their upper halves are cleared. */
+function clearUpperHalves(c: Semantics, ...registers: number[]): void {
+  if (c.form.addressSize !== 4 || c.form.repeat === 'none') return;
+  c.fn.if(counterOf(c).eqz(), () => {
+    for (const register of registers) c.setGpr(register, c.gpr(register, 4), 4);
+  });
+}
+
 const moveString = meaning('', (c) => {
   const { fn } = c;
   const size = elementSize(c);
+  clearUpperHalves(c, RSI, RDI);
   repeated(c, (most) => {
     const source = c.probe(sourceAddress(c), size, 'r');
     if (!flat(c)) {
@@ -174,6 +183,7 @@ const moveString = meaning('', (c) => {
 const storeString = meaning('', (c) => {
   const { fn } = c;
   const size = elementSize(c);
+  clearUpperHalves(c, RDI);
   repeated(c, (most) => {
     const value = c.gpr(RAX, size);
     const destination = c.probe(destinationAddress(c), size, 'w');
