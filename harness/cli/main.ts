@@ -20,10 +20,10 @@ const bootOptions = {
   console: { type: 'boolean', describe: 'With --exec: show the console on standard error', default: false },
   json: { type: 'string', describe: 'File to write the figures of the run to' },
   seed: { type: 'string', describe: "Where the machine's randomness starts from", default: '0' },
-  translate: {
+  'no-translate': {
     type: 'boolean',
-    describe: 'Translate hot code; --no-translate interprets everything, with the same results',
-    default: true,
+    describe: 'Interpret everything instead of translating hot code: the same results',
+    default: false,
   },
 } as const;
 
@@ -75,8 +75,8 @@ function commandLine(status: (status: number) => void, version: string): Argv {
           .example('$0 boot --image debian-busybox-rt --memory 1G --cpus 4', 'another kernel, a larger guest')
           .example('$0 boot --kernel bzImage --initrd initrd.img --append quiet', 'your own guest'),
       async (given) => {
-        const { disk, ...options } = given;
-        status(await boot({ ...once(options), disk: [disk ?? []].flat() }));
+        const { disk, 'no-translate': interpret, ...options } = given;
+        status(await boot({ ...once(options), translate: !interpret, disk: [disk ?? []].flat() }));
       },
     )
     .command('guest', 'Make, show and move guest images', (command) =>
