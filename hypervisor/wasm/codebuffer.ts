@@ -37,6 +37,11 @@ export class CodeBuffer extends ByteBuffer {
     this.signed(value);
   }
 
+  constant64(value: number): void {
+    this.byte(0x42);
+    this.signed(value);
+  }
+
   #memory(code: number, offset: number): void {
     this.byte(code);
     this.byte(0);
@@ -81,6 +86,13 @@ export class CodeBuffer extends ByteBuffer {
     for (const depth of depths) this.unsigned(depth);
   }
 
+  /** return_call_indirect through table 0 of a function of type number `type`. */
+  returnCallIndirect(type: number): void {
+    this.byte(0x13);
+    this.unsigned(type);
+    this.byte(0);
+  }
+
   returnCall(index: number): void {
     this.byte(0x12);
     this.unsigned(index);
@@ -91,11 +103,16 @@ export class CodeBuffer extends ByteBuffer {
 export const codes = {
   i32Eq: 0x46,
   i32LtS: 0x48,
+  i32LeS: 0x4c,
+  i64Ne: 0x52,
   i32Add: 0x6a,
   i32Sub: 0x6b,
   i32And: 0x71,
+  i32Shl: 0x74,
   i32ShrU: 0x76,
   i64Add: 0x7c,
+  i64And: 0x83,
+  i32WrapI64: 0xa7,
   i64ExtendI32S: 0xac,
   select: 0x1b,
 } as const;

@@ -3,10 +3,12 @@
  * into the holes, and around them code that loads the registers and writes them back.
  */
 import { CodeBuffer, codes } from '../../wasm/codebuffer.ts';
+import type { FunctionRef } from '../../wasm/function.ts';
 import { type ValueType, valueTypeCode } from '../../wasm/opcodes.ts';
 import * as codepage from '../codepage.ts';
 import type { Core } from '../core/core.ts';
 import * as layout from '../layout.ts';
+import * as tlb from '../tlb.ts';
 import { exitFields, leave, packExit, variableOp } from './exitcode.ts';
 import { opOf } from './flagstate.ts';
 import type { Flow } from './flow.ts';
@@ -18,8 +20,12 @@ import type { RecordViews } from './templates.ts';
 /** Value types in the order in which a function declares its locals. */
 const typeOrder: readonly ValueType[] = ['i64', 'i32', 'f64', 'f32', 'v128'];
 
-/** Stands on the stack of labels for the region's end. */
-const exitLabel = -1;
+/** Stand on the stack of labels for the region's ends: that of jumps, and that of all else. */
+const jumpLabel = -1;
+const exitLabel = -2;
+
+/** Number of the handlers' type in the modules of regions: it is their first. */
+export const handlerTypeIndex = 0;
 
 /** Where the leader says which of its region's entries it is, and that it was used. */
 export const leaderEntry = codepage.immediate;
@@ -61,11 +67,18 @@ export class Composer {
     this.#prologue(read | written, flags);
     out.block();
     this.#labels.push(exitLabel);
+    out.block();
+    this.#labels.push(jumpLabel);
     const several = region.entries.length > 1;
     this.#tree(several ? region.blocks.length : region.entries[0]!);
     this.#labels.pop();
     out.end();
-    this.#epilogue(written, flags);
+    this.#writeBack(written, flags);
+    this.#jump();
+    this.#labels.pop();
+    out.end();
+    this.#writeBack(written, flags);
+    this.#leave();
     out.end();
 
     const body = this.#body;
@@ -296,6 +309,9 @@ export class Composer {
         case holeKinds.exitLabel:
           out.unsigned(this.#depth(exitLabel) + what);
           break;
+        case holeKinds.jumpLabel:
+          out.unsigned(this.#depth(jumpLabel) + what);
+          break;
         case holeKinds.takenLabel:
           out.unsigned(this.#depth(this.#byStart.get(target)!) + what);
           break;
@@ -370,20 +386,22 @@ export class Composer {
     out.set(this.#entryBudget);
   }
 
-  /** Behind all blocks: writes the state back and goes where the exit code says. */
-  #epilogue(written: number, flags: boolean): void {
+  /** A field of the exit code. */
+  #field({ shift, mask }: { readonly shift: number; readonly mask: number }): void {
+    const out = this.#out;
+    out.get(this.#map[locals.exitCode]!);
+    if (shift > 0) {
+      out.constant32(shift);
+      out.op(codes.i32ShrU);
+    }
+    out.constant32(mask);
+    out.op(codes.i32And);
+  }
+
+  /** Behind all blocks: writes the state back. */
+  #writeBack(written: number, flags: boolean): void {
     const out = this.#out;
     const map = this.#map;
-    const code = map[locals.exitCode]!;
-    const fieldOf = ({ shift, mask }: { shift: number; mask: number }) => {
-      out.get(code);
-      if (shift > 0) {
-        out.constant32(shift);
-        out.op(codes.i32ShrU);
-      }
-      out.constant32(mask);
-      out.op(codes.i32And);
-    };
     for (let number = 0; number < 16; number++) {
       if ((written & (1 << number)) === 0) continue;
       out.get(locals.cpu);
@@ -393,7 +411,7 @@ export class Composer {
     if (flags) {
       out.get(locals.cpu);
       out.get(map[locals.ccOp]!);
-      fieldOf(exitFields.op);
+      this.#field(exitFields.op);
       out.tee(map[locals.ccOp]!);
       out.get(map[locals.ccOp]!);
       out.constant32(variableOp);
@@ -410,7 +428,7 @@ export class Composer {
       }
     }
     out.get(locals.budget);
-    fieldOf(exitFields.refund);
+    this.#field(exitFields.refund);
     out.op(codes.i32Add);
     out.set(locals.budget);
     out.get(locals.cpu);
@@ -422,30 +440,104 @@ export class Composer {
     out.op(codes.i64ExtendI32S);
     out.op(codes.i64Add);
     out.store64(layout.translated);
-    // By kind: the innermost block first.
-    for (let kind = 0; kind < 4; kind++) out.block();
-    fieldOf(exitFields.kind);
-    out.brTable([leave.interpret, leave.jump, leave.enter, leave.within]);
-    out.end();
-    out.get(locals.cpu);
-    fieldOf(exitFields.offset);
+  }
+
+  /** Goes on at the linear address in the exit value: at once where the TLB and the decoded page have it, as `core.jump` does. */
+  #jump(): void {
+    const out = this.#out;
+    const map = this.#map;
+    const target = map[locals.exitValue]!;
+    /** Its variable serves for the TLB entry, that of the exit code for the code page and then for the leader. */
+    const entry = map[locals.tlb]!;
+    const at = map[locals.exitCode]!;
+    out.block();
     out.get(locals.budget);
-    out.returnCall(this.#core.interpret.index);
+    out.constant32(0);
+    out.op(codes.i32LeS);
+    out.brIf(0);
+    out.get(entry);
+    out.get(target);
+    out.op(codes.i32WrapI64);
+    out.constant32(12 - tlb.entryShift);
+    out.op(codes.i32ShrU);
+    out.constant32(tlb.entryMask);
+    out.op(codes.i32And);
+    out.op(codes.i32Add);
+    out.tee(entry);
+    out.load64(tlb.executeTag);
+    out.get(target);
+    out.constant64(-4096);
+    out.op(codes.i64And);
+    out.tee(map[locals.pageBase]!);
+    out.op(codes.i64Ne);
+    out.brIf(0);
+    out.get(locals.cpu);
+    out.get(map[locals.pageBase]!);
+    out.store64(layout.pageBase);
+    out.get(locals.cpu);
+    out.get(entry);
+    out.load32(tlb.code);
+    out.constant32(-2);
+    out.op(codes.i32And);
+    out.tee(at);
+    out.store32(layout.codePage);
+    out.get(at);
+    out.get(target);
+    out.op(codes.i32WrapI64);
+    out.constant32(0xfff);
+    out.op(codes.i32And);
+    out.constant32(2);
+    out.op(codes.i32Shl);
+    out.op(codes.i32Add);
+    out.load32(codepage.entriesOffset);
+    out.tee(at);
+    out.constant32(0);
+    out.op(codes.i32LeS);
+    out.brIf(0);
+    this.#enter(at);
     out.end();
     out.get(locals.cpu);
-    out.get(map[locals.exitValue]!);
+    out.get(target);
     out.get(locals.budget);
     out.returnCall(this.#core.goOn.index);
+  }
+
+  /** Goes on at the leader in a local. */
+  #enter(leader: number): void {
+    const out = this.#out;
+    out.get(locals.cpu);
+    out.get(leader);
+    out.get(locals.budget);
+    out.get(leader);
+    out.load32(codepage.handler);
+    out.returnCallIndirect(handlerTypeIndex);
+  }
+
+  /** Goes on as the exit code says. */
+  #leave(): void {
+    const out = this.#out;
+    // By kind: the innermost block first.
+    for (let kind = 0; kind < 3; kind++) out.block();
+    this.#field(exitFields.kind);
+    out.brTable([leave.interpret, leave.within, leave.enter]);
+    out.end();
+    this.#atOffset(this.#core.interpret);
+    out.end();
+    this.#atOffset(this.#core.within);
     out.end();
     out.get(locals.cpu);
     out.get(locals.budget);
     out.store32(layout.budget);
     out.get(locals.cpu);
     out.returnCall(this.#core.enter.index);
-    out.end();
+  }
+
+  /** Goes on at the exit code's offset of the page by a routine. */
+  #atOffset(routine: FunctionRef): void {
+    const out = this.#out;
     out.get(locals.cpu);
-    fieldOf(exitFields.offset);
+    this.#field(exitFields.offset);
     out.get(locals.budget);
-    out.returnCall(this.#core.within.index);
+    out.returnCall(routine.index);
   }
 }

@@ -7,12 +7,12 @@
 export const leave = {
   /** The interpreter executes the instruction at an offset of the page. */
   interpret: 0,
-  /** A jump to the linear address in the exit value. */
-  jump: 1,
+  /** A jump to an offset of the page. */
+  within: 1,
   /** Goes on at the state's RIP, whatever waits there (interrupts, traps). */
   enter: 2,
-  /** A jump to an offset of the page. */
-  within: 3,
+  /** A jump to the linear address in the exit value. It has an end of its own, being the most frequent. */
+  jump: 3,
 } as const;
 
 /** Stands for an operation of the lazy flags (`ccOp`) that is only known when the code runs: it is in its variable. */

@@ -83,6 +83,7 @@ export class TemplateSemantics extends Semantics {
   readonly #case: TemplateCase;
   readonly #budget: Variable;
   readonly #exit: Label;
+  readonly #jump: Label;
   #stopsSoon = false;
   #called = false;
 
@@ -92,6 +93,7 @@ export class TemplateSemantics extends Semantics {
     this.flagsAfter = what.flags;
     this.#budget = this.#local(locals.budget);
     this.#exit = fn.outsideLabel(labels.exit);
+    this.#jump = fn.outsideLabel(labels.jump);
   }
 
   #local(number: number): Variable {
@@ -134,7 +136,7 @@ export class TemplateSemantics extends Semantics {
   #leave(code: Code): void {
     this.exits = true;
     this.#local(locals.exitCode).set(this.#code(code));
-    this.#exit.br();
+    (code.kind === 'exit' && code.leave === leave.jump ? this.#jump : this.#exit).br();
   }
 
   /** Leaves with this instruction done. */

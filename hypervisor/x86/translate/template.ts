@@ -54,7 +54,7 @@ export const numbers = {
 } as const;
 
 /** Labels outside a template. */
-export const labels = { exit: -1, taken: -2 } as const;
+export const labels = { exit: -1, taken: -2, jump: -3 } as const;
 
 /** A constant that depends on where in its block the instruction stands. */
 export type Code =
@@ -101,4 +101,4 @@ export interface Template {
 }
 
 /** A hole is three numbers: place in the bytes, kind, and what: a number of `numbers`, or a label and the constructs inside. */
-export const holeKinds = { constant32: 0, constant64: 1, exitLabel: 2, takenLabel: 3 } as const;
+export const holeKinds = { constant32: 0, constant64: 1, exitLabel: 2, takenLabel: 3, jumpLabel: 4 } as const;

@@ -252,6 +252,12 @@ class Holes implements HoleSink {
   }
 
   label(at: number, what: number, inside: number): void {
-    this.holes.push(at, what === labels.exit ? holeKinds.exitLabel : holeKinds.takenLabel, inside);
+    const kind =
+      what === labels.exit
+        ? holeKinds.exitLabel
+        : what === labels.jump
+          ? holeKinds.jumpLabel
+          : holeKinds.takenLabel;
+    this.holes.push(at, kind, inside);
   }
 }

@@ -9,7 +9,7 @@ import * as codepage from '../codepage.ts';
 import { handlerType } from '../core/core.ts';
 import { leader as leaderHandler } from '../decode/special.ts';
 import type { HandlerEnvironment, Handlers } from '../interpret/handlers.ts';
-import { Composer, leaderEntry } from './compose.ts';
+import { Composer, handlerTypeIndex, leaderEntry } from './compose.ts';
 import { CoreImports } from './coreimports.ts';
 import { settleEntries } from './entries.ts';
 import { findFlow } from './flow.ts';
@@ -24,7 +24,7 @@ const longestWait = 8;
 /** Code size of 64-bit code, the only one that is translated. */
 const code64 = 2;
 /** Arrivals at a leader below which a region leaves its code out. */
-const cold = 8;
+const cold = 50;
 
 /** Counters of the translator. */
 export interface TranslatorCounters {
@@ -182,6 +182,7 @@ export class Translator {
     const { table, memoryPages, core: exports } = this.#environment;
     module.importMemory('host', 'memory', memoryPages, memoryPages);
     module.importTable('host', 'table', table.length);
+    if (module.typeIndex(handlerType) !== handlerTypeIndex) throw new Error('another type came first');
     this.#imports.importInto(module);
     const functions: FunctionRef[] = bodies.map((body) => module.defineBody('region', handlerType, body));
     module.tableEntries(first, functions);
