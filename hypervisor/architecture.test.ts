@@ -23,7 +23,7 @@ const mayImport: Record<string, readonly string[]> = {
 };
 
 /** What `hypervisor/` may import from outside: nothing that tells one run from another. Disks and swap are files. */
-const packagesOfHypervisor = ['node:crypto', 'node:fs', 'node:v8', 'node:worker_threads', 'xxhash-wasm'];
+const packagesOfHypervisor = ['node:crypto', 'node:fs', 'node:worker_threads', 'xxhash-wasm'];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const files = globSync('{hypervisor,workloads,harness,reports,bench}/**/*.ts', { cwd: root }).sort();

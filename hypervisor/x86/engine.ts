@@ -2,7 +2,6 @@
  * The execution engine of a process: the core, the interpreter's handlers and the store of decoded code, shared by
  * all vCPUs that run on it.
  */
-import { setFlagsFromString } from 'node:v8';
 import type { HostMemory } from '../memory/hostmemory.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
 import { access } from './core/access.ts';
@@ -101,10 +100,6 @@ const parts: readonly CorePart[] = [
 
 /** Entries of the table of functions that execute records. Entry 0 stays empty, so that a record not filled in traps. */
 const tableSize = 65536;
-
-// Handlers and regions call nothing of their own modules, so there is nothing to inline; looking for it costs V8's baseline
-// code a call at every entry of a function, a tenth of a boot's time.
-setFlagsFromString('--no-wasm-inlining');
 
 /** What code of a vCPU needs from outside; see `hostTypes` in `core/core.ts`. */
 export interface VcpuHost {
