@@ -4,6 +4,7 @@ import { Host } from '../../hypervisor/host.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import { BALLOON_FEATURES } from '../../hypervisor/virtio/balloon/features.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
+import { type TranslationOptions, usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 
 /** A disk: the file of a raw image. */
 export interface DiskFile {
@@ -18,8 +19,8 @@ export interface GuestOptions {
   cpus: number;
   /** What the machine's randomness starts from. */
   seed: number;
-  /** Whether hot code is translated; the results are the same. */
-  translate: boolean;
+  /** Whether hot code is translated, or how; the results are the same. */
+  translate: boolean | TranslationOptions;
   /** A Linux bzImage. */
   kernel: Uint8Array;
   initrd?: Uint8Array;
@@ -97,7 +98,8 @@ class Channel implements ByteChannel {
 
 /** Makes a machine. Throws an error named `BootError`, with a `message` for the user, when it cannot boot. */
 export function createGuest(options: GuestOptions): Guest {
-  const host = new Host({ memory: options.memoryBytes, translate: options.translate });
+  const translate = options.translate === true ? usualTranslation : options.translate;
+  const host = new Host({ memory: options.memoryBytes, translate });
   const serial = new Channel((bytes) => guest.pc.uart.receive(bytes));
   const channels = new Map(
     options.ports.map((name, i) => [name, new Channel((bytes) => guest.console.input(i + 1, bytes))]),
