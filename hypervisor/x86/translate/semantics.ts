@@ -42,6 +42,11 @@ export interface TemplateCase {
   readonly flags: FlagState;
   /** Whether the flags that it sets are seen by anybody. */
   readonly flagsLive: boolean;
+  /**
+   * Whether `ccOp` behind it must be in its variable, as it is where nothing is known of the flags before: what is known behind
+   * an instruction is the same for all of its variants.
+   */
+  readonly setsOp: boolean;
 }
 
 /** Places that stand for whatever general register the instruction names; 1 is added for AH … BH. */
@@ -365,7 +370,7 @@ export class TemplateSemantics extends Semantics {
     this.#local(locals.ccSrc).set(src);
     const known = op.number;
     // Where they are not always set, the variable must hold the operation on all paths.
-    if (known === undefined || !always) this.#local(locals.ccOp).set(op);
+    if (known === undefined || !always || this.#case.setsOp) this.#local(locals.ccOp).set(op);
     else this.flagsAfter = knownFlags(known, false);
   }
 
