@@ -113,7 +113,7 @@ export class RelocationFinder {
       // The word's third byte; the fourth is in the next page.
       const difference = (bytes[b + at]! - bytes[a + at]!) & 0xff;
       const expected = (slide >> 16) & 0xff;
-      return difference === expected || difference === (-slide >> 16 & 0xff);
+      return difference === expected || difference === ((-slide >> 16) & 0xff);
     }
     for (const [bits, moves] of [
       [this.moved.forward, slide],
@@ -124,14 +124,17 @@ export class RelocationFinder {
         if (last < at) continue;
         const seen = (base: number) => {
           let value = 0;
-          for (let i = Math.max(0, last - 1); i <= last; i++) value |= bytes[base + i]! << (8 * (i - last + 3));
+          for (let i = Math.max(0, last - 1); i <= last; i++)
+            value |= bytes[base + i]! << (8 * (i - last + 3));
           return value;
         };
         const mask = last === 0 ? 0xff00_0000 : 0xffff_0000;
         const exact = ((seen(b) - seen(a) - moves) & mask) === 0;
         // The third byte is in the page before: its carry is not known.
         const carried = last === 0 && ((seen(b) - seen(a) - moves - 0x0100_0000) & mask) === 0;
-        const isRest = bytes.subarray(a + last + 1, a + 3).every((byte, i) => byte === bytes[b + last + 1 + i]);
+        const isRest = bytes
+          .subarray(a + last + 1, a + 3)
+          .every((byte, i) => byte === bytes[b + last + 1 + i]);
         if ((exact || carried) && (isRest || last === 2)) {
           setBit(bits, last);
           return true;

@@ -8,6 +8,8 @@ export interface TranslationOptions {
   readonly cold: number;
   /** Most instructions in a region. */
   readonly largestRegion: number;
+  /** Runs of a vCPU that hot code waits for as much more of it as makes a module worth its overhead. */
+  readonly patience: number;
   /** Bytes of live modules beyond which the coldest are evicted. */
   readonly mostBytes: number;
 }
@@ -17,5 +19,6 @@ export const usualTranslation: TranslationOptions = {
   hotAfter: 500,
   cold: 50,
   largestRegion: 600,
+  patience: 8,
   mostBytes: 64 << 20,
 };

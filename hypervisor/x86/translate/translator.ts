@@ -19,9 +19,8 @@ import { type FormTemplates, Templates } from './templates.ts';
 
 /** Most regions in one module. */
 const largestBatch = 64;
-/** Fewer regions than this wait for more, for so many runs. */
+/** Fewer regions than this wait for more, as long as the options say. */
 const smallestBatch = 16;
-const longestWait = 8;
 /** Code size of 64-bit code, the only one that is translated. */
 const code64 = 2;
 
@@ -130,7 +129,7 @@ export class Translator {
   work(): void {
     if (this.#hot.length === 0) return;
     this.#waited++;
-    if (this.#hot.length < smallestBatch && this.#waited < longestWait) return;
+    if (this.#hot.length < smallestBatch && this.#waited < this.#options.patience) return;
     this.workAll();
   }
 
