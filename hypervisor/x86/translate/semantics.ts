@@ -119,7 +119,7 @@ export class TemplateSemantics extends Semantics {
     return this.fn.hole('i64', what);
   }
 
-  /** Behind the instruction: where it may have made an interrupt possible, looks whether to stop. */
+  /** Behind the instruction: where it may have made an interrupt possible or taken time, looks whether to stop. */
   end(): void {
     if (!this.#stopsSoon) return;
     this.fn.if(this.#budget.get().ltS(0), () => this.#leaveBehind(leave.within));
@@ -127,6 +127,8 @@ export class TemplateSemantics extends Semantics {
 
   override charge(units: Value): void {
     this.#budget.set(this.#budget.get().sub(units));
+    // What has been charged for the rest of the block may be more than is left now.
+    this.#stopsSoon = true;
     this.setState32(layout.charged, this.state32(layout.charged).add(units));
     this.#notExecuted(units);
   }
