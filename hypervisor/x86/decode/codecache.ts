@@ -46,6 +46,8 @@ export type PageHash = (address: number) => bigint;
 export class CodeCache {
   readonly #memory: HostMemory;
   readonly #handlers: Handlers;
+  /** Stands where jumps arrive. */
+  readonly #leader: special.Special;
   readonly #decoder: Decoder;
   readonly #hash: PageHash;
   /** By code mode, then by hash: the pages with that hash. */
@@ -70,8 +72,18 @@ export class CodeCache {
   #shareText = true;
   readonly counters: CodeCacheCounters = { pages: 0, shared: 0, slid: 0, instructions: 0, resets: 0 };
 
-  /** @param bytes size of the store */
-  constructor(memory: HostMemory, handlers: Handlers, map: OpcodeMap, hash: PageHash, bytes: number) {
+  /**
+   * @param leader what stands where jumps arrive
+   * @param bytes size of the store
+   */
+  constructor(
+    memory: HostMemory,
+    handlers: Handlers,
+    map: OpcodeMap,
+    leader: special.Special,
+    hash: PageHash,
+    bytes: number,
+  ) {
     this.#start = memory.allocate(bytes, codepage.recordSize);
     this.#end = this.#start + bytes;
     this.#nextPage = this.#start;
@@ -80,6 +92,7 @@ export class CodeCache {
     this.#nextRecord = this.#end;
     this.#memory = memory;
     this.#handlers = handlers;
+    this.#leader = leader;
     this.#decoder = new Decoder(map);
     this.#hash = hash;
   }
@@ -267,7 +280,7 @@ export class CodeCache {
     const known = -i32[entry]!;
     const leader = this.#reserve(known > 0 ? 1 : mostRecords);
     if (leader === 0) return 0;
-    this.#special(leader, offset, special.leader);
+    this.#special(leader, offset, this.#leader);
     i32[entry] = leader;
     i32[(leader + codepage.link) >> 2] = known > 0 ? known : leader + codepage.recordSize;
     this.#nextRecord = leader + codepage.recordSize;

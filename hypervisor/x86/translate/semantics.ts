@@ -42,6 +42,11 @@ export interface TemplateCase {
   readonly flags: FlagState;
   /** Whether the flags that it sets are seen by anybody. */
   readonly flagsLive: boolean;
+  /**
+   * Whether `ccOp` behind it must be in its variable, as it is where nothing is known of the flags before: what is known behind
+   * an instruction is the same for all of its variants.
+   */
+  readonly setsOp: boolean;
 }
 
 /** Places that stand for whatever general register the instruction names; 1 is added for AH … BH. */
@@ -114,7 +119,7 @@ export class TemplateSemantics extends Semantics {
     return this.fn.hole('i64', what);
   }
 
-  /** Behind the instruction: where it may have made an interrupt possible, looks whether to stop. */
+  /** Behind the instruction: where it may have made an interrupt possible or taken time, looks whether to stop. */
   end(): void {
     if (!this.#stopsSoon) return;
     this.fn.if(this.#budget.get().ltS(0), () => this.#leaveBehind(leave.within));
@@ -122,6 +127,8 @@ export class TemplateSemantics extends Semantics {
 
   override charge(units: Value): void {
     this.#budget.set(this.#budget.get().sub(units));
+    // What has been charged for the rest of the block may be more than is left now.
+    this.#stopsSoon = true;
     this.setState32(layout.charged, this.state32(layout.charged).add(units));
     this.#notExecuted(units);
   }
@@ -366,7 +373,7 @@ export class TemplateSemantics extends Semantics {
     this.#local(locals.ccSrc).set(src);
     const known = op.number;
     // Where they are not always set, the variable must hold the operation on all paths.
-    if (known === undefined || !always) this.#local(locals.ccOp).set(op);
+    if (known === undefined || !always || this.#case.setsOp) this.#local(locals.ccOp).set(op);
     else this.flagsAfter = knownFlags(known, false);
   }
 

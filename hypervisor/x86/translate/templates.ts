@@ -141,7 +141,7 @@ export class Templates {
   find(of: FormTemplates, shape: number): Variants | undefined {
     const known = of.shapes.get(shape);
     if (known !== undefined || of.shapes.has(shape)) return known;
-    const general = this.#make(of, shape, unknownFlags, true);
+    const general = this.#make(of, shape, unknownFlags, true, false);
     const variants = general === undefined ? undefined : { general, others: new Map<number, Template>() };
     of.shapes.set(shape, variants);
     return variants;
@@ -162,13 +162,19 @@ export class Templates {
     const key = before * 2 + Number(live);
     let found = others.get(key);
     if (found === undefined) {
-      found = this.#make(of, shape, before, live)!;
+      found = this.#make(of, shape, before, live, general.flagsAfter === unknownFlags)!;
       others.set(key, found);
     }
     return found;
   }
 
-  #make(of: FormTemplates, shape: number, flags: FlagState, flagsLive: boolean): Template | undefined {
+  #make(
+    of: FormTemplates,
+    shape: number,
+    flags: FlagState,
+    flagsLive: boolean,
+    setsOp: boolean,
+  ): Template | undefined {
     const { form } = of;
     const reg = field(shape, shapeOf.reg, 4096);
     const rm = field(shape, shapeOf.rm, 4096);
@@ -186,6 +192,7 @@ export class Templates {
       jump: jumpNames[field(shape, shapeOf.jump, 4)]!,
       flags,
       flagsLive,
+      setsOp,
     };
     const fn = templateBuilder();
     const c = new TemplateSemantics(fn, this.#core, what);
