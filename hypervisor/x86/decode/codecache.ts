@@ -234,7 +234,7 @@ export class CodeCache {
     for (let offset = 0; offset < pageSize; offset++) {
       const entry = i32[entries + offset]!;
       if (entry <= 0) continue;
-      this.#special(entry, offset, special.leader);
+      this.#special(entry, offset, this.#leader);
       i32[(entry + codepage.heat) >> 2] = 0;
     }
   }
