@@ -4,6 +4,7 @@ import { Host } from '../../hypervisor/host.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import { BALLOON_FEATURES } from '../../hypervisor/virtio/balloon/features.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
+import { translated } from '../../hypervisor/x86/layout.ts';
 
 /** A disk: the file of a raw image. */
 export interface DiskFile {
@@ -49,7 +50,10 @@ export interface StepEnd {
 
 /** One virtual machine. */
 export interface Guest {
-  /** Runs for that much virtual time, in ns, or until the machine ends. */
+  /**
+   * Runs the host, with all guests on it, for that much virtual time, in ns, and hands on what this guest has written. With 0,
+   * only the latter.
+   */
   step(virtualNs: number): StepEnd;
   /** The serial console. */
   readonly console: ByteChannel;
@@ -59,6 +63,10 @@ export interface Guest {
   setBalloon(bytes: number): void;
   /** Instructions retired by all vCPUs. */
   readonly instructions: number;
+  /** Those of them that were retired in translated code. */
+  readonly translatedInstructions: number;
+  /** Memory of the host that its pages take, in bytes. */
+  readonly residentBytes: number;
   /** Virtual time since power-on, in ns. */
   readonly virtualNs: number;
   /** The hash of the machine's whole state, in hexadecimal digits. */
@@ -95,9 +103,13 @@ class Channel implements ByteChannel {
   }
 }
 
-/** Makes a machine. Throws an error named `BootError`, with a `message` for the user, when it cannot boot. */
+/** Makes a machine alone on a host. Throws an error named `BootError`, with a `message` for the user, when it cannot boot. */
 export function createGuest(options: GuestOptions): Guest {
-  const host = new Host({ memory: options.memoryBytes, translate: options.translate });
+  return addGuest(new Host({ memory: options.memoryBytes, translate: options.translate }), options);
+}
+
+/** As {@link createGuest}, on a host that has room for it. */
+export function addGuest(host: Host, options: Omit<GuestOptions, 'translate'>): Guest {
   const serial = new Channel((bytes) => guest.pc.uart.receive(bytes));
   const channels = new Map(
     options.ports.map((name, i) => [name, new Channel((bytes) => guest.console.input(i + 1, bytes))]),
@@ -140,6 +152,12 @@ export function createGuest(options: GuestOptions): Guest {
     setBalloon,
     get instructions(): number {
       return guest.instructions;
+    },
+    get translatedInstructions(): number {
+      return guest.cpus.reduce((sum, { vcpu }) => sum + Number(vcpu.get64(translated)), 0);
+    },
+    get residentBytes(): number {
+      return guest.space.present * pageSize;
     },
     get virtualNs(): number {
       return guest.time;
