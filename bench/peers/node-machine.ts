@@ -6,6 +6,11 @@ import { GuestConsole } from './console.ts';
 import type { GrowingMachine } from './peer.ts';
 import type { Figures, Notice, Request } from './protocol.ts';
 
+/** A machine whose process can be asked for figures. */
+export interface NodeMachine extends GrowingMachine {
+  figures(): Promise<Figures>;
+}
+
 /** How much of what the process complains of is told. */
 const complaintTail = 2000;
 
@@ -19,7 +24,7 @@ export async function startNodeMachine(
   boot: unknown,
   guests: number,
   capacity: number,
-): Promise<GrowingMachine> {
+): Promise<NodeMachine> {
   const processStarted = performance.now();
   const child = fork(fileURLToPath(new URL(program, import.meta.url)), [JSON.stringify(boot)], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
@@ -53,11 +58,6 @@ export async function startNodeMachine(
   for (const { promise } of started) promise.catch(() => {});
   figures.promise.catch(() => {});
 
-  const askFigures = () => {
-    figures = Promise.withResolvers();
-    send({ kind: 'figures' });
-    return figures.promise;
-  };
   const switchedOn = await Promise.all(started.slice(0, guests).map(({ promise }) => promise));
   let count = guests;
   return {
@@ -67,8 +67,11 @@ export async function startNodeMachine(
     pids: [child.pid!],
     pause: async () => send({ kind: 'pause' }),
     resume: async () => send({ kind: 'resume' }),
-    guestPages: async () => (await askFigures()).guestBytes,
-    figures: askFigures,
+    figures: () => {
+      figures = Promise.withResolvers();
+      send({ kind: 'figures' });
+      return figures.promise;
+    },
     add: async () => {
       const guest = count++;
       send({ kind: 'add' });

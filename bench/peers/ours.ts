@@ -2,7 +2,7 @@
 import type { Image } from '../../workloads/images/store.ts';
 import { startNodeMachine } from './node-machine.ts';
 import type { OursBoot } from './ours-process.ts';
-import { commandLine, type GrowingMachine, guestBytes, type Peer } from './peer.ts';
+import { commandLine, type GrowingMachine, guestBytes, type Peer, type Setup } from './peer.ts';
 
 /** pagefold as a peer among the others, with what only it can do. */
 export interface Ours extends Peer {
@@ -10,7 +10,7 @@ export interface Ours extends Peer {
    * Starts guests together on a host that has memory for more.
    * @param capacity how many guests it has memory for
    */
-  start(guests: number, capacity?: number): Promise<GrowingMachine>;
+  start(setup: Setup, capacity?: number): Promise<GrowingMachine>;
 }
 
 /** Makes it ready. */
@@ -19,10 +19,21 @@ export function ours(image: Image, commit: string): Ours {
     name: 'pagefold',
     description: `pagefold ${commit} on Node ${process.versions.node}, one process for all guests`,
     several: true,
-    start: (guests, capacity = guests) => {
+    start: async ({ guests, kaslr }, capacity = guests) => {
       const { kernel, initrd } = image;
-      const boot: OursBoot = { guests, capacity, guestBytes, kernel, initrd, commandLine };
-      return startNodeMachine('ours-process.ts', boot, guests, capacity);
+      const boot: OursBoot = {
+        ...{ guests, capacity, guestBytes, kernel, initrd },
+        commandLine: commandLine(kaslr),
+      };
+      const machine = await startNodeMachine('ours-process.ts', boot, guests, capacity);
+      return {
+        ...machine,
+        guestPages: async () => (await machine.figures()).guestBytes,
+        translatedShare: async () => {
+          const { translatedInstructions, instructions } = await machine.figures();
+          return translatedInstructions / instructions;
+        },
+      };
     },
   };
 }

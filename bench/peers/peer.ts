@@ -1,13 +1,21 @@
 /** What the bench asks of every emulator. A file of its own for each: `ours.ts`, `qemu.ts`, `v86.ts`. */
 import type { GuestConsole } from './console.ts';
-import type { Figures } from './protocol.ts';
 
 /** The image that is booted: Debian's cloud kernel and BusyBox. */
 export const imageName = 'debian-busybox';
 /** Memory of each guest, in bytes. */
 export const guestBytes = 256 << 20;
-/** The kernel's command line, the same for all. */
-export const commandLine = 'console=ttyS0 panic=-1';
+/** The kernel's command line, the same for all; with or without each guest's kernel at an address of its own. */
+export function commandLine(kaslr: boolean): string {
+  return `console=ttyS0 panic=-1${kaslr ? '' : ' nokaslr'}`;
+}
+
+/** Guests that are to be started together. */
+export interface Setup {
+  readonly guests: number;
+  /** Whether each guest's kernel has an address of its own, as Linux has it unless told otherwise. */
+  readonly kaslr: boolean;
+}
 
 /** Guests that run. Times are of the host's wall clock, in ms (`performance.now()`). */
 export interface Machine {
@@ -21,8 +29,10 @@ export interface Machine {
   /** Lets the guests stand still, so that another emulator has the machine for itself. */
   pause(): Promise<void>;
   resume(): Promise<void>;
-  /** Bytes of memory that hold guests' pages. */
-  guestPages(): Promise<number>;
+  /** Bytes of memory that hold guests' pages, of emulators that tell. */
+  guestPages?(): Promise<number>;
+  /** Part of the instructions so far that were executed in translated code, of emulators that tell. */
+  translatedShare?(): Promise<number>;
   /** Ends the processes. */
   stop(): Promise<void>;
 }
@@ -31,7 +41,6 @@ export interface Machine {
 export interface GrowingMachine extends Machine {
   /** Switches one more guest on. */
   add(): Promise<{ readonly switchedOn: number; readonly console: GuestConsole }>;
-  figures(): Promise<Figures>;
 }
 
 /** An emulator. */
@@ -41,8 +50,7 @@ export interface Peer {
   readonly description: string;
   /** Whether it can boot several of the same guests. */
   readonly several: boolean;
-  /** Starts so many similar guests together. */
-  start(guests: number): Promise<Machine>;
+  start(setup: Setup): Promise<Machine>;
 }
 
 /** An emulator that this machine does not have. */

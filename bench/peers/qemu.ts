@@ -32,7 +32,7 @@ export async function qemu(image: Image, folder: string): Promise<Peer | AbsentP
     name,
     description: `${version}, -accel tcg, machine pc, one process a guest`,
     several: true,
-    start: (guests) => startQemu({ image, commandLine, folder }, guests),
+    start: ({ guests, kaslr }) => startQemu({ image, commandLine: commandLine(kaslr), folder }, guests),
   };
 }
 

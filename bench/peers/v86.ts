@@ -28,13 +28,12 @@ export async function v86(
     const image = await resolve686Image(progress);
     const initrd = join(folder, 'v86-initrd');
     await writeFile(initrd, await initrdWithData(image, other));
-    const boot: V86Boot = {
+    const boot: Omit<V86Boot, 'commandLine'> = {
       wasm: join(dirname(main), 'v86.wasm'),
       bios: join(biosFolder, 'bios.bin'),
       vgaBios: join(biosFolder, 'vgabios-stdvga.bin'),
       kernel: image.kernel,
       initrd,
-      commandLine,
       memoryBytes: guestBytes,
     };
     await Promise.all([readFile(boot.bios), readFile(boot.vgaBios)]);
@@ -42,7 +41,8 @@ export async function v86(
       name,
       description: `v86 ${manifest.version} on Node ${process.versions.node}, kernel ${image.manifest.kernelRelease}`,
       several: false,
-      start: () => startNodeMachine('v86-process.ts', boot, 1, 1),
+      start: ({ kaslr }) =>
+        startNodeMachine('v86-process.ts', { ...boot, commandLine: commandLine(kaslr) }, 1, 1),
     };
   } catch (error) {
     return { name, absent: (error as Error).message };
