@@ -1,7 +1,4 @@
 /** `npm run bench:peers`: the same work on pagefold, QEMU and v86, side by side. See `options.ts`. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { complain, progress } from '../../harness/cli/style.ts';
 import { resolveImage } from '../../workloads/images/resolve.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
@@ -16,12 +13,12 @@ import { sectionOf } from './report.ts';
 import { writeResults } from './results.ts';
 import { runSession } from './session.ts';
 import type { Session } from './table.ts';
+import { exitOnSignals, temporaryFolder } from './temporary.ts';
 import { v86 } from './v86.ts';
 
 async function compare({ plan, peers, complete }: Options): Promise<void> {
   await installPackages(progress);
-  const folder = mkdtempSync(join(tmpdir(), 'pagefold-peers-'));
-  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder();
   const image = await resolveImage(imageName, progress);
   const commit = await presentCommit();
   const machine = describeMachine();
@@ -48,14 +45,7 @@ async function compare({ plan, peers, complete }: Options): Promise<void> {
   });
 }
 
-// Ends by exit, so that what was started is ended too.
-for (const [signal, status] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-  ['SIGHUP', 129],
-] as const) {
-  process.on(signal, () => process.exit(status));
-}
+exitOnSignals();
 try {
   const options = parseOptions(process.argv.slice(2));
   if (options === undefined) process.stdout.write(help);
