@@ -22,7 +22,7 @@ export function sectionOf(session: Session, { commit, machine, image, chart }: P
     `## Beside other emulators, ${today}, commit ${commit.name} of ${commit.date}`,
     `Made by \`npm run bench:peers\` on ${machine}. Guests of ${guestBytes >> 20} MiB and one CPU; ` +
       `kernel ${image.manifest.kernelRelease} (${versions}), command line \`${commandLine(true)}\`. Times are of the wall clock ` +
-      `between lines on the guest's serial console. ${plan.rounds} rounds, in turns; median (least–largest). Ratios are of times in ` +
+      `between lines on the guest's serial console. ${plan.rounds === 1 ? 'One round' : `${plan.rounds} rounds`}, in turns; median (least–largest). Ratios are of times in ` +
       'the same round: below 1, pagefold is faster.',
     [
       ...[own, ...others].map(({ name, description }) => `- ${name}: ${description}`),

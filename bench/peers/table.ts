@@ -33,7 +33,7 @@ export function timedRows({ boot, works, together }: Plan): TimedRow[] {
     ...works.map(({ name, title }) => one(name, title)),
     ...together.map((setup) => ({
       measure: measures.together(setup),
-      title: `${titleOf(setup)} booted together`,
+      title: `${titleOf(setup)} to the shell, all together`,
       several: true,
     })),
   ];
