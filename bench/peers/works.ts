@@ -81,6 +81,9 @@ export const works: readonly Work[] = [
 /** Wall time in ms after which an answer is not waited for any more. */
 const patience = 300_000;
 
+/** A line of the kernel's, which may come at any time. */
+const kernelLine = /^\[ *\d+\.\d+\] .*\n/gm;
+
 /** The shell's prompt: userspace is there. */
 export function awaitPrompt(console: GuestConsole): Promise<Seen> {
   return console.expect('prompt of the shell', /~ # /, patience);
@@ -112,6 +115,7 @@ async function atPrompt(console: GuestConsole, what: string, command: string): P
   const end = await console.expect(`end of ${what}`, /^end (\d+)\r?\n/m, patience);
   await awaitPrompt(console);
   const { match } = end;
+  const printed = match.input.slice(0, match.index).replaceAll(kernelLine, '').trim();
   if (match[1] !== '0') throw new Error(`${what} ended with status ${match[1]}`);
-  return { ms: end.at - begin.at, printed: match.input.slice(0, match.index).trim() };
+  return { ms: end.at - begin.at, printed };
 }
