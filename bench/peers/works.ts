@@ -82,7 +82,7 @@ export const works: readonly Work[] = [
 const patience = 300_000;
 
 /** A line of the kernel's, which may come at any time. */
-const kernelLine = /^\[ *\d+\.\d+\] .*\n/gm;
+const kernelLine = /^\[ *\d+\.\d+\] [^\n]*\n/gm;
 
 /** The shell's prompt: userspace is there. */
 export function awaitPrompt(console: GuestConsole): Promise<Seen> {
