@@ -15,15 +15,10 @@ const program = 'qemu-system-x86_64';
 /** The devices that a guest of pagefold has. */
 const devices = ['virtio-serial-pci', 'virtio-balloon-pci', 'virtio-rng-pci', 'virtio-net-pci'];
 
-/** The CPU that a guest has unless told otherwise. */
-const defaultCpu = 'qemu64';
-
 /** What a QEMU guest boots. */
 export interface QemuBoot {
   readonly image: Image;
   readonly commandLine: string;
-  /** QEMU's name of the CPU model. */
-  readonly cpu: string;
   /** A folder for its sockets. */
   readonly folder: string;
 }
@@ -35,10 +30,9 @@ export async function qemu(image: Image, folder: string): Promise<Peer | AbsentP
   if (version instanceof Error) return { name, absent: version.message };
   return {
     name,
-    description: `${version}, -accel tcg, machine pc, CPU ${defaultCpu}, one process a guest`,
+    description: `${version}, -accel tcg, machine pc, one process a guest`,
     several: true,
-    start: ({ guests, kaslr }) =>
-      startQemu({ image, commandLine: commandLine(kaslr), cpu: defaultCpu, folder }, guests),
+    start: ({ guests, kaslr }) => startQemu({ image, commandLine: commandLine(kaslr), folder }, guests),
   };
 }
 
@@ -98,11 +92,11 @@ export async function startQemu(boot: QemuBoot, guests: number): Promise<Machine
   };
 }
 
-function prepare({ image, commandLine: append, cpu }: QemuBoot, { path, server }: Listening): Prepared {
+function prepare({ image, commandLine: append }: QemuBoot, { path, server }: Listening): Prepared {
   const child = spawn(
     program,
     [
-      ...['-accel', 'tcg', '-machine', 'pc,mem-merge=on', '-cpu', cpu, '-m', `${guestBytes >> 20}`, '-S'],
+      ...['-accel', 'tcg', '-machine', 'pc,mem-merge=on', '-m', `${guestBytes >> 20}`, '-S'],
       ...['-nodefaults', '-nographic', '-no-reboot', '-qmp', 'stdio'],
       ...['-chardev', `socket,id=serial,path=${path}`, '-serial', 'chardev:serial'],
       ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', append],

@@ -11,8 +11,6 @@ import { ksmCounter, setMerging } from './knobs.ts';
 import type { MergeRow, MergingHost } from './row.ts';
 
 const pageSize = 4096;
-/** The CPU model with all that QEMU can do: Linux takes fewer pages on it than on the default one. */
-const cpu = 'max';
 /** Wall time in ms that guests are left idle before merging begins. */
 const idleFor = 5000;
 /** Counters have settled when so many full scans changed them by no more than this part. A page that did not merge is skipped for up to 8. */
@@ -28,9 +26,9 @@ const foreignPart = 0.01;
 export async function linuxHost(image: Image, folder: string, settings: string): Promise<MergingHost> {
   return {
     name: 'QEMU + Linux KSM',
-    description: `${await qemuVersion()}, CPU ${cpu}, mem-merge=on, Linux ${release()}; ${settings}`,
+    description: `${await qemuVersion()}, mem-merge=on, Linux ${release()}; ${settings}`,
     row: async ({ guests, kaslr }: Setup, progress): Promise<MergeRow> => {
-      const machine = await startQemu({ image, commandLine: commandLine(kaslr), cpu, folder }, guests);
+      const machine = await startQemu({ image, commandLine: commandLine(kaslr), folder }, guests);
       try {
         await Promise.all(machine.consoles.map(awaitPrompt));
         await sleep(idleFor);
