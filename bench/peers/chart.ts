@@ -20,7 +20,13 @@ export function ratioChart({ own, others, plan, samples }: Session): TopLevelSpe
     }),
   );
   if (values.length === 0) return undefined;
-  const y = { field: 'title', type: 'nominal', sort: rows.map(({ title }) => title), title: null } as const;
+  const y = {
+    field: 'title',
+    type: 'nominal',
+    sort: rows.map(({ title }) => title),
+    title: null,
+    axis: { labelLimit: 0 },
+  } as const;
   const scaleX = { type: 'log', nice: true } as const;
   const color = { field: 'peer', type: 'nominal', title: 'compared with' } as const;
   const yOffset = { field: 'peer', type: 'nominal' } as const;

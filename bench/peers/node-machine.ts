@@ -18,18 +18,19 @@ const complaintTail = 2000;
  * Starts the program, a file of this folder, with `boot` as its argument in JSON, and gives the machine when `guests` guests are
  * switched on.
  * @param capacity how many guests there may be, with those that are added later
+ * @param execArgv Node's own options
  */
 export async function startNodeMachine(
   program: string,
   boot: unknown,
   guests: number,
   capacity: number,
+  execArgv: readonly string[],
 ): Promise<NodeMachine> {
   const processStarted = performance.now();
   const child = fork(fileURLToPath(new URL(program, import.meta.url)), [JSON.stringify(boot)], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    // Not the bench's own flags, such as those of a profiler.
-    execArgv: [],
+    execArgv: [...execArgv],
   });
   const exited = once(child, 'exit');
   const send = (request: Request) => {

@@ -25,7 +25,9 @@ export function ours(image: Image, commit: string): Ours {
         ...{ guests, capacity, guestBytes, kernel, initrd },
         commandLine: commandLine(kaslr),
       };
-      const machine = await startNodeMachine('ours-process.ts', boot, guests, capacity);
+      // The bench is started with the options of Node that pagefold's command is started with.
+      const { execArgv } = process;
+      const machine = await startNodeMachine('ours-process.ts', boot, guests, capacity, execArgv);
       return {
         ...machine,
         guestPages: async () => (await machine.figures()).guestBytes,

@@ -42,7 +42,7 @@ export async function v86(
       description: `v86 ${manifest.version} on Node ${process.versions.node}, kernel ${image.manifest.kernelRelease}`,
       several: false,
       start: ({ kaslr }) =>
-        startNodeMachine('v86-process.ts', { ...boot, commandLine: commandLine(kaslr) }, 1, 1),
+        startNodeMachine('v86-process.ts', { ...boot, commandLine: commandLine(kaslr) }, 1, 1, []),
     };
   } catch (error) {
     return { name, absent: (error as Error).message };
