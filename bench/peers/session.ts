@@ -151,7 +151,7 @@ async function runTogether(context: Context, setup: Setup): Promise<void> {
     try {
       const booted = await attempt(context, measures.together(setup), peer, async () => {
         machine = await peer.start(setup);
-        const prompts = await Promise.all(machine.consoles.map(awaitPrompt));
+        const prompts = await Promise.all(machine.consoles.map((each) => awaitPrompt(each, setup.guests)));
         return Math.max(...prompts.map(({ at }) => at)) - machine.processStarted;
       });
       if (!booted || machine === undefined) continue;

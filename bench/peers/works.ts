@@ -84,9 +84,9 @@ const patience = 300_000;
 /** A line of the kernel's, which may come at any time. */
 const kernelLine = /^\[ *\d+\.\d+\] [^\n]*\n/gm;
 
-/** The shell's prompt: userspace is there. */
-export function awaitPrompt(console: GuestConsole): Promise<Seen> {
-  return console.expect('prompt of the shell', /~ # /, patience);
+/** The shell's prompt: userspace is there. `guests` are waited for at the same time, and have that much more time. */
+export function awaitPrompt(console: GuestConsole, guests = 1): Promise<Seen> {
+  return console.expect('prompt of the shell', /~ # /, patience * guests);
 }
 
 /** How long a work took in ms, and what it printed. */

@@ -30,7 +30,7 @@ export async function linuxHost(image: Image, folder: string, settings: string):
     row: async ({ guests, kaslr }: Setup, progress): Promise<MergeRow> => {
       const machine = await startQemu({ image, commandLine: commandLine(kaslr), folder }, guests);
       try {
-        await Promise.all(machine.consoles.map(awaitPrompt));
+        await Promise.all(machine.consoles.map((each) => awaitPrompt(each, guests)));
         await sleep(idleFor);
         await setMerging(true);
         await settle(progress);
