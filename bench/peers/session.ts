@@ -74,7 +74,7 @@ interface Context {
   readonly progress: (line: string) => void;
 }
 
-/** Does what gives a measurement of a peer; what goes wrong is recorded in the measurement's place. */
+/** Does what gives a measurement of a peer (ms, bytes or a share); what goes wrong is recorded in the measurement's place. */
 async function attempt(
   { samples, round, progress }: Context,
   measure: string,
@@ -84,9 +84,7 @@ async function attempt(
   try {
     const value = await work();
     samples.add({ measure, peer: peer.name, round, value });
-    progress(
-      `${measure}, ${peer.name}: ${value > 100 ? `${(value / 1000).toFixed(2)} s` : value.toFixed(3)}`,
-    );
+    progress(`${measure}, ${peer.name}: ${value.toLocaleString('en-US', { maximumFractionDigits: 3 })}`);
     return true;
   } catch (error) {
     const failure = (error as Error).message;
