@@ -13,7 +13,12 @@ import { Qmp } from './qmp.ts';
 const program = 'qemu-system-x86_64';
 
 /** The devices that a guest of pagefold has. */
-const devices = ['virtio-serial-pci', 'virtio-balloon-pci', 'virtio-rng-pci', 'virtio-net-pci'];
+const devices = [
+  'virtio-serial-pci',
+  'virtio-balloon-pci',
+  'virtio-rng-pci',
+  'virtio-net-pci,netdev=network',
+];
 
 /** What a QEMU guest boots. */
 export interface QemuBoot {
@@ -100,6 +105,8 @@ function prepare({ image, commandLine: append }: QemuBoot, { path, server }: Lis
       ...['-nodefaults', '-nographic', '-no-reboot', '-qmp', 'stdio'],
       ...['-chardev', `socket,id=serial,path=${path}`, '-serial', 'chardev:serial'],
       ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', append],
+      // A network on which there is nobody else.
+      ...['-netdev', 'hubport,id=network,hubid=0'],
       ...devices.flatMap((device) => ['-device', device]),
     ],
     { stdio: ['pipe', 'pipe', 'pipe'] },
