@@ -4,7 +4,7 @@
  */
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Apt, type FetchedPackage, openApt } from './apt.ts';
+import { type Apt, type Architecture, type FetchedPackage, openApt } from './apt.ts';
 import { run } from './command.ts';
 import { type CpioEntry, writeCpio } from './cpio.ts';
 import { md5 } from './digest.ts';
@@ -14,11 +14,18 @@ import type { Recipe } from './recipe.ts';
 import { addImage, type Image, nameImage, withTemporaryFolder } from './store.ts';
 import { UserError } from './user-error.ts';
 
-/** Builds the image, puts it into the cache and names it. `progress` is told each step, as a line of text. */
-export async function buildImage(recipe: Recipe, progress: (line: string) => void): Promise<Image> {
+/**
+ * Builds the image from packages of that architecture, puts it into the cache and names it. `progress` is told each step, as a
+ * line of text.
+ */
+export async function buildImage(
+  recipe: Recipe,
+  progress: (line: string) => void,
+  architecture: Architecture = 'amd64',
+): Promise<Image> {
   return withTemporaryFolder(async (folder) => {
     progress(`${recipe.name}: updating package lists`);
-    const apt = await openApt(join(folder, 'apt'));
+    const apt = await openApt(join(folder, 'apt'), architecture);
     const kernelName = await versionedKernel(apt, recipe.kernel);
     const names = [...new Set([recipe.kernel, kernelName, ...Object.keys(recipe.files)])].sort();
     for (const name of names) await apt.look(name);

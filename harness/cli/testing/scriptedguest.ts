@@ -37,6 +37,8 @@ export function scriptedGuest(steps: readonly Step[]): ScriptedGuest {
   };
   return {
     instructions: 0,
+    translatedInstructions: 0,
+    residentBytes: 0,
     virtualNs: 0,
     console: serial,
     port,
