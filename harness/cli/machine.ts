@@ -5,6 +5,7 @@ import { Lockstep } from '../../hypervisor/lockstep.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import { BALLOON_FEATURES } from '../../hypervisor/virtio/balloon/features.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
+import type { EngineCounters } from '../../hypervisor/x86/engine.ts';
 import { type TranslationOptions, usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 
 /** A disk: the file of a raw image. */
@@ -63,8 +64,12 @@ export interface Guest {
   setBalloon(bytes: number): void;
   /** Instructions retired by all vCPUs. */
   readonly instructions: number;
+  /** Of these, those executed as translated code. */
+  readonly translatedInstructions: number;
   /** Virtual time since power-on, in ns. */
   readonly virtualNs: number;
+  /** What the engine did. */
+  readonly counters: EngineCounters;
   /** The hash of the machine's whole state, in hexadecimal digits. */
   stateHash(): string;
 }
@@ -164,6 +169,12 @@ export function createGuest(options: GuestOptions): Guest {
     },
     get instructions(): number {
       return guest.instructions;
+    },
+    get translatedInstructions(): number {
+      return guest.translatedInstructions;
+    },
+    get counters(): EngineCounters {
+      return host.engine.counters;
     },
     get virtualNs(): number {
       return guest.time;

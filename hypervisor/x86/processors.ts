@@ -108,8 +108,11 @@ export class Processors implements Stateful {
 
   #codePageFor(page: number, codeMode: number): number {
     const frame = this.space.touch(page);
-    const decoded = this.engine.code.pageFor(frame, codeMode);
+    const { code, translator } = this.engine;
+    const { shared } = code.counters;
+    const decoded = code.pageFor(frame, codeMode);
     if (decoded === 0) return 0;
+    if (code.counters.shared !== shared) translator.pageShared(decoded);
     this.space.setCode(page, decoded);
     // From now on a write must be told.
     this.#forEntries((entry) => {
@@ -126,6 +129,8 @@ export class Processors implements Stateful {
     const decoded = this.space.codeOf(page);
     if (decoded === 0) return;
     this.space.setCode(page, 0);
+    this.engine.code.counters.detached++;
+    this.engine.translator.pageDetached(decoded);
     const { i32 } = this.engine.memory;
     this.#forEntries((entry) => {
       if ((i32[(entry + tlb.code) >> 2]! & -2) === decoded) this.#setTag(entry, tlb.executeTag);

@@ -24,6 +24,8 @@ export interface CodeCacheCounters {
   shared: number;
   /** Instructions decoded. */
   instructions: number;
+  /** Times a guest's page was written to, and lost its decoded form. */
+  detached: number;
   /** Times the store was full and was emptied. */
   resets: number;
 }
@@ -50,7 +52,7 @@ export class CodeCache {
   #blockEnd: number;
   #nextRecord: number;
   readonly #joined = new Uint8Array(maximumLength * 2);
-  readonly counters: CodeCacheCounters = { pages: 0, shared: 0, instructions: 0, resets: 0 };
+  readonly counters: CodeCacheCounters = { pages: 0, shared: 0, instructions: 0, detached: 0, resets: 0 };
 
   /**
    * @param leader what stands where jumps arrive
