@@ -5,7 +5,7 @@ import { Lockstep } from '../../hypervisor/lockstep.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import { BALLOON_FEATURES } from '../../hypervisor/virtio/balloon/features.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
-import { translated } from '../../hypervisor/x86/layout.ts';
+import type { EngineCounters } from '../../hypervisor/x86/engine.ts';
 import { type TranslationOptions, usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 
 /** A disk: the file of a raw image. */
@@ -70,12 +70,14 @@ export interface Guest {
   setBalloon(bytes: number): void;
   /** Instructions retired by all vCPUs. */
   readonly instructions: number;
-  /** Those of them that were retired in translated code. */
+  /** Of these, those executed as translated code. */
   readonly translatedInstructions: number;
   /** Memory of the host that its pages take, in bytes. */
   readonly residentBytes: number;
   /** Virtual time since power-on, in ns. */
   readonly virtualNs: number;
+  /** What the engine did. */
+  readonly counters: EngineCounters;
   /** The hash of the machine's whole state, in hexadecimal digits. */
   stateHash(): string;
 }
@@ -154,18 +156,18 @@ function makeHost(memory: number, translate: boolean | TranslationOptions): Host
 export function createGuest(options: GuestOptions): Guest {
   const host = makeHost(options.memoryBytes, options.translate);
   const machine = assemble(host, options);
-  if (options.lockstep !== true) return guestOf(host, machine);
+  if (options.lockstep !== true) return guestOf(host, host, machine);
   const other = makeHost(options.memoryBytes, false);
   const twin = assemble(other, options);
   // What goes into the one goes into the other; what comes out is the translating one's.
   machine.serial.twin = twin.serial;
   for (const [name, channel] of machine.channels) channel.twin = twin.channels.get(name);
-  return guestOf(new Lockstep(host, other), machine, twin);
+  return guestOf(new Lockstep(host, other), host, machine, twin);
 }
 
 /** As {@link createGuest}, on a host that has room for it. */
 export function addGuest(host: Host, options: MachineOptions): Guest {
-  return guestOf(host, assemble(host, options));
+  return guestOf(host, host, assemble(host, options));
 }
 
 /** Lets time pass: a host, or two in lockstep. */
@@ -176,6 +178,7 @@ interface Runner {
 
 function guestOf(
   runner: Runner,
+  host: Host,
   { guest, serial, channels }: ReturnType<typeof assemble>,
   twin?: ReturnType<typeof assemble>,
 ): Guest {
@@ -198,10 +201,13 @@ function guestOf(
       return guest.instructions;
     },
     get translatedInstructions(): number {
-      return guest.cpus.reduce((sum, { vcpu }) => sum + Number(vcpu.get64(translated)), 0);
+      return guest.translatedInstructions;
     },
     get residentBytes(): number {
       return guest.space.present * pageSize;
+    },
+    get counters(): EngineCounters {
+      return host.engine.counters;
     },
     get virtualNs(): number {
       return guest.time;
