@@ -108,6 +108,11 @@ static void settle_loader_pages(const char *command_line)
 			entry[i] |= ENTRY_ACCESSED | (entry[i] & ENTRY_LARGE ? ENTRY_DIRTY : 0);
 }
 
+u64 platform_fetch(u32 index)
+{
+	return area_address(&work_area, index);
+}
+
 /* Ends each private page by a word that no other page has. */
 static void mark_private_pages(void)
 {

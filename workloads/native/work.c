@@ -315,8 +315,8 @@ static void store(u64 address, u64 word)
 
 static void read_page(u32 index)
 {
-	u64 address = area_address(&work_area, index);
 	u64 before = read_tsc();
+	u64 address = platform_fetch(index);
 	u64 word = load(address);
 	histogram_add(&read_latency, platform_ns(read_tsc() - before));
 	reads++;
@@ -396,9 +396,10 @@ void work_verify(void)
 {
 	u64 versions = 0;
 	for (u32 index = 0; index < work_area.kept; index++) {
-		u64 word = load(area_address(&work_area, index));
+		u64 address = platform_fetch(index);
+		u64 word = load(address);
 		u32 version;
-		if (!area_version(&work_area, index, word, &version) || !page_is(area_address(&work_area, index), word))
+		if (!area_version(&work_area, index, word, &version) || !page_is(address, word))
 			wrong_page(index, word);
 		versions += version;
 	}

@@ -32,5 +32,10 @@ void work_error(const char *message, const char *about);
 
 /* The platform: the ns that so many counts of the time-stamp counter take. */
 u64 platform_ns(u64 counts);
+/*
+ * The platform: where a page of the area can be read now. For memory that is its address, for files a buffer that it is
+ * read into. It is part of what is measured.
+ */
+u64 platform_fetch(u32 index);
 
 #endif
