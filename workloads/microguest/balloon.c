@@ -9,6 +9,9 @@
 #define CONFIG_ACTUAL 4
 enum { INFLATE, DEFLATE, STATS };
 
+/* How often a device without interrupts is looked after, in ns. */
+#define POLL_INTERVAL 10000000ul
+
 /* As many page numbers as Linux's driver sends at once. */
 #define MOST_PAGES 256
 
@@ -88,7 +91,7 @@ static void move(u32 wanted)
 		count = MOST_PAGES;
 	for (u32 i = 0; i < count; i++)
 		buffers.pages[i] = inflate ? page_at(actual + i) : page_at(actual - 1 - i);
-	queue_send(inflate ? &queues.inflate : &queues.deflate, buffers.pages, count * 4);
+	queue_send(&device, inflate ? &queues.inflate : &queues.deflate, buffers.pages, count * 4);
 	actual += inflate ? count : -count;
 	*(volatile u32 *)(device.device + CONFIG_ACTUAL) = actual;
 }
@@ -117,13 +120,16 @@ bool balloon_empty(void)
 	return actual == 0;
 }
 
-void balloon_serve(void)
+u64 balloon_serve(void)
 {
 	u32 ignored;
 	if (!opened)
-		return;
-	if (cpu_take(EVENT_BALLOON_CONFIG))
+		return NEVER;
+	bool polled = !device.msix_table;
+	if (cpu_take(EVENT_BALLOON_CONFIG) || polled)
 		follow_target();
-	if (cpu_take(EVENT_BALLOON_QUEUE) && (device.features & FEATURE_STATS) && queue_take(&queues.stats, &ignored) >= 0)
+	bool used = cpu_take(EVENT_BALLOON_QUEUE) || polled;
+	if (used && (device.features & FEATURE_STATS) && queue_take(&queues.stats, &ignored) >= 0)
 		give_stats();
+	return polled ? platform_now() + POLL_INTERVAL : NEVER;
 }

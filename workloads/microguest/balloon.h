@@ -11,7 +11,7 @@
 void balloon_open(u64 memory_end);
 /* True while the area may change: nothing is in the balloon. */
 bool balloon_empty(void);
-/* Does what the host has asked for since it was called last. */
-void balloon_serve(void);
+/* Does what the host has asked for since it was called last. Gives when it wants to be called again without an interrupt. */
+u64 balloon_serve(void);
 
 #endif

@@ -57,7 +57,7 @@ static void say(u32 about, enum control_event event, u16 value)
 	buffers.answer.port = about;
 	buffers.answer.event = event;
 	buffers.answer.value = value;
-	queue_send(&queues.control_transmit, &buffers.answer, CONTROL_BYTES);
+	queue_send(&device, &queues.control_transmit, &buffers.answer, CONTROL_BYTES);
 }
 
 static struct queue *receive_queue(u32 number)
@@ -102,7 +102,8 @@ static void listen(u64 until)
 
 void console_open(void)
 {
-	if (!virtio_open(&device, VIRTIO_CONSOLE, FEATURE_MULTIPORT, NO_EVENT) || !(device.features & FEATURE_MULTIPORT))
+	if (!virtio_open(&device, VIRTIO_CONSOLE, FEATURE_MULTIPORT, NO_EVENT) || !device.msix_table ||
+	    !(device.features & FEATURE_MULTIPORT))
 		return;
 	u32 ports = virtio_config(&device, CONFIG_PORTS) - 1;
 	if (ports > MOST_PORTS)
@@ -130,7 +131,7 @@ void platform_send(const char *bytes, u64 count)
 	if (port == NO_PORT)
 		serial_send(bytes, count);
 	else
-		queue_send(transmit_queue(port), bytes, count);
+		queue_send(&device, transmit_queue(port), bytes, count);
 }
 
 /* The next byte of input, or -1. A buffer that was read goes back to the device. */

@@ -179,8 +179,10 @@ __attribute__((noreturn)) void microguest(u64 zero_page, const struct pvh_start 
 	for (;;) {
 		for (const char *command; (command = console_line());)
 			obey(command);
-		balloon_serve();
+		u64 poll = balloon_serve();
 		u64 due = work_step();
+		if (poll < due)
+			due = poll;
 		if (due > platform_now())
 			cpu_sleep(due);
 		else

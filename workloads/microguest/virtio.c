@@ -1,4 +1,5 @@
 #include "virtio.h"
+#include "../native/line.h"
 
 #define PCI_ADDRESS 0xcf8
 #define PCI_DATA 0xcfc
@@ -34,6 +35,10 @@ struct common {
 #define FEATURE_VERSION_1 1
 
 #define DESCRIPTOR_WRITE 2
+#define NO_VECTOR 0xffff
+
+/* How often a device that is polled is looked after while it is waited for, in ns. */
+#define POLL_INTERVAL 50000
 
 #define MESSAGE_ADDRESS 0xfee00000
 
@@ -96,7 +101,7 @@ static bool find(struct virtio *device, enum virtio_type type)
 		pci_write(slot, PCI_COMMAND, (pci_read(slot, PCI_COMMAND) & 0xffff) | PCI_MEMORY_AND_MASTER);
 		for (u32 at = pci_read(slot, PCI_CAPABILITIES) & 0xfc; at; at = pci_read(slot, at + 1) & 0xfc)
 			read_capability(device, at);
-		return device->common && device->notify && device->device && device->msix_table;
+		return device->common && device->notify && device->device;
 	}
 	return false;
 }
@@ -104,8 +109,8 @@ static bool find(struct virtio *device, enum virtio_type type)
 /* Lets an entry of the MSI-X table interrupt for the event, and gives its number. */
 static u16 vector(struct virtio *device, int event)
 {
-	if (event == NO_EVENT)
-		return 0xffff;
+	if (event == NO_EVENT || !device->msix_table)
+		return NO_VECTOR;
 	/* The balloon is the one device with two. */
 	u16 number = event == EVENT_BALLOON_QUEUE ? 1 : 0;
 	volatile u32 *entry = (volatile u32 *)(device->msix_table + 16 * number);
@@ -187,10 +192,10 @@ int queue_take(struct queue *queue, u32 *length)
 	return queue->used.ring[at].id;
 }
 
-void queue_send(struct queue *queue, const void *buffer, u32 length)
+void queue_send(const struct virtio *device, struct queue *queue, const void *buffer, u32 length)
 {
 	u32 ignored;
 	queue_give(queue, buffer, length, false);
 	while (queue_take(queue, &ignored) < 0)
-		cpu_sleep(NEVER);
+		cpu_sleep(device->msix_table ? NEVER : platform_now() + POLL_INTERVAL);
 }

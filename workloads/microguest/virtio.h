@@ -1,6 +1,6 @@
 /*
  * Virtio devices over PCI, without the legacy interface (Virtual I/O Device 1.3, sections 2 and 4.1), with queues of
- * four descriptors, each buffer of one, and MSI-X interrupts.
+ * four descriptors, each buffer of one, and MSI-X interrupts. A device that has no MSI-X is polled.
  */
 #ifndef PAGEFOLD_VIRTIO_H
 #define PAGEFOLD_VIRTIO_H
@@ -37,6 +37,7 @@ struct queue {
 struct virtio {
 	u64 common, notify, device;
 	u32 notify_multiplier;
+	/* 0 for a device that is polled. */
 	u64 msix_table;
 	/* Slot on PCI bus 0. */
 	u32 slot;
@@ -64,6 +65,6 @@ void queue_give(struct queue *queue, const void *buffer, u32 length, bool device
 /* Takes the next buffer back: its number, counted in the order of a queue that is filled once; -1 when none is. */
 int queue_take(struct queue *queue, u32 *length);
 /* Gives a buffer for the device to read and sleeps until it has. Interrupts of other devices are kept. */
-void queue_send(struct queue *queue, const void *buffer, u32 length);
+void queue_send(const struct virtio *device, struct queue *queue, const void *buffer, u32 length);
 
 #endif
