@@ -79,7 +79,7 @@ export const workloads: Readonly<
   },
   toucher: {
     description: 'a program that fills memory by a recipe and touches it in a pattern',
-    runsOn: () => true,
+    runsOn: (image) => image !== microguestImage,
   },
   files: {
     description: 'reads the pages of a set of files in a pattern, by the page cache',
