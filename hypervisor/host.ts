@@ -6,13 +6,14 @@ import { HostMemory } from './memory/hostmemory.ts';
 import { EthernetSwitch } from './virtio/net/switch.ts';
 import { hashPage } from './x86/decode/hash.ts';
 import { Engine } from './x86/engine.ts';
+import type { TranslationOptions } from './x86/translate/options.ts';
 
 /** What a host is made of. */
 export interface HostOptions {
   /** Memory for the guests' pages in bytes; a multiple of 64 KiB. */
   readonly memory: number;
-  /** Whether hot code is translated; otherwise all is interpreted, with the same results. */
-  readonly translate: boolean;
+  /** How hot code is translated; when it is not, all is interpreted, with the same results. */
+  readonly translate: false | TranslationOptions;
 }
 
 /** Room for vCPU state, memory maps and decoded code, in bytes. It is reserved, and used as needed. */
