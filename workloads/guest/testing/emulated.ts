@@ -4,6 +4,7 @@ import type { Guest } from '../../../hypervisor/guest.ts';
 import { Host } from '../../../hypervisor/host.ts';
 import { BALLOON_FEATURES } from '../../../hypervisor/virtio/balloon/features.ts';
 import { FileDisk } from '../../../hypervisor/virtio/block/file.ts';
+import { usualTranslation } from '../../../hypervisor/x86/translate/options.ts';
 import { workloadPort } from '../../catalog.ts';
 import type { Image } from '../../images/store.ts';
 import { type ReportLine, ReportReader } from '../../report.ts';
@@ -24,7 +25,7 @@ const step = 10e6;
 /** Switches a guest on. `workload`: the parameters by which it runs a workload from the start. */
 export async function emulate(image: Image, workload: string): Promise<EmulatedGuest> {
   const memory = 256 << 20;
-  const host = new Host({ memory, translate: true });
+  const host = new Host({ memory, translate: usualTranslation });
   const reader = new ReportReader();
   const lines: ReportLine[] = [];
   let console = '';

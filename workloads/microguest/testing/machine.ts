@@ -2,6 +2,7 @@
 import type { Guest } from '../../../hypervisor/guest.ts';
 import { Host } from '../../../hypervisor/host.ts';
 import { frameMask, present } from '../../../hypervisor/memory/slots.ts';
+import { usualTranslation } from '../../../hypervisor/x86/translate/options.ts';
 import { type Workload, workloadParameters, workloadPort } from '../../catalog.ts';
 import { type Reported, type ReportLine, ReportReader } from '../../report.ts';
 import { readMicroguest } from '../image.ts';
@@ -31,7 +32,7 @@ export async function microguestHost(
   { memory = 32 << 20, seed = 1, ports = true }: { memory?: number; seed?: number; ports?: boolean } = {},
 ): Promise<{ host: Host; guests: TestGuest[] }> {
   const { kernel } = await readMicroguest();
-  const host = new Host({ memory: workloads.length * memory, translate: true });
+  const host = new Host({ memory: workloads.length * memory, translate: usualTranslation });
   const guests = workloads.map((workload, index): TestGuest => {
     const reader = new ReportReader();
     const reported: Reported[] = [];
