@@ -255,6 +255,24 @@ test('time that is left unused while others wait is given out', (t) => {
   t.true(c.mostAtOnce <= 4);
 });
 
+test('time that was left unused in an earlier crowd is not given out in the next', (t) => {
+  const scheduler = new Scheduler(1, ROUND);
+  const [first, second] = [scheduler.add(), scheduler.add()];
+  const both = () => [first, second].filter((entity) => scheduler.hasCpu(entity));
+  const round = (crowd: boolean, duration: number) => {
+    scheduler.wantsCpu(first);
+    if (crowd) scheduler.wantsCpu(second);
+    else scheduler.rests(second);
+    scheduler.decide();
+    const executing = both();
+    for (const entity of executing) scheduler.ran(entity, duration);
+    return executing.length;
+  };
+  t.deepEqual([round(true, 1), round(true, ROUND - 1), round(true, 0)], [1, 1, 2]);
+  const alone = () => round(false, 1);
+  t.deepEqual([alone(), round(true, 1), alone(), round(true, ROUND - 1), round(true, 0)], [1, 1, 1, 1, 1]);
+});
+
 test('no more is executed than the CPUs have', (t) => {
   const busy = fc.array(fc.integer({ min: 1, max: ROUND }), { minLength: 1, maxLength: 12 });
   fc.assert(

@@ -14,7 +14,7 @@
  * over, a waking entity waits for the next decision, less than a round, where what it did not use while it slept puts it before the others.
  *
  * Time that chosen entities leave unused while others wait is not lost to the length of a round: as soon as it makes up a
- * round, one entity more than there are CPUs has its turn. Over any span of time no more is executed than the CPUs have.
+ * round, one entity more than there are CPUs has its turn. In all, no more is executed than the CPUs have.
  */
 import { StateError, type Stateful, type StateReader, type StateWriter } from '../state/state.ts';
 
