@@ -5,6 +5,8 @@
  * to the next. Everything happens in an order that depends on the guest alone.
  */
 import { createHash } from 'node:crypto';
+import type { Costs } from './clock/costs.ts';
+import { STORAGE_PROFILES } from './clock/storage.ts';
 import { type Clock, TimerQueue } from './clock/timers.ts';
 import { AddressSpace } from './memory/addressspace.ts';
 import type { FramePool } from './memory/frames.ts';
@@ -39,6 +41,8 @@ export interface GuestOptions {
   readonly memory: number;
   /** Number of vCPUs, 1 … 64. */
   readonly cpus: number;
+  /** What the host's actions cost. */
+  readonly costs: Costs;
   /** Where the guest's randomness comes from. */
   readonly seed: number;
   /** Seconds since 1970-01-01 00:00 UTC at power-on. */
@@ -64,11 +68,11 @@ export type GuestEnd =
 
 /** Turn of a vCPU, in ns of virtual time, when a guest has several. */
 const turn = 20_000;
-/** Virtual ns from a driver's notification to the device's service: an exit (0.7 µs) and the wake-up of the device's thread (4 µs). */
-const kickDelay = 4_700;
-/** Virtual ns that a disk request takes: an NVMe drive's read, queue depth 1. */
-const diskLatency = 90_000;
+/** Virtual ns that a disk request takes. */
+const diskLatency = STORAGE_PROFILES.nvme.readLatency;
 const largestFrame = 1500;
+/** What an access costs the CPU, by how it is served. */
+const exitCosts = { kernel: 'exitLight', user: 'exitUser', signal: 'virtioKick' } as const;
 
 /** See the top of this file. */
 export class Guest implements Stateful {
@@ -91,6 +95,7 @@ export class Guest implements Stateful {
   #current = 0;
 
   constructor(engine: Engine, memory: HostMemory, frames: FramePool, options: GuestOptions) {
+    const { costs } = options;
     this.#seed = options.seed;
     const clock: Clock = { now: () => processors.readTime(this.time) };
     this.#timers = new TimerQueue(() => this.#eventNearer());
@@ -111,10 +116,17 @@ export class Guest implements Stateful {
       },
       msrs: [
         {
-          readMsr: (number) => this.pc.readMsr(index, number),
-          writeMsr: (number, value) => this.pc.writeMsr(index, number, value),
+          readMsr: (number) => {
+            this.cpus[index]!.charge(costs.exitLight);
+            return this.pc.readMsr(index, number);
+          },
+          writeMsr: (number, value) => {
+            this.cpus[index]!.charge(costs.exitLight);
+            return this.pc.writeMsr(index, number, value);
+          },
         },
       ],
+      cpuidExits: () => this.cpus[index]!.charge(costs.exitLight),
       tscChanged: () => this.pc.tscChanged(index),
       hypervisorLeaf: (leaf) => {
         const result = kvmCpuid(leaf);
@@ -129,6 +141,7 @@ export class Guest implements Stateful {
           index === 0,
           () => this.pc.apics[index]!,
           (page) => this.space.touch(page),
+          costs,
         ),
     );
     const ram = new GuestRam(this.space, (page) => processors.contentsChange(page));
@@ -140,6 +153,7 @@ export class Guest implements Stateful {
         memory: ram,
         cpus: this.cpus,
         currentCpu: () => this.#current,
+        exit: (exit) => this.cpus[this.#current]!.charge(costs[exitCosts[exit]]),
         serialOutput: options.serialOutput,
         powerOff: () => this.#finish({ kind: 'power off' }),
         reset: () => this.#finish({ kind: 'reset' }),
@@ -154,7 +168,13 @@ export class Guest implements Stateful {
     );
     this.#configPorts = new PciConfigPorts(ports, this.#pci, () => this.#finish({ kind: 'reset' }));
     this.#pci.plug(0, hostBridge());
-    const environment: VirtioEnvironment = { clock, timers: this.#timers, memory: ram, kickDelay };
+    const environment: VirtioEnvironment = {
+      clock,
+      timers: this.#timers,
+      memory: ram,
+      // An event comes later than what causes it.
+      kickDelay: Math.max(1, costs.virtioService),
+    };
     this.console = new VirtioConsole(environment, {
       name: 'console',
       ports: options.ports,

@@ -1,5 +1,6 @@
 /** The machine that holds the guests: its memory, the engine that executes them, and the network between them. */
 
+import type { Costs } from './clock/costs.ts';
 import { Guest, type GuestOptions } from './guest.ts';
 import { FramePool } from './memory/frames.ts';
 import { HostMemory } from './memory/hostmemory.ts';
@@ -13,6 +14,8 @@ export interface HostOptions {
   readonly memory: number;
   /** Whether hot code is translated; otherwise all is interpreted, with the same results. */
   readonly translate: boolean;
+  /** What the host's actions cost in virtual time. */
+  readonly costs: Costs;
 }
 
 /** Room for vCPU state, memory maps and decoded code, in bytes. It is reserved, and used as needed. */
@@ -29,11 +32,13 @@ export class Host {
   readonly memory: HostMemory;
   readonly frames: FramePool;
   readonly engine: Engine;
+  readonly costs: Costs;
   readonly guests: Guest[] = [];
   readonly #network = new EthernetSwitch(networkDelay);
   #time = 0;
 
-  constructor({ memory, translate }: HostOptions) {
+  constructor({ memory, translate, costs }: HostOptions) {
+    this.costs = costs;
     this.memory = new HostMemory(memory, arenaBytes);
     this.frames = new FramePool(this.memory);
     this.engine = new Engine(this.memory, hashPage(this.memory), codeBytes, translate);
@@ -57,9 +62,13 @@ export class Host {
   }
 
   /** Makes a guest, powered off: `Guest.boot` starts it. */
-  addGuest(options: Omit<GuestOptions, 'network'>): Guest {
+  addGuest(options: Omit<GuestOptions, 'network' | 'costs'>): Guest {
     const network = { connect: this.#network, station: this.guests.length + 1 };
-    const guest = new Guest(this.engine, this.memory, this.frames, { ...options, network });
+    const guest = new Guest(this.engine, this.memory, this.frames, {
+      ...options,
+      network,
+      costs: this.costs,
+    });
     this.guests.push(guest);
     return guest;
   }

@@ -1,4 +1,5 @@
 /** The virtual machine as the command sees it. */
+import { costs } from '../../hypervisor/clock/costs.ts';
 import type { GuestEnd } from '../../hypervisor/guest.ts';
 import { Host } from '../../hypervisor/host.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
@@ -97,7 +98,7 @@ class Channel implements ByteChannel {
 
 /** Makes a machine. Throws an error named `BootError`, with a `message` for the user, when it cannot boot. */
 export function createGuest(options: GuestOptions): Guest {
-  const host = new Host({ memory: options.memoryBytes, translate: options.translate });
+  const host = new Host({ memory: options.memoryBytes, translate: options.translate, costs: costs() });
   const serial = new Channel((bytes) => guest.pc.uart.receive(bytes));
   const channels = new Map(
     options.ports.map((name, i) => [name, new Channel((bytes) => guest.console.input(i + 1, bytes))]),

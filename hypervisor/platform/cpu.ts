@@ -2,6 +2,7 @@
  * A CPU in its socket: the vCPU that executes, and what the platform does to it between instructions: interrupts, NMI,
  * INIT and start-up IPIs, waking from HLT.
  */
+import type { Costs } from '../clock/costs.ts';
 import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
 import * as exits from '../x86/exits.ts';
 import { IF } from '../x86/flags.ts';
@@ -22,6 +23,8 @@ export type CpuStop =
   | { readonly kind: 'shutdown' }
   | { readonly kind: 'no memory'; readonly address: number };
 
+/** Longest run in units of time: with what may be charged at its end (`clock/costs.ts`), it fits 31 bits. */
+const longestRun = 1_000_000_000;
 const nmiVector = 2;
 /** Kind of event `deliver` takes for interrupts. */
 const external = 1;
@@ -43,6 +46,7 @@ export class Cpu implements PcCpu, Stateful {
   readonly #isBootstrap: boolean;
   readonly #source: () => InterruptSource;
   readonly #fault: (page: number, write: boolean) => void;
+  readonly #costs: Costs;
 
   /**
    * @param source its local APIC
@@ -53,12 +57,14 @@ export class Cpu implements PcCpu, Stateful {
     isBootstrap: boolean,
     source: () => InterruptSource,
     fault: (page: number, write: boolean) => void,
+    costs: Costs,
   ) {
     this.vcpu = vcpu;
     this.#isBootstrap = isBootstrap;
     this.waitsForStartup = !isBootstrap;
     this.#source = source;
     this.#fault = fault;
+    this.#costs = costs;
   }
 
   /** Virtual time now, in ns: while it executes, that of the instruction. */
@@ -80,6 +86,11 @@ export class Cpu implements PcCpu, Stateful {
 
   #accepts(): boolean {
     return (this.vcpu.get32(layout.systemFlags) & IF) !== 0;
+  }
+
+  /** Lets `duration` ns pass for what the host does inside an access of this CPU. */
+  charge(duration: number): void {
+    if (this.#running) this.vcpu.charge(duration);
   }
 
   setInterruptPending(pending: boolean): void {
@@ -186,11 +197,14 @@ export class Cpu implements PcCpu, Stateful {
         continue;
       }
       this.#running = true;
-      const exit = vcpu.run(this.time, inShadow ? 1 : Math.min(end - this.time, 0x7fff_ffff));
+      const exit = vcpu.run(this.time, inShadow ? 1 : Math.min(end - this.time, longestRun));
       this.#running = false;
       this.time += vcpu.elapsed;
       this.retired += vcpu.retired;
       switch (exit) {
+        case exits.halt:
+          this.time += this.#costs.exitLight;
+          break;
         case exits.hostFault:
           this.#serveFault();
           break;
@@ -226,7 +240,7 @@ export class Cpu implements PcCpu, Stateful {
       return 'fault';
     }
     this.#event = undefined;
-    this.time++;
+    this.time += 1 + this.#costs.interrupt;
     this.retired++;
     return 'done';
   }

@@ -21,6 +21,8 @@ export interface Devices {
   readCr8(): number;
   writeCr8(value: number): void;
   readonly msrs: readonly MsrDevice[];
+  /** A CPUID instruction leaves the guest. */
+  cpuidExits(): void;
   /** The time-stamp counter was moved by its MSRs. */
   tscChanged(): void;
   /** CPUID leaves from 40000000H on. */
@@ -63,6 +65,7 @@ export class Processors implements Stateful {
           readCr8: () => outside.readCr8(),
           writeCr8: (value) => outside.writeCr8(value),
           cpuid: (leaf, subleaf) => {
+            outside.cpuidExits();
             const result = cpuid(leaf, subleaf, {
               apicId: index,
               cpus: count,

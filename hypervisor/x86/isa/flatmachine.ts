@@ -45,6 +45,7 @@ export class FlatMachine {
       readCr8: () => 0,
       writeCr8: () => {},
       msrs: [],
+      cpuidExits: () => {},
       tscChanged: () => {},
       hypervisorLeaf: () => undefined,
     }));

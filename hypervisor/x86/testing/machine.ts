@@ -99,6 +99,8 @@ export class TestMachine {
   readonly written: [number, number][] = [];
   /** Called when the program writes a port. */
   onPortWrite: (port: number, value: number) => void = () => {};
+  /** Called when the program reads where there is no memory. */
+  onMmioRead: () => void = () => {};
   #nextGdt = firstFree;
   #ended = false;
 
@@ -106,7 +108,10 @@ export class TestMachine {
     this.mode = mode;
     this.space = new AddressSpace(memory, frames, [{ start: 0, length: memorySize }]);
     const devices: Devices = {
-      mmioRead: () => 0x5a5a_5a5a,
+      mmioRead: () => {
+        this.onMmioRead();
+        return 0x5a5a_5a5a;
+      },
       mmioWrite: () => {},
       portRead: () => 0xa5,
       portWrite: (port, _size, value) => {
@@ -121,6 +126,7 @@ export class TestMachine {
       readCr8: () => 0,
       writeCr8: () => {},
       msrs: [],
+      cpuidExits: () => {},
       tscChanged: () => {},
       hypervisorLeaf: () => undefined,
     };

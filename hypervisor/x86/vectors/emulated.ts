@@ -31,6 +31,7 @@ export function emulatedMachine(): VectorMachine {
     readCr8: () => 0,
     writeCr8: () => {},
     msrs: [],
+    cpuidExits: () => {},
     tscChanged: () => {},
     hypervisorLeaf: () => undefined,
   };
