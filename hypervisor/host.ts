@@ -4,7 +4,7 @@ import { Guest, type GuestOptions } from './guest.ts';
 import { FramePool } from './memory/frames.ts';
 import { HostMemory } from './memory/hostmemory.ts';
 import { EthernetSwitch } from './virtio/net/switch.ts';
-import { hashPage } from './x86/decode/hash.ts';
+import { hashPage } from './memory/pagehash.ts';
 import { Engine } from './x86/engine.ts';
 
 /** What a host is made of. */

@@ -3,6 +3,7 @@
  * all vCPUs that run on it.
  */
 import type { HostMemory } from '../memory/hostmemory.ts';
+import type { PageHash } from '../memory/pagehash.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
 import { access } from './core/access.ts';
 import { comparestrings } from './core/comparestrings.ts';
@@ -43,7 +44,7 @@ import { x87Move } from './core/x87move.ts';
 import { x87Stack } from './core/x87stack.ts';
 import { x87State } from './core/x87state.ts';
 import { xsave } from './core/xsave.ts';
-import { CodeCache, type PageHash } from './decode/codecache.ts';
+import { CodeCache } from './decode/codecache.ts';
 import { buildOpcodeMap } from './decode/opcodemap.ts';
 import { Handlers } from './interpret/handlers.ts';
 import { rows } from './isa/rows.ts';

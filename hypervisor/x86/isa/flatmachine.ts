@@ -2,7 +2,7 @@
 import { AddressSpace } from '../../memory/addressspace.ts';
 import { FramePool } from '../../memory/frames.ts';
 import { HostMemory, pageSize } from '../../memory/hostmemory.ts';
-import { hashPage } from '../decode/hash.ts';
+import { hashPage } from '../../memory/pagehash.ts';
 import { Engine } from '../engine.ts';
 import * as exits from '../exits.ts';
 import * as layout from '../layout.ts';
