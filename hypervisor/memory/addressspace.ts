@@ -202,9 +202,9 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
     return this.inRound ? this.grantEnd - this.grantStart : Number.POSITIVE_INFINITY;
   }
 
-  /** Whether events of devices, and vCPUs, may run: the devices' reserve is there. */
+  /** Whether events of devices, and vCPUs, may run: the devices' reserve is there, and no device lacks frames. */
   get ready(): boolean {
-    return this.left >= deviceReserve;
+    return this.wanted === 0 && this.left >= deviceReserve;
   }
 
   /** Takes a frame, whose contents are anything. Throws {@link OutOfFrames}. */
@@ -380,7 +380,15 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
       return frameIn(slot);
     }
     if ((slot & slots.swapped) === 0) return this.#books.zeroFrame;
-    return this.left > deviceReserve ? this.#loadForDevice(page) : this.#contents(slot);
+    if (this.left > deviceReserve) return this.#loadForDevice(page);
+    const bounce = this.#bouncePage();
+    this.#books.swap!.read(slot >>> slots.swapShift, bounce);
+    return bounce;
+  }
+
+  #bouncePage(): number {
+    if (this.#bounce === 0) this.#bounce = this.memory.allocate(pageSize, pageSize);
+    return this.#bounce;
   }
 
   #loadForDevice(page: number): number {
@@ -458,9 +466,9 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
   /** Where the contents of a page with that slot can be read until the next call. */
   #contents(slot: number): number {
     if ((slot & slots.present) !== 0) return frameIn(slot);
-    if (this.#bounce === 0) this.#bounce = this.memory.allocate(pageSize, pageSize);
-    this.#books.swap!.read(slot >>> slots.swapShift, this.#bounce);
-    return this.#bounce;
+    const bounce = this.#bouncePage();
+    this.#books.swap!.fetch(slot >>> slots.swapShift, bounce);
+    return bounce;
   }
 
   loadState(from: StateReader): void {

@@ -248,7 +248,7 @@ export class Books {
     if (left === 0) this.settleSlot(frame, slot);
   }
 
-  /** Takes a frame from all its pages; from now on they are swapped to a slot that has its contents. The frame is in nobody's hands then. */
+  /** Takes a frame from all its pages; from now on they are swapped to a slot that has its contents. The frame is of the swap cache then. */
   unmap(frame: number, slot: number): void {
     const { frames, reverse } = this;
     const head = frames.head(frame);
@@ -268,6 +268,8 @@ export class Books {
       }
     }
     this.endMerge(frame);
+    frames.setClass(frame, frameClass.swapcache);
+    frames.setReadyAt(frame, 0);
   }
 
   /** No page is swapped to a slot any more, but a frame has its contents: keeps the slot for it while there are plenty. */

@@ -32,9 +32,8 @@ export interface Reclaimed {
 /** Frames that are written together. */
 const cluster = 32;
 
-/** A frame that is free when it is written. */
+/** A slot whose frame is free when it is written. */
 interface Write {
-  readonly frame: number;
   readonly slot: number;
   /** Virtual ns. */
   readonly done: number;
@@ -74,13 +73,14 @@ export class Reclaimer {
 
   /** Frees the frames that are written by virtual time `now`. */
   complete(now: number): void {
-    const { frames, lists: frameLists } = this.#books;
+    const { frames, lists: frameLists, swap } = this.#books;
     let count = 0;
-    for (const { frame, slot, done } of this.#writes) {
+    for (const { slot, done } of this.#writes) {
       if (done > now) break;
       count++;
-      // Meanwhile a page may have taken it, or its slot may have become useless.
-      if (frames.classOf(frame) !== frameClass.swapcache || frames.slotOf(frame) !== slot) continue;
+      const frame = swap!.slots.frameOf(slot);
+      // Meanwhile a page may have taken the frame, or the slot may have become useless.
+      if (frame === 0 || frames.classOf(frame) !== frameClass.swapcache) continue;
       if (frameLists.of(frames.index(frame)) === lists.none) this.#books.free(frame);
     }
     if (count > 0) this.#writes = this.#writes.slice(count);
@@ -147,6 +147,7 @@ export class Reclaimer {
     const { frames, swap } = books;
     const toWrite: number[] = [];
     const slots: number[] = [];
+    let hasSlots = swap !== undefined;
     for (const frame of victims) {
       if (books.isClean(frame)) {
         books.unmap(frame, frames.slotOf(frame));
@@ -157,12 +158,13 @@ export class Reclaimer {
         continue;
       }
       books.parted(frame);
-      const slot = this.#allocateSlot();
-      if (slot < 0) this.#keep(frame);
-      else {
-        toWrite.push(frame);
-        slots.push(slot);
+      hasSlots &&= swap!.slots.free > 0 || books.partAny();
+      if (!hasSlots) {
+        this.#keep(frame);
+        continue;
       }
+      toWrite.push(frame);
+      slots.push(swap!.slots.allocate());
     }
     victims.length = 0;
     if (toWrite.length === 0) return;
@@ -178,21 +180,12 @@ export class Reclaimer {
     toWrite.forEach((frame, i) => {
       const slot = slots[i]!;
       books.unmap(frame, slot);
-      frames.setClass(frame, frameClass.swapcache);
-      frames.setReadyAt(frame, 0);
       books.paired(frame, slot);
-      this.#writes.push({ frame, slot, done });
+      this.#writes.push({ slot, done });
     });
     this.counters.written += toWrite.length;
     result.queued += toWrite.length;
     result.cpu += toWrite.length * this.#costs.swapOutCpu;
-  }
-
-  #allocateSlot(): number {
-    const { swap } = this.#books;
-    if (swap === undefined) return -1;
-    if (swap.slots.free === 0) this.#books.partAny();
-    return swap.slots.allocate();
   }
 
   #keep(frame: number): void {
@@ -210,21 +203,17 @@ export class Reclaimer {
     );
   }
 
-  saveState(to: StateWriter, numberOf: (frame: number) => number): void {
-    to.list(this.#writes, ({ frame, slot, done }) => {
-      to.u32(numberOf(frame));
+  saveState(to: StateWriter): void {
+    to.list(this.#writes, ({ slot, done }) => {
       to.u32(slot);
       to.number(done);
     });
     for (const value of Object.values(this.counters)) to.number(value);
   }
 
-  loadState(from: StateReader, frameOf: (number: number) => number): void {
-    this.#writes = from.list(() => ({
-      frame: frameOf(from.u32()),
-      slot: from.u32(),
-      done: from.number(),
-    }));
+  /** To be called when the books have their state. */
+  loadState(from: StateReader): void {
+    this.#writes = from.list(() => ({ slot: from.u32(), done: from.number() }));
     for (const name of Object.keys(this.counters) as (keyof typeof this.counters)[]) {
       this.counters[name] = from.number();
     }

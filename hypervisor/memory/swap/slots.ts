@@ -71,12 +71,13 @@ export class SwapSlots {
     const [mask, wanted] = this.#onlyBacked ? [used | backed, backed] : [used, 0];
     let slot = this.#cursor;
     while ((this.#flags[slot]! & mask) !== wanted) slot = slot + 1 === this.size ? 0 : slot + 1;
-    this.#take(slot);
+    this.take(slot);
     this.#cursor = slot + 1 === this.size ? 0 : slot + 1;
     return slot;
   }
 
-  #take(slot: number): void {
+  /** Puts a slot that is free to use. */
+  take(slot: number): void {
     this.#used++;
     if ((this.#flags[slot]! & backed) !== 0) this.#backedFree--;
     this.#flags[slot]! |= used;
@@ -123,19 +124,18 @@ export class SwapSlots {
     return this.#heads + slot;
   }
 
-  /** What saved state needs beside the slots in use: where the search goes on, and whether the disk is full. */
+  /** Where the search for a free slot goes on, and whether the disk is full: what saved state needs beside the slots in use. */
   get cursor(): { readonly at: number; readonly diskFull: boolean } {
     return { at: this.#cursor, diskFull: this.#onlyBacked };
   }
 
-  /** Takes up such a state, with these slots in use and these backed. */
-  restore(cursor: { readonly at: number; readonly diskFull: boolean }, usedSlots: Iterable<number>): void {
+  /** Takes up such a state; no slot is in use then. */
+  restore(cursor: { readonly at: number; readonly diskFull: boolean }): void {
     this.#flags.fill(0);
     this.#mapped.fill(0);
     this.#frame.fill(0);
     this.#used = 0;
     this.#backedFree = 0;
-    for (const slot of usedSlots) this.#take(slot);
     this.#cursor = cursor.at;
     this.#onlyBacked = cursor.diskFull;
   }

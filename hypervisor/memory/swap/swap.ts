@@ -61,6 +61,17 @@ export class Swap {
 
   /** Reads a slot into a frame, and holds it against its checksum. Throws {@link SwapLoss}. Its time is the device's business. */
   read(slot: number, frame: number): void {
+    this.fetch(slot, frame);
+    if (BigInt.asUintN(64, this.#hash(frame)) !== this.slots.checksum(slot)) {
+      throw new SwapLoss(
+        `swap slot ${slot} of ${this.name} does not have what was written there (wrong checksum); ` +
+          'check the disk that the file is on, and that nothing else writes to it',
+      );
+    }
+  }
+
+  /** Reads a slot as it is, for saved state. Throws {@link SwapLoss} when it cannot be read. */
+  fetch(slot: number, frame: number): void {
     try {
       this.#file.read(slot * pageSize, this.#memory.u8.subarray(frame, frame + pageSize));
     } catch (error) {
@@ -70,12 +81,12 @@ export class Swap {
         { cause: error },
       );
     }
-    if (BigInt.asUintN(64, this.#hash(frame)) !== this.slots.checksum(slot)) {
-      throw new SwapLoss(
-        `swap slot ${slot} of ${this.name} does not have what was written there (wrong checksum); ` +
-          'check the disk that the file is on, and that nothing else writes to it',
-      );
-    }
+  }
+
+  /** Puts a page of saved state into a slot, which is in use, outside of virtual time. */
+  restore(slot: number, checksum: bigint, contents: Uint8Array): void {
+    this.#file.write(slot * pageSize, [contents]);
+    this.slots.written(slot, checksum);
   }
 
   /** Gives the file up. */
