@@ -8,9 +8,12 @@ import { createHash } from 'node:crypto';
 import type { Costs } from './clock/costs.ts';
 import { STORAGE_PROFILES } from './clock/storage.ts';
 import { type Clock, TimerQueue } from './clock/timers.ts';
-import { AddressSpace } from './memory/addressspace.ts';
-import type { FramePool } from './memory/frames.ts';
-import { type HostMemory, pageSize } from './memory/hostmemory.ts';
+import { type AddressSpace, OutOfFrames } from './memory/addressspace.ts';
+import type { FaultListener } from './memory/faults.ts';
+import { pageSize } from './memory/hostmemory.ts';
+import type { HostPages } from './memory/hostpages.ts';
+import * as slots from './memory/slots.ts';
+import { SwapLoss } from './memory/swap/swap.ts';
 import type { AccessSize } from './platform/bus.ts';
 import { Cpu, type CpuStop } from './platform/cpu.ts';
 import { GuestRam } from './platform/guestram.ts';
@@ -29,7 +32,7 @@ import { ChaCha20 } from './virtio/chacha20.ts';
 import { type ConsolePort, VirtioConsole } from './virtio/console/console.ts';
 import type { VirtioDevice, VirtioEnvironment } from './virtio/device.ts';
 import { VirtioNet } from './virtio/net/net.ts';
-import type { EthernetSwitch } from './virtio/net/switch.ts';
+import type { EthernetSwitch, SwitchPort } from './virtio/net/switch.ts';
 import { VirtioPci } from './virtio/pci.ts';
 import { VirtioRng } from './virtio/rng.ts';
 import type { Engine } from './x86/engine.ts';
@@ -41,8 +44,6 @@ export interface GuestOptions {
   readonly memory: number;
   /** Number of vCPUs, 1 … 64. */
   readonly cpus: number;
-  /** What the host's actions cost. */
-  readonly costs: Costs;
   /** Where the guest's randomness comes from. */
   readonly seed: number;
   /** Seconds since 1970-01-01 00:00 UTC at power-on. */
@@ -57,6 +58,19 @@ export interface GuestOptions {
   readonly balloonFeatures: readonly number[];
   /** The switch that its network card is connected to, and its place there: it makes the card's address. */
   readonly network: { readonly connect: EthernetSwitch; readonly station: number };
+  /** False when the host must not merge its memory. */
+  readonly mergeable?: boolean;
+  /** Hears of the faults that its vCPUs wait for. */
+  readonly faults?: FaultListener;
+}
+
+/** The host around a guest. */
+export interface GuestHost {
+  readonly engine: Engine;
+  readonly pages: HostPages;
+  readonly costs: Costs;
+  /** Virtual time in ns: where the present round began, and between rounds where the next begins. */
+  readonly time: number;
 }
 
 /** How a guest's run ended, if it did. */
@@ -83,6 +97,11 @@ export class Guest implements Stateful {
   readonly balloon: VirtioBalloon;
   /** How it ended; undefined while it can go on. */
   end: GuestEnd | undefined;
+  /** Virtual ns that its vCPUs have waited for memory: for faults that the host served, and for frames to be granted. */
+  stall = 0;
+  readonly #host: GuestHost;
+  readonly #network: EthernetSwitch;
+  readonly #port: SwitchPort;
   readonly #timers: TimerQueue;
   readonly #pci: PciBus;
   readonly #configPorts: PciConfigPorts;
@@ -94,18 +113,20 @@ export class Guest implements Stateful {
   #turnEnd = 0;
   #current = 0;
 
-  constructor(engine: Engine, memory: HostMemory, frames: FramePool, options: GuestOptions) {
-    const { costs } = options;
+  constructor(host: GuestHost, options: GuestOptions) {
+    this.#host = host;
+    const { costs } = host;
     this.#seed = options.seed;
     const clock: Clock = { now: () => processors.readTime(this.time) };
     this.#timers = new TimerQueue(() => this.#eventNearer());
     const map = memoryMap(options.memory);
-    this.space = new AddressSpace(
-      memory,
-      frames,
+    this.space = host.pages.add(
       map.ram.map(({ start, end }) => ({ start, length: end - start })),
+      options.mergeable ?? true,
     );
-    const processors = new Processors(engine, this.space, options.cpus, (index) => ({
+    if (options.faults !== undefined) this.space.listener = options.faults;
+    this.space.onReserveUsed = () => this.#stopTurn();
+    const processors = new Processors(host.engine, this.space, options.cpus, (index) => ({
       mmioRead: (address, size) => this.pc.mmio.read(address, size as AccessSize),
       mmioWrite: (address, size, value) => this.pc.mmio.write(address, size as AccessSize, value),
       portRead: (port, size) => this.pc.ports.read(port, size as AccessSize),
@@ -140,7 +161,7 @@ export class Guest implements Stateful {
           vcpu,
           index === 0,
           () => this.pc.apics[index]!,
-          (page) => this.space.touch(page),
+          (page, write, now) => this.space.fault(index, page, write, now),
           costs,
         ),
     );
@@ -186,26 +207,35 @@ export class Guest implements Stateful {
       name: 'balloon',
       features: options.balloonFeatures,
       host: {
-        inflate: (page, count) => processors.discard(page, count),
+        inflate: (page, count) => processors.discard(page, count, slots.ballooned),
         // A page that left the balloon gets a frame when it is touched.
-        deflate: () => {},
+        deflate: (page, count) => {
+          for (let each = page; each < page + count; each++) this.space.returned(each);
+        },
         // Without a record of what was written since, a hint says nothing safe.
         hint: () => {},
-        report: (address, length) => processors.discard(address / pageSize, length / pageSize),
+        report: (address, length) =>
+          processors.discard(address / pageSize, length / pageSize, slots.reported),
       },
     });
     this.#plug(this.balloon);
     this.#plug(new VirtioRng(environment, 'entropy', new ChaCha20(this.#secret('entropy'))));
     const { connect, station } = options.network;
+    let port!: SwitchPort;
     this.#plug(
       new VirtioNet(environment, {
         name: 'network',
         // Locally administered (bit 1 of the first byte).
         mac: Uint8Array.of(0x52, 0x50, 0x46, 0, station >> 8, station & 0xff),
         mtu: largestFrame,
-        connect: (receiver) => connect.connect(receiver),
+        connect: (receiver) => {
+          port = connect.connect(receiver);
+          return port;
+        },
       }),
     );
+    this.#network = connect;
+    this.#port = port;
     options.disks.forEach((backend, index) => {
       const name = `disk ${index}`;
       this.#plug(
@@ -227,7 +257,13 @@ export class Guest implements Stateful {
 
   #finish(end: GuestEnd): void {
     this.end ??= end;
-    this.cpus[this.#current]!.vcpu.stopSoon();
+    this.#stopTurn();
+  }
+
+  /** The present turn ends behind the present instruction. */
+  #stopTurn(): void {
+    const cpu = this.cpus[this.#current]!;
+    if (cpu.running) cpu.vcpu.stopSoon();
     this.#turnEnd = this.time;
   }
 
@@ -243,7 +279,36 @@ export class Guest implements Stateful {
   /** Virtual time in ns since power-on. */
   get time(): number {
     const cpu = this.cpus[this.#current];
-    return cpu?.running === true ? cpu.now : this.#time;
+    if (cpu?.running === true) return cpu.now;
+    // While it has nothing to do it is not looked at, and its time passes with the host's.
+    return this.end === undefined ? Math.max(this.#time, this.#host.time) : this.#time;
+  }
+
+  /** When it has something to do again, in virtual ns, as far as it knows: a time that has passed for now, Infinity for never. */
+  get wake(): number {
+    if (this.end !== undefined) return Number.POSITIVE_INFINITY;
+    let wake = this.#timers.next;
+    for (const cpu of this.cpus) if (!cpu.idle) wake = Math.min(wake, cpu.blockedUntil);
+    return wake;
+  }
+
+  /** A vCPU that waited for the host since `since` goes on at virtual time `time`. */
+  resume(cpu: number, time: number, since: number): void {
+    this.cpus[cpu]!.blockedUntil = time;
+    this.stall += time - since;
+  }
+
+  /** The host ends it. */
+  stop(reason: string): void {
+    this.end ??= { kind: 'error', reason };
+  }
+
+  /** Gives everything back that it has on the host; it is of no use any more. */
+  dispose(): void {
+    this.stop('it was removed from the host');
+    this.#network.disconnect(this.#port);
+    this.#processors.dispose();
+    this.#host.pages.remove(this.space);
   }
 
   /** Instructions retired by all vCPUs. */
@@ -259,14 +324,39 @@ export class Guest implements Stateful {
     this.cpus[0]!.enterKernel(this.pc.boot({ ...files, rngSeed: this.#secret('kernel') }));
   }
 
-  /** Lets the guest run up to virtual time `until` (ns), or until it ends. */
+  /**
+   * Lets the guest run up to virtual time `until` (ns), or until it ends, or until it needs frames that only the host can
+   * grant: then it goes on when it is called next.
+   */
   run(until: number): void {
+    try {
+      this.#catchUp();
+      this.#run(until);
+    } catch (error) {
+      if (!(error instanceof SwapLoss) && !(error instanceof OutOfFrames)) throw error;
+      this.#finish({ kind: 'error', reason: error.message });
+    }
+  }
+
+  /** Time has passed on the host in which it had nothing to do, or could do nothing. */
+  #catchUp(): void {
+    this.#time = this.time;
+    for (const cpu of this.cpus) {
+      if (cpu.time >= this.#time) continue;
+      if (!cpu.idle && cpu.blockedUntil <= cpu.time) this.stall += this.#time - cpu.time;
+      cpu.time = this.#time;
+    }
+  }
+
+  #run(until: number): void {
     const alone = this.cpus.length === 1;
     while (this.#time < until && this.end === undefined) {
-      this.#timers.run(this.#time);
+      this.#timers.run(this.#time, () => this.space.ready);
+      if (!this.space.ready) return;
+      this.#processors.settle();
       const { next } = this.#timers;
-      if (this.cpus.every((cpu) => cpu.idle)) {
-        this.#time = Math.max(this.#time, Math.min(until, next));
+      if (this.cpus.every((cpu) => cpu.idle || cpu.blockedUntil > this.#time)) {
+        this.#time = Math.max(this.#time, Math.min(until, this.wake));
         for (const cpu of this.cpus) cpu.time = Math.max(cpu.time, this.#time);
         continue;
       }
@@ -288,7 +378,20 @@ export class Guest implements Stateful {
   }
 
   saveState(to: StateWriter): void {
+    this.saveMachine(to);
+    to.part('memory', this.space);
+  }
+
+  loadState(from: StateReader): void {
+    this.loadMachine(from);
+    from.part('memory', this.space);
+  }
+
+  /** Writes everything but the memory. */
+  saveMachine(to: StateWriter): void {
+    if (this.end === undefined) this.#catchUp();
     to.number(this.#time);
+    to.number(this.stall);
     this.cpus.forEach((cpu, index) => {
       to.part(`cpu ${index}`, cpu);
     });
@@ -298,11 +401,12 @@ export class Guest implements Stateful {
     to.part('pci ports', this.#configPorts);
     to.part('pci', this.#pci);
     for (const each of this.#functions) to.part(each.device.model.name, each);
-    to.part('memory', this.space);
   }
 
-  loadState(from: StateReader): void {
+  /** Takes up everything but the memory. */
+  loadMachine(from: StateReader): void {
     this.#time = from.number();
+    this.stall = from.number();
     this.cpus.forEach((cpu, index) => {
       from.part(`cpu ${index}`, cpu);
     });
@@ -312,7 +416,6 @@ export class Guest implements Stateful {
     from.part('pci ports', this.#configPorts);
     from.part('pci', this.#pci);
     for (const each of this.#functions) from.part(each.device.model.name, each);
-    from.part('memory', this.space);
   }
 
   /** SHA-256 of the guest's whole state, in hexadecimal. */

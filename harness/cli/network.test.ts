@@ -2,7 +2,6 @@
 
 import { readFile } from 'node:fs/promises';
 import test from 'ava';
-import { costs } from '../../hypervisor/clock/costs.ts';
 import { Host } from '../../hypervisor/host.ts';
 import {
   ControlReader,
@@ -16,7 +15,7 @@ import { resolveImage } from '../../workloads/images/resolve.ts';
 test('two guests ping each other', async (t) => {
   const image = await resolveImage('debian-busybox');
   const [kernel, initrd] = await Promise.all([readFile(image.kernel), readFile(image.initrd)]);
-  const host = new Host({ memory: 512 << 20, translate: true, costs: costs() });
+  const host = new Host({ memory: 512 << 20, translate: true });
   const outputs: string[] = [];
   const statuses: (number | undefined)[] = [];
   for (const [number, script] of [

@@ -62,6 +62,11 @@ export interface GuestMemory {
   writeU32(address: number, value: number): void;
   /** True when the whole range is RAM. */
   contains(address: number, length: number): boolean;
+  /**
+   * Makes sure, in an event, that the range can be written in it. False when the host has no room for that now: then the device leaves it for a
+   * later event. A few bytes here and there need no such care.
+   */
+  prepare(address: number, length: number): boolean;
 }
 
 interface Range<Device> {

@@ -23,6 +23,12 @@ export type CpuStop =
   | { readonly kind: 'shutdown' }
   | { readonly kind: 'no memory'; readonly address: number };
 
+/**
+ * Gives a guest page a frame that the CPU can use, for a fault at virtual time `now`. Gives the virtual ns that it takes, or a negative number
+ * when the CPU must wait until the host has served it.
+ */
+export type ServeFault = (page: number, write: boolean, now: number) => number;
+
 /** Longest run in units of time: with what may be charged at its end (`clock/costs.ts`), it fits 31 bits. */
 const longestRun = 1_000_000_000;
 const nmiVector = 2;
@@ -38,6 +44,8 @@ export class Cpu implements PcCpu, Stateful {
   retired = 0;
   /** True after INIT, until the start-up IPI. */
   waitsForStartup: boolean;
+  /** It waits for the host to serve a fault, up to this virtual time in ns; Infinity while the host does not know yet. */
+  blockedUntil = 0;
   #interrupt = false;
   #nmi = false;
   #running = false;
@@ -45,18 +53,15 @@ export class Cpu implements PcCpu, Stateful {
   #event: number | undefined;
   readonly #isBootstrap: boolean;
   readonly #source: () => InterruptSource;
-  readonly #fault: (page: number, write: boolean) => void;
+  readonly #fault: ServeFault;
   readonly #costs: Costs;
 
-  /**
-   * @param source its local APIC
-   * @param fault gives a guest page a frame of its own
-   */
+  /** @param source its local APIC */
   constructor(
     vcpu: Vcpu,
     isBootstrap: boolean,
     source: () => InterruptSource,
-    fault: (page: number, write: boolean) => void,
+    fault: ServeFault,
     costs: Costs,
   ) {
     this.vcpu = vcpu;
@@ -187,6 +192,10 @@ export class Cpu implements PcCpu, Stateful {
     for (;;) {
       const end = until();
       if (this.time >= end) return undefined;
+      if (this.blockedUntil > this.time) {
+        this.time = Math.min(end, this.blockedUntil);
+        continue;
+      }
       if (this.idle) {
         this.time = end;
         return undefined;
@@ -196,9 +205,7 @@ export class Cpu implements PcCpu, Stateful {
         this.#serveFault();
         continue;
       }
-      this.#running = true;
-      const exit = vcpu.run(this.time, inShadow ? 1 : Math.min(end - this.time, longestRun));
-      this.#running = false;
+      const exit = this.#execute(inShadow ? 1 : Math.min(end - this.time, longestRun));
       this.time += vcpu.elapsed;
       this.retired += vcpu.retired;
       switch (exit) {
@@ -222,9 +229,21 @@ export class Cpu implements PcCpu, Stateful {
     }
   }
 
+  #execute(budget: number): number {
+    this.#running = true;
+    try {
+      return this.vcpu.run(this.time, budget);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** What serving a fault costs passes before the instruction is executed again, whatever executes it. */
   #serveFault(): void {
     const info = this.vcpu.get64(layout.exitInfo);
-    this.#fault(Number(info & 0xffff_ffffn), info >> 63n !== 0n);
+    const cost = this.#fault(Number(info & 0xffff_ffffn), info >> 63n !== 0n, this.time);
+    if (cost < 0) this.blockedUntil = Number.POSITIVE_INFINITY;
+    else this.time += cost;
   }
 
   /** Delivers an NMI or interrupt that may be taken now. */
@@ -262,6 +281,7 @@ export class Cpu implements PcCpu, Stateful {
     to.number(this.time);
     to.number(this.retired);
     to.bool(this.waitsForStartup);
+    to.number(this.blockedUntil);
     to.bool(this.#interrupt);
     to.bool(this.#nmi);
     to.u32(this.#event ?? 0xffff_ffff);
@@ -272,6 +292,7 @@ export class Cpu implements PcCpu, Stateful {
     this.time = from.number();
     this.retired = from.number();
     this.waitsForStartup = from.bool();
+    this.blockedUntil = from.number();
     this.setInterruptPending(from.bool());
     this.#nmi = from.bool();
     this.#showWaiting();

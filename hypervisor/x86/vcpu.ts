@@ -47,6 +47,12 @@ export class Vcpu implements Stateful {
     this.set32(layout.number, number);
   }
 
+  /** Gives its number and its room back; it does not run any more. */
+  dispose(): void {
+    this.engine.unregister(this.get32(layout.number));
+    this.engine.memory.release(this.base, layout.stateSize + tlb.size);
+  }
+
   // Fields of the state, by their offsets in `layout.ts`.
 
   get32(offset: number): number {

@@ -4,9 +4,9 @@
  * what is on the stack.
  */
 import { AddressSpace } from '../../memory/addressspace.ts';
-import { FramePool } from '../../memory/frames.ts';
+import { Books } from '../../memory/books.ts';
 import { HostMemory } from '../../memory/hostmemory.ts';
-import { hashPage } from '../decode/hash.ts';
+import { hashPage } from '../../memory/pagehash.ts';
 import { Engine } from '../engine.ts';
 import * as exits from '../exits.ts';
 import * as layout from '../layout.ts';
@@ -87,7 +87,7 @@ export interface Halt {
 const codeBytes = 64 << 20;
 const memory = new HostMemory(256 << 20, codeBytes + (256 << 20));
 const engine = new Engine(memory, hashPage(memory), codeBytes);
-const frames = new FramePool(memory);
+const books = new Books(memory);
 
 /** See the top of this file. */
 export class TestMachine {
@@ -106,7 +106,7 @@ export class TestMachine {
 
   constructor(mode: StartMode) {
     this.mode = mode;
-    this.space = new AddressSpace(memory, frames, [{ start: 0, length: memorySize }]);
+    this.space = new AddressSpace(books, [{ start: 0, length: memorySize }]);
     const devices: Devices = {
       mmioRead: () => {
         this.onMmioRead();
@@ -145,7 +145,7 @@ export class TestMachine {
   free(): void {
     for (let page = 0; page < memorySize >> 12; page++) {
       this.processors.contentsChange(page);
-      if (this.space.isPresent(page)) this.space.discard(page);
+      this.space.release(page, 0);
     }
   }
 
