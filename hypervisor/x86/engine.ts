@@ -185,7 +185,7 @@ export class Engine {
     const map = buildOpcodeMap(rows);
     this.handlers = new Handlers(environment, 1);
     this.code = new CodeCache(memory, this.handlers, map, hash, codeBytes);
-    this.translator = new Translator(memory, environment, this.handlers, map);
+    this.translator = new Translator(memory, environment, this.handlers);
   }
 
   /** Calls `forget` when the store of decoded code is emptied: whoever refers to code pages drops them. */
