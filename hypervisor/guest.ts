@@ -8,8 +8,8 @@ import { createHash } from 'node:crypto';
 import type { Costs } from './clock/costs.ts';
 import { STORAGE_PROFILES } from './clock/storage.ts';
 import { type Clock, TimerQueue } from './clock/timers.ts';
+import { Measures } from './measures/measures.ts';
 import { type AddressSpace, OutOfFrames } from './memory/addressspace.ts';
-import type { FaultListener } from './memory/faults.ts';
 import { pageSize } from './memory/hostmemory.ts';
 import type { HostPages } from './memory/hostpages.ts';
 import * as slots from './memory/slots.ts';
@@ -24,6 +24,7 @@ import { Pc } from './platform/pc.ts';
 import { PciBus } from './platform/pci/bus.ts';
 import { PciConfigPorts } from './platform/pci/configports.ts';
 import { hostBridge } from './platform/pci/hostbridge.ts';
+import { loadBytes } from './platform/pci/registers.ts';
 import { type Stateful, type StateReader, StateWriter } from './state/state.ts';
 import { VirtioBalloon } from './virtio/balloon/balloon.ts';
 import type { BlockBackend } from './virtio/block/backend.ts';
@@ -60,8 +61,8 @@ export interface GuestOptions {
   readonly network: { readonly connect: EthernetSwitch; readonly station: number };
   /** False when the host must not merge its memory. */
   readonly mergeable?: boolean;
-  /** Hears of the faults that its vCPUs wait for. */
-  readonly faults?: FaultListener;
+  /** Weight of each of its vCPUs when physical CPUs are short, 1 … 10,000; 100 when not given. */
+  readonly cpuWeight?: number;
 }
 
 /** The host around a guest. */
@@ -97,8 +98,7 @@ export class Guest implements Stateful {
   readonly balloon: VirtioBalloon;
   /** How it ended; undefined while it can go on. */
   end: GuestEnd | undefined;
-  /** Virtual ns that its vCPUs have waited for memory: for faults that the host served, and for frames to be granted. */
-  stall = 0;
+  readonly measures = new Measures();
   readonly #host: GuestHost;
   readonly #network: EthernetSwitch;
   readonly #port: SwitchPort;
@@ -109,6 +109,8 @@ export class Guest implements Stateful {
   readonly #seed: number;
   readonly #processors: Processors;
   #time = 0;
+  /** For each vCPU, whether the guest was told that it lost its physical CPU. */
+  readonly #shownOut: Uint8Array;
   /** End of the present turn. */
   #turnEnd = 0;
   #current = 0;
@@ -124,7 +126,7 @@ export class Guest implements Stateful {
       map.ram.map(({ start, end }) => ({ start, length: end - start })),
       options.mergeable ?? true,
     );
-    if (options.faults !== undefined) this.space.listener = options.faults;
+    this.space.listener = this.measures;
     this.space.onReserveUsed = () => this.#stopTurn();
     const processors = new Processors(host.engine, this.space, options.cpus, (index) => ({
       mmioRead: (address, size) => this.pc.mmio.read(address, size as AccessSize),
@@ -155,6 +157,7 @@ export class Guest implements Stateful {
       },
     }));
     this.#processors = processors;
+    this.#shownOut = new Uint8Array(options.cpus);
     this.cpus = processors.vcpus.map(
       (vcpu, index) =>
         new Cpu(
@@ -284,6 +287,11 @@ export class Guest implements Stateful {
     return this.end === undefined ? Math.max(this.#time, this.#host.time) : this.#time;
   }
 
+  /** When something happens that may wake a vCPU, in virtual ns; Infinity when nothing is due. */
+  get nextEvent(): number {
+    return this.#timers.next;
+  }
+
   /** When it has something to do again, in virtual ns, as far as it knows: a time that has passed for now, Infinity for never. */
   get wake(): number {
     if (this.end !== undefined) return Number.POSITIVE_INFINITY;
@@ -295,7 +303,7 @@ export class Guest implements Stateful {
   /** A vCPU that waited for the host since `since` goes on at virtual time `time`. */
   resume(cpu: number, time: number, since: number): void {
     this.cpus[cpu]!.blockedUntil = time;
-    this.stall += time - since;
+    this.measures.stall(time - since);
   }
 
   /** The host ends it. */
@@ -343,31 +351,66 @@ export class Guest implements Stateful {
     this.#time = this.time;
     for (const cpu of this.cpus) {
       if (cpu.time >= this.#time) continue;
-      if (!cpu.idle && cpu.blockedUntil <= cpu.time) this.stall += this.#time - cpu.time;
+      // It was not let into the round, for there were no frames.
+      if (!cpu.idle && cpu.blockedUntil <= cpu.time) this.measures.stall(this.#time - cpu.time);
       cpu.time = this.#time;
     }
   }
 
   #run(until: number): void {
     const alone = this.cpus.length === 1;
+    if (!this.space.ready) return;
+    this.#showSteal();
     while (this.#time < until && this.end === undefined) {
       this.#timers.run(this.#time, () => this.space.ready);
       if (!this.space.ready) return;
       this.#processors.settle();
-      const { next } = this.#timers;
-      if (this.cpus.every((cpu) => cpu.idle || cpu.blockedUntil > this.#time)) {
-        this.#time = Math.max(this.#time, Math.min(until, this.wake));
-        for (const cpu of this.cpus) cpu.time = Math.max(cpu.time, this.#time);
+      const event = Math.min(until, this.#timers.next);
+      const action = this.#nextAction();
+      if (action > this.#time) {
+        this.#time = Math.max(this.#time, Math.min(event, action));
+        for (const cpu of this.cpus) {
+          if (cpu.hasCpu) cpu.time = Math.max(cpu.time, this.#time);
+          else cpu.passBy(this.#time);
+        }
         continue;
       }
-      this.#turnEnd = Math.min(until, next, alone ? Number.POSITIVE_INFINITY : this.#time + turn);
+      this.#turnEnd = alone ? event : Math.min(event, this.#time + turn);
       for (const [index, cpu] of this.cpus.entries()) {
         this.#current = index;
+        if (!cpu.hasCpu) {
+          cpu.passBy(this.#turnEnd);
+          continue;
+        }
         const stop = cpu.run(() => this.#turnEnd, alone);
         if (stop !== undefined) this.#finish({ kind: 'error', reason: this.#reason(stop) });
         if (this.end !== undefined) break;
       }
       this.#time = Math.max(this.#time, this.#turnEnd);
+    }
+  }
+
+  /** When one of its vCPUs that have a physical CPU can execute, without an event that wakes it: Infinity when none can. */
+  #nextAction(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const cpu of this.cpus) if (cpu.hasCpu && !cpu.idle) next = Math.min(next, cpu.blockedUntil);
+    return next;
+  }
+
+  /** Tells the guest which of its vCPUs lost their physical CPU, and what was stolen from those that have one again. */
+  #showSteal(): void {
+    for (const [index, cpu] of this.cpus.entries()) {
+      const kvm = this.pc.kvm[index]!;
+      const shown = this.#shownOut[index] !== 0;
+      if (!cpu.hasCpu && !cpu.idle && !shown) {
+        kvm.scheduledOut();
+        this.#shownOut[index] = 1;
+      } else if (cpu.hasCpu && (shown || cpu.stolen > 0)) {
+        this.measures.steal(cpu.stolen);
+        kvm.scheduledIn(cpu.stolen);
+        cpu.stolen = 0;
+        this.#shownOut[index] = 0;
+      }
     }
   }
 
@@ -391,7 +434,8 @@ export class Guest implements Stateful {
   saveMachine(to: StateWriter): void {
     if (this.end === undefined) this.#catchUp();
     to.number(this.#time);
-    to.number(this.stall);
+    to.bytes(this.#shownOut);
+    to.part('measures', this.measures);
     this.cpus.forEach((cpu, index) => {
       to.part(`cpu ${index}`, cpu);
     });
@@ -406,7 +450,8 @@ export class Guest implements Stateful {
   /** Takes up everything but the memory. */
   loadMachine(from: StateReader): void {
     this.#time = from.number();
-    this.stall = from.number();
+    loadBytes(from, this.#shownOut);
+    from.part('measures', this.measures);
     this.cpus.forEach((cpu, index) => {
       from.part(`cpu ${index}`, cpu);
     });

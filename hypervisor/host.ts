@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { type Costs, costs } from './clock/costs.ts';
+import { Scheduler } from './clock/scheduler.ts';
 import { STORAGE_PROFILES, type StorageProfileName } from './clock/storage.ts';
 import { Guest, type GuestOptions } from './guest.ts';
 import type { AddressSpace } from './memory/addressspace.ts';
@@ -38,6 +39,8 @@ export interface HostOptions {
   readonly memory: number;
   /** Whether hot code is translated; otherwise all is interpreted, with the same results. */
   readonly translate: boolean;
+  /** Physical CPUs, which guests and the host's threads share; enough for all when not given. */
+  readonly cpus?: number;
   /** None when not given. */
   readonly swap?: SwapOptions;
   /** Which guest ends when memory and swap are used up; the largest when not given. */
@@ -48,9 +51,11 @@ export interface HostOptions {
   readonly onMemoryEvent?: (event: MemoryEvent, now: number) => void;
 }
 
-/** A thread of the host that works between rounds: ksmd, kswapd. */
+/** A thread of the host that works between rounds, with a CPU that it had in the one before: ksmd, kswapd. */
 export interface HostTask {
   readonly name: string;
+  /** Its weight when physical CPUs are short; 100 when not given. */
+  readonly weight?: number;
   /** When it wants CPU time next, in virtual ns; Infinity while it sleeps. */
   readonly next: number;
   /** Works for `budget` ns of CPU time at most, at virtual time `now`; gives what it used. */
@@ -65,6 +70,8 @@ const codeBytes = 512 << 20;
 export const round = 100_000;
 /** Virtual ns that a frame takes between guests. No less than a round, so that it arrives exactly when it should. */
 const networkDelay = round;
+/** As many CPUs as anybody could want. */
+const manyCpus = 4096;
 
 /** See the top of this file. */
 export class Host implements Stateful {
@@ -76,15 +83,18 @@ export class Host implements Stateful {
   readonly guests: Guest[] = [];
   readonly #byNumber = new Map<number, Guest>();
   readonly #network = new EthernetSwitch(networkDelay);
-  readonly #tasks: HostTask[] = [];
-  /** CPU time that each task has used, in ns. */
-  readonly #taskTime = new Map<HostTask, number>();
+  readonly #scheduler: Scheduler;
+  /** The scheduler's numbers of each guest's vCPUs. */
+  readonly #entities = new Map<Guest, readonly number[]>();
+  /** With the scheduler's number of each. */
+  readonly #tasks: { readonly task: HostTask; readonly entity: number }[] = [];
   #stations = 0;
   #time = 0;
 
   constructor(options: HostOptions) {
     const { memory, translate, oom, costs: costModel = costs() } = options;
     this.costs = costModel;
+    this.#scheduler = new Scheduler(options.cpus ?? manyCpus, round);
     this.memory = new HostMemory(memory, arenaBytes);
     const hash = hashPage(this.memory);
     this.pages = new HostPages(
@@ -119,6 +129,10 @@ export class Host implements Stateful {
     const network = { connect: this.#network, station: ++this.#stations };
     const guest = new Guest(this, { ...options, network });
     this.guests.push(guest);
+    this.#entities.set(
+      guest,
+      guest.cpus.map(() => this.#scheduler.add(options.cpuWeight)),
+    );
     this.#byNumber.set(guest.space.id, guest);
     return guest;
   }
@@ -128,19 +142,25 @@ export class Host implements Stateful {
     const index = this.guests.indexOf(guest);
     if (index < 0) throw new Error('the guest is not on this host');
     guest.dispose();
+    for (const entity of this.#entities.get(guest)!) this.#scheduler.remove(entity);
+    this.#entities.delete(guest);
     this.guests.splice(index, 1);
     this.#byNumber.delete(guest.space.id);
   }
 
   /** Adds a thread of the host, which works from now on. */
   addTask(task: HostTask): void {
-    this.#tasks.push(task);
-    this.#taskTime.set(task, 0);
+    this.#tasks.push({ task, entity: this.#scheduler.add(task.weight) });
+  }
+
+  /** CPU time that a guest's vCPUs have used, in ns. */
+  cpuTime(guest: Guest): number {
+    return this.#entities.get(guest)!.reduce((sum, entity) => sum + this.#scheduler.executed(entity), 0);
   }
 
   /** CPU time that a task has used, in ns. */
   taskTime(task: HostTask): number {
-    return this.#taskTime.get(task)!;
+    return this.#scheduler.executed(this.#tasks.find((each) => each.task === task)!.entity);
   }
 
   /**
@@ -160,16 +180,16 @@ export class Host implements Stateful {
     // Who waits for a page is served between the rounds before and behind that in which it is there.
     let next = this.pages.next - round;
     for (const guest of this.guests) next = Math.min(next, guest.wake);
-    for (const task of this.#tasks) next = Math.min(next, task.next);
+    for (const { task } of this.#tasks) next = Math.min(next, task.next);
     return next;
   }
 
   #round(): void {
     const end = this.#time + round;
-    // Schedule: everybody who wants to has a CPU.
+    this.#schedule(end);
     const running = this.guests.filter((guest) => guest.wake < end);
     this.pages.beginRound(
-      running.map(({ space, cpus }) => ({ space, cpus: cpus.length })),
+      running.map(({ space, cpus }) => ({ space, cpus: cpus.filter((cpu) => cpu.hasCpu).length })),
       this.#time,
     );
     for (const guest of running) if (guest.space.inRound) guest.run(end);
@@ -177,9 +197,49 @@ export class Host implements Stateful {
     this.pages.endRound(end);
     this.pages.serve(end, end + round);
     this.#network.exchange();
-    for (const task of this.#tasks) {
-      if (task.next > end) continue;
-      this.#taskTime.set(task, this.taskTime(task) + task.run(end, round));
+    this.#account(end);
+  }
+
+  /** Decides who has a physical CPU in the round that ends at `end`. */
+  #schedule(end: number): void {
+    const scheduler = this.#scheduler;
+    for (const guest of this.guests) {
+      const entities = this.#entities.get(guest)!;
+      for (let i = 0; i < entities.length; i++) {
+        const { idle, blockedUntil } = guest.cpus[i]!;
+        const entity = entities[i]!;
+        if (guest.end !== undefined || blockedUntil >= end) scheduler.rests(entity);
+        else if (idle) scheduler.sleeps(entity, guest.nextEvent);
+        else if (blockedUntil > this.#time) scheduler.sleeps(entity, blockedUntil);
+        else scheduler.wantsCpu(entity);
+      }
+    }
+    for (const { task, entity } of this.#tasks) {
+      if (task.next < end) scheduler.wantsCpu(entity);
+      // It may be woken by what happens in the round.
+      else scheduler.sleeps(entity, task.next);
+    }
+    scheduler.decide();
+    for (const guest of this.guests) {
+      const entities = this.#entities.get(guest)!;
+      for (let i = 0; i < entities.length; i++) guest.cpus[i]!.hasCpu = scheduler.hasCpu(entities[i]!);
+    }
+  }
+
+  /** Lets the host's threads work that had a CPU in the round that ended at `now`, and tells the scheduler who used what. */
+  #account(now: number): void {
+    const scheduler = this.#scheduler;
+    for (const guest of this.guests) {
+      const entities = this.#entities.get(guest)!;
+      for (let i = 0; i < entities.length; i++) {
+        if (!scheduler.hasCpu(entities[i]!)) continue;
+        const cpu = guest.cpus[i]!;
+        scheduler.ran(entities[i]!, cpu.executed);
+        cpu.executed = 0;
+      }
+    }
+    for (const { task, entity } of this.#tasks) {
+      if (scheduler.hasCpu(entity)) scheduler.ran(entity, task.next <= now ? task.run(now, round) : 0);
     }
   }
 
@@ -196,7 +256,7 @@ export class Host implements Stateful {
       to.section('guest', () => guest.saveMachine(to));
     });
     to.part('network', this.#network);
-    to.list(this.#tasks, (task) => to.number(this.taskTime(task)));
+    to.part('scheduler', this.#scheduler);
     to.part('memory', this.pages);
   }
 
@@ -211,8 +271,7 @@ export class Host implements Stateful {
       from.section('guest', () => guest.loadMachine(from));
     });
     from.part('network', this.#network);
-    let task = 0;
-    from.list(() => this.#taskTime.set(this.#tasks[task++]!, from.number()));
+    from.part('scheduler', this.#scheduler);
     from.part('memory', this.pages);
   }
 

@@ -139,6 +139,10 @@ export class Scheduler implements Stateful {
   /** Decides who has a CPU in the next round. */
   decide(): void {
     this.#contended = this.#survey() > this.cpus;
+    if (this.#count <= this.cpus) {
+      for (let i = 0; i < this.#count; i++) this.#hasCpu[i] = this.#state[i] === NOTHING ? 0 : 1;
+      return;
+    }
     let room = this.cpus;
     if (this.#contended) {
       const more = Math.min(this.cpus, Math.floor(this.#unused / this.#round));

@@ -75,6 +75,11 @@ export class Measures implements Stateful {
   #stalled = 0;
   #stolen = 0;
 
+  /** A fault held its vCPU up for `latency` ns. */
+  fault(cause: FaultCause, latency: number): void {
+    this.faults[cause].record(latency);
+  }
+
   /** A vCPU waited `duration` ns for memory that the host could not give at once. */
   stall(duration: number): void {
     this.#stalled += duration;

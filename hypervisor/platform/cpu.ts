@@ -42,6 +42,12 @@ export class Cpu implements PcCpu, Stateful {
   time = 0;
   /** Instructions retired since power-on, deliveries of exceptions and interrupts included. */
   retired = 0;
+  /** Time in ns that it has used of a physical CPU since the host last took account of it. */
+  executed = 0;
+  /** Whether it has a physical CPU now; without one it executes nothing. */
+  hasCpu = true;
+  /** Time in ns since it last had a physical CPU for which it had something to execute. */
+  stolen = 0;
   /** True after INIT, until the start-up IPI. */
   waitsForStartup: boolean;
   /** It waits for the host to serve a fault, up to this virtual time in ns; Infinity while the host does not know yet. */
@@ -206,11 +212,11 @@ export class Cpu implements PcCpu, Stateful {
         continue;
       }
       const exit = this.#execute(inShadow ? 1 : Math.min(end - this.time, longestRun));
-      this.time += vcpu.elapsed;
+      this.#spend(vcpu.elapsed);
       this.retired += vcpu.retired;
       switch (exit) {
         case exits.halt:
-          this.time += this.#costs.exitLight;
+          this.#spend(this.#costs.exitLight);
           break;
         case exits.hostFault:
           this.#serveFault();
@@ -223,7 +229,7 @@ export class Cpu implements PcCpu, Stateful {
         case exits.noMemory:
           return { kind: 'no memory', address: Number(vcpu.get64(layout.exitInfo)) };
         case exits.pause:
-          if (!alone) this.time = Math.max(this.time, until());
+          if (!alone) this.#spend(Math.max(0, until() - this.time));
           break;
       }
     }
@@ -243,7 +249,20 @@ export class Cpu implements PcCpu, Stateful {
     const info = this.vcpu.get64(layout.exitInfo);
     const cost = this.#fault(Number(info & 0xffff_ffffn), info >> 63n !== 0n, this.time);
     if (cost < 0) this.blockedUntil = Number.POSITIVE_INFINITY;
-    else this.time += cost;
+    else this.#spend(cost);
+  }
+
+  #spend(duration: number): void {
+    this.time += duration;
+    this.executed += duration;
+  }
+
+  /** Lets its time pass up to `until` (ns) without a physical CPU. */
+  passBy(until: number): void {
+    if (this.time < this.blockedUntil) this.time = Math.min(this.blockedUntil, Math.max(this.time, until));
+    if (this.time >= until) return;
+    if (!this.idle) this.stolen += until - this.time;
+    this.time = until;
   }
 
   /** Delivers an NMI or interrupt that may be taken now. */
@@ -259,7 +278,7 @@ export class Cpu implements PcCpu, Stateful {
       return 'fault';
     }
     this.#event = undefined;
-    this.time += 1 + this.#costs.interrupt;
+    this.#spend(1 + this.#costs.interrupt);
     this.retired++;
     return 'done';
   }
@@ -280,6 +299,9 @@ export class Cpu implements PcCpu, Stateful {
     to.part('vcpu', this.vcpu);
     to.number(this.time);
     to.number(this.retired);
+    to.number(this.executed);
+    to.bool(this.hasCpu);
+    to.number(this.stolen);
     to.bool(this.waitsForStartup);
     to.number(this.blockedUntil);
     to.bool(this.#interrupt);
@@ -291,6 +313,9 @@ export class Cpu implements PcCpu, Stateful {
     from.part('vcpu', this.vcpu);
     this.time = from.number();
     this.retired = from.number();
+    this.executed = from.number();
+    this.hasCpu = from.bool();
+    this.stolen = from.number();
     this.waitsForStartup = from.bool();
     this.blockedUntil = from.number();
     this.setInterruptPending(from.bool());
