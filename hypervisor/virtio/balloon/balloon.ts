@@ -118,6 +118,11 @@ export class VirtioBalloon implements DeviceModel {
     return this.#configView.getUint32(ACTUAL, true);
   }
 
+  /** Whether a driver serves it. */
+  get driven(): boolean {
+    return this.device.live;
+  }
+
   /** The value that the guest fills free pages with, when it does so (PAGE_POISON); else 0. */
   get poison(): number {
     return this.device.negotiated(F_PAGE_POISON) ? this.#configView.getUint32(POISON_VAL, true) : 0;
