@@ -1,9 +1,17 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { load, save } from '../platform/testing/state.ts';
+import {
+  F_DEFLATE_ON_OOM,
+  F_FREE_PAGE_HINT,
+  F_MUST_TELL_HOST,
+  F_PAGE_POISON,
+  F_PAGE_REPORTING,
+  F_STATS_VQ,
+} from '../virtio/balloon/features.ts';
 import { MomPolicy } from './mom.ts';
 import type { BalloonPolicy, PolicyView } from './policy.ts';
-import { balloonFeatures, defaultBalloon } from './settings.ts';
+import { balloonFeatures } from './settings.ts';
 import { StaticPolicy } from './static.ts';
 import { MIB, SECOND, ToyHost, type ToyOptions } from './testing/toy.ts';
 
@@ -73,7 +81,7 @@ test('intervals that passed while nobody looked are made up for once', (t) => {
 test('a policy sees sizes, statistics and their age', (t) => {
   const policy = new Recorder((id) => (id === 1 ? 100 * MIB : undefined));
   const toy = new ToyHost(1024 * MIB, policy, [
-    { ...idle, settings: { size: 200 * MIB, minimum: 64 * MIB } },
+    { ...idle, bounds: { size: 200 * MIB, minimum: 64 * MIB } },
     { ...idle, answers: false },
   ]);
   toy.run(20 * SECOND);
@@ -108,7 +116,7 @@ test('whatever a policy asks for, targets stay within the bounds', (t) => {
         const toy = new ToyHost(
           1024 * MIB,
           new Recorder((id) => sizes[id - 1]),
-          sizes.map(() => ({ ...idle, settings: { minimum } })),
+          sizes.map(() => ({ ...idle, bounds: { minimum } })),
         );
         toy.run(8 * SECOND);
         for (const { target } of toy.guests) {
@@ -140,7 +148,7 @@ test('MOM keeps within the bounds, whatever guests say and do', (t) => {
             memory: 256 * MIB,
             used: (now) => (Math.floor(now / SECOND / period) % 2 === 0 ? used * MIB : 20 * MIB),
             speed: speed * MIB,
-            settings: { minimum: minimum * MIB },
+            bounds: { minimum: minimum * MIB },
           })),
         );
         for (let i = 0; i < 30; i++) {
@@ -163,9 +171,9 @@ test('a policy that asks for no number is named', (t) => {
 
 test('the static policy gives each guest the size that was set', (t) => {
   const toy = new ToyHost(1024 * MIB, new StaticPolicy(), [
-    { ...idle, settings: { size: 100 * MIB } },
+    { ...idle, bounds: { size: 100 * MIB } },
     idle,
-    { ...idle, settings: { size: 1 } },
+    { ...idle, bounds: { size: 1 } },
   ]);
   toy.run(5 * SECOND);
   t.deepEqual(
@@ -179,8 +187,8 @@ test('the static policy gives each guest the size that was set', (t) => {
 test('a guest that comes no nearer to its target is named once, and again when it follows', (t) => {
   let limit = 200;
   const toy = new ToyHost(1024 * MIB, new StaticPolicy(), [
-    { memory: 256 * MIB, used: () => limit * MIB, settings: { size: 100 * MIB } },
-    { ...idle, settings: { size: 100 * MIB } },
+    { memory: 256 * MIB, used: () => limit * MIB, bounds: { size: 100 * MIB } },
+    { ...idle, bounds: { size: 100 * MIB } },
   ]);
   toy.run(20 * SECOND);
   t.is(toy.events.length, 1);
@@ -210,12 +218,12 @@ test('a guest that comes no nearer to its target is named once, and again when i
 });
 
 test('a slow guest follows; one that takes back what it gave, or is asked for ever more, does not', (t) => {
-  const settings = { size: 50 * MIB };
-  const slow = new ToyHost(1024 * MIB, new StaticPolicy(), [{ ...idle, speed: 2 * MIB, settings }]);
+  const bounds = { size: 50 * MIB };
+  const slow = new ToyHost(1024 * MIB, new StaticPolicy(), [{ ...idle, speed: 2 * MIB, bounds }]);
   slow.run(60 * SECOND);
   t.deepEqual(slow.events, []);
   const torn = new ToyHost(1024 * MIB, new StaticPolicy(), [
-    { memory: 256 * MIB, used: (now) => (Math.floor(now / SECOND) % 2 === 0 ? 180 : 200) * MIB, settings },
+    { memory: 256 * MIB, used: (now) => (Math.floor(now / SECOND) % 2 === 0 ? 180 : 200) * MIB, bounds },
   ]);
   torn.run(30 * SECOND);
   t.deepEqual(
@@ -280,10 +288,25 @@ test('a saved controller goes on', (t) => {
   });
 });
 
+test("an owner's new size is what the static policy asks for", (t) => {
+  const toy = new ToyHost(1024 * MIB, new StaticPolicy(), [idle]);
+  toy.run(2 * SECOND);
+  toy.controller.configure(1, 128 * MIB);
+  toy.run(3 * SECOND);
+  t.is(toy.guests[0]!.size, 128 * MIB);
+  toy.controller.configure(1, 256 * MIB);
+  toy.run(3 * SECOND);
+  t.is(toy.guests[0]!.actual, 0);
+});
+
 test('settings choose what the device offers', (t) => {
-  const settings = defaultBalloon(256 * MIB);
-  t.deepEqual([...balloonFeatures(settings)].sort(), [0, 1, 3, 4, 5]);
-  const bare = { ...settings, pagePoison: false, freePageReporting: false, freePageHinting: false };
-  t.deepEqual(balloonFeatures({ ...bare, deflateOnOom: true }), [0, 1, 2]);
-  t.is(settings.minimum, 32 * MIB);
+  const none = { deflateOnOom: false, pagePoison: false, freePageReporting: false, freePageHinting: false };
+  t.deepEqual(balloonFeatures(none), [F_MUST_TELL_HOST, F_STATS_VQ]);
+  for (const [name, feature] of [
+    ['deflateOnOom', F_DEFLATE_ON_OOM],
+    ['pagePoison', F_PAGE_POISON],
+    ['freePageReporting', F_PAGE_REPORTING],
+    ['freePageHinting', F_FREE_PAGE_HINT],
+  ] as const)
+    t.deepEqual(balloonFeatures({ ...none, [name]: true }), [F_MUST_TELL_HOST, F_STATS_VQ, feature]);
 });

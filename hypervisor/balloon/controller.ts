@@ -6,7 +6,7 @@ import { StateError, type Stateful, type StateReader, type StateWriter } from '.
 import { BALLOON_PAGE } from '../virtio/balloon/balloon.ts';
 import type { BalloonStats } from '../virtio/balloon/stats.ts';
 import type { BalloonPolicy, PolicyGuest, PolicyView } from './policy.ts';
-import type { BalloonSettings } from './settings.ts';
+import type { BalloonBounds } from './settings.ts';
 import { BalloonWatch } from './watch.ts';
 
 /** A guest's balloon as the controller reaches it: the device of `virtio/balloon/` is one. */
@@ -25,7 +25,7 @@ export interface BalloonMember {
   readonly id: number;
   /** Bytes of RAM. */
   readonly memory: number;
-  readonly settings: BalloonSettings;
+  readonly bounds: BalloonBounds;
   readonly balloon: Balloon;
 }
 
@@ -61,6 +61,8 @@ export const balloonPatience = 5_000_000_000;
 interface Entry {
   readonly member: BalloonMember;
   readonly watch: BalloonWatch;
+  /** The size that its owner has set. */
+  size: number;
 }
 
 /** See the top of this file. */
@@ -82,7 +84,8 @@ export class BalloonController implements Stateful {
 
   /** Takes a guest under the policy, at virtual time `now`. */
   add(member: BalloonMember, now: number): void {
-    const entry = { member, watch: new BalloonWatch(now, balloonPatience) };
+    const size = member.bounds.size ?? member.memory;
+    const entry = { member, watch: new BalloonWatch(now, balloonPatience), size };
     const before = this.#entries.findIndex((each) => each.member.id > member.id);
     this.#entries.splice(before < 0 ? this.#entries.length : before, 0, entry);
   }
@@ -91,6 +94,11 @@ export class BalloonController implements Stateful {
   remove(id: number): void {
     const index = this.#entries.findIndex(({ member }) => member.id === id);
     if (index >= 0) this.#entries.splice(index, 1);
+  }
+
+  /** A guest's owner sets its size, in bytes; what comes of it is the policy's business. */
+  configure(id: number, size: number): void {
+    this.#entry(id).size = size;
   }
 
   /** When it acts next, in virtual ns. */
@@ -131,7 +139,7 @@ export class BalloonController implements Stateful {
     const { member } = this.#entry(id);
     if (Number.isNaN(size))
       throw new Error(`policy ${this.policy.name} asks guest ${id} for no number of bytes`);
-    const { minimum, maximum } = bounds(member);
+    const { minimum, maximum } = limits(member);
     const bounded = Math.min(maximum, Math.max(minimum, size));
     // Whole pages: the guest keeps what is left of one.
     member.balloon.setTarget(Math.floor((member.memory - bounded) / BALLOON_PAGE));
@@ -142,14 +150,14 @@ export class BalloonController implements Stateful {
       now,
       memory: this.#host.memory,
       free: this.#host.free(),
-      guests: this.#entries.map(({ member, watch }): PolicyGuest => {
+      guests: this.#entries.map(({ member, watch, size }): PolicyGuest => {
         const { target, actual, stats } = member.balloon;
-        const { minimum, maximum } = bounds(member);
+        const { minimum, maximum } = limits(member);
         return {
           id: member.id,
           minimum,
           maximum,
-          configured: Math.min(maximum, Math.max(minimum, member.settings.size ?? maximum)),
+          configured: Math.min(maximum, Math.max(minimum, size)),
           size: left(member, actual),
           target: left(member, target),
           stats: stats?.values,
@@ -184,26 +192,29 @@ export class BalloonController implements Stateful {
     to.number(this.#nextDecision);
     to.number(this.#nextWatch);
     to.part(this.policy.name, this.policy);
-    to.list(this.#entries, ({ member, watch }) => {
+    to.list(this.#entries, ({ member, watch, size }) => {
       to.u32(member.id);
+      to.number(size);
       watch.saveState(to);
     });
   }
 
-  /** Takes up a state with the same policy and guests. */
+  /** Takes up a state with the same policy, whose guests are all here; others are forgotten. */
   loadState(from: StateReader): void {
     this.#nextSample = from.number();
     this.#nextDecision = from.number();
     this.#nextWatch = from.number();
     from.part(this.policy.name, this.policy);
-    let index = 0;
-    from.list(() => {
+    const present = from.list(() => {
       const id = from.u32();
-      const entry = this.#entries[index++];
-      if (entry?.member.id !== id)
+      const entry = this.#entries.find(({ member }) => member.id === id);
+      if (entry === undefined)
         throw new StateError(`the state has guest ${id} under a balloon policy, which is not here`);
+      entry.size = from.number();
       entry.watch.loadState(from);
+      return entry;
     });
+    this.#entries.splice(0, this.#entries.length, ...present);
   }
 }
 
@@ -217,6 +228,6 @@ function left(member: BalloonMember, pages: number): number {
   return Math.max(0, member.memory - pages * BALLOON_PAGE);
 }
 
-function bounds({ memory, settings }: BalloonMember): { minimum: number; maximum: number } {
-  return { minimum: Math.min(settings.minimum, memory), maximum: memory };
+function limits({ memory, bounds }: BalloonMember): { minimum: number; maximum: number } {
+  return { minimum: Math.min(bounds.minimum, memory), maximum: memory };
 }

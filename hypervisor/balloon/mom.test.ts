@@ -159,8 +159,8 @@ test('toy guests converge: free memory of the host comes to swing about the thre
           const free = toy.free / toy.memory;
           sum += free;
           t.true(free < 1.8 * MOM.pressureThreshold, `${free} free`);
-          for (const [at, { size, settings }] of toy.guests.entries())
-            t.true(size >= uses[at]! * MIB && size >= settings.minimum && size <= memory);
+          for (const [at, { size, bounds }] of toy.guests.entries())
+            t.true(size >= uses[at]! * MIB && size >= bounds.minimum && size <= memory);
         }
         const mean = sum / 90;
         t.true(mean > 0.6 * MOM.pressureThreshold && mean < 1.2 * MOM.pressureThreshold, `${mean} free`);

@@ -3,7 +3,7 @@ import type { BalloonStats } from '../../virtio/balloon/stats.ts';
 import type { Balloon, BalloonEvent, BalloonMember } from '../controller.ts';
 import { BalloonController } from '../controller.ts';
 import type { BalloonPolicy } from '../policy.ts';
-import { type BalloonSettings, defaultBalloon } from '../settings.ts';
+import { type BalloonBounds, defaultBounds } from '../settings.ts';
 
 const PAGE = 4096;
 export const MIB = 1 << 20;
@@ -18,14 +18,14 @@ export interface ToyOptions {
   readonly speed?: number;
   /** Whether it answers requests for statistics. */
   readonly answers?: boolean;
-  readonly settings?: Partial<BalloonSettings>;
+  readonly bounds?: Partial<BalloonBounds>;
 }
 
 /** A guest that uses memory and has a balloon, without anything else of a machine. */
 export class ToyGuest implements Balloon, BalloonMember {
   readonly id: number;
   readonly memory: number;
-  readonly settings: BalloonSettings;
+  readonly bounds: BalloonBounds;
   readonly balloon: Balloon = this;
   readonly driven = true;
   target = 0;
@@ -36,7 +36,7 @@ export class ToyGuest implements Balloon, BalloonMember {
   constructor(id: number, options: ToyOptions) {
     this.id = id;
     this.memory = options.memory;
-    this.settings = { ...defaultBalloon(options.memory), ...options.settings };
+    this.bounds = { ...defaultBounds(options.memory), ...options.bounds };
     this.#options = options;
   }
 
