@@ -6,6 +6,9 @@
  * guest numbers alone.
  */
 import { createHash } from 'node:crypto';
+import { BalloonController, type BalloonEvent } from './balloon/controller.ts';
+import type { BalloonPolicy } from './balloon/policy.ts';
+import { defaultBounds } from './balloon/settings.ts';
 import { type Costs, costs } from './clock/costs.ts';
 import { Scheduler } from './clock/scheduler.ts';
 import { STORAGE_PROFILES, type StorageProfileName } from './clock/storage.ts';
@@ -47,6 +50,10 @@ export interface HostOptions {
   readonly oom?: OomPolicy;
   /** The cost model; the defaults when not given. */
   readonly costs?: Costs;
+  /** Who sets the guests' balloons; nobody when not given. */
+  readonly balloonPolicy?: BalloonPolicy;
+  /** Told of guests whose balloons do not follow the policy, and of those that do so again. */
+  readonly onBalloonEvent?: (event: BalloonEvent, now: number) => void;
   /** Told of what goes wrong with the host's memory. */
   readonly onMemoryEvent?: (event: MemoryEvent, now: number) => void;
 }
@@ -83,6 +90,8 @@ export class Host implements Stateful {
   readonly guests: Guest[] = [];
   readonly #byNumber = new Map<number, Guest>();
   readonly #network = new EthernetSwitch(networkDelay);
+  /** Carries the balloon policy out; undefined when there is none. */
+  readonly balloons: BalloonController | undefined;
   readonly #scheduler: Scheduler;
   /** The scheduler's numbers of each guest's vCPUs. */
   readonly #entities = new Map<Guest, readonly number[]>();
@@ -113,6 +122,13 @@ export class Host implements Stateful {
     );
     this.engine = new Engine(this.memory, hash, codeBytes, translate);
     this.addTask(this.pages.kswapd);
+    if (options.balloonPolicy !== undefined) {
+      this.balloons = new BalloonController(options.balloonPolicy, {
+        memory,
+        free: () => this.pages.classes.free * pageSize,
+        onEvent: options.onBalloonEvent ?? (() => {}),
+      });
+    }
   }
 
   #guestOf(space: AddressSpace): Guest {
@@ -129,6 +145,15 @@ export class Host implements Stateful {
     const network = { connect: this.#network, station: ++this.#stations };
     const guest = new Guest(this, { ...options, network });
     this.guests.push(guest);
+    this.balloons?.add(
+      {
+        id: guest.space.id,
+        memory: options.memory,
+        bounds: options.balloonBounds ?? defaultBounds(options.memory),
+        balloon: guest.balloon,
+      },
+      this.#time,
+    );
     this.#entities.set(
       guest,
       guest.cpus.map(() => this.#scheduler.add(options.cpuWeight)),
@@ -142,6 +167,7 @@ export class Host implements Stateful {
     const index = this.guests.indexOf(guest);
     if (index < 0) throw new Error('the guest is not on this host');
     guest.dispose();
+    this.balloons?.remove(guest.space.id);
     for (const entity of this.#entities.get(guest)!) this.#scheduler.remove(entity);
     this.#entities.delete(guest);
     this.guests.splice(index, 1);
@@ -178,7 +204,7 @@ export class Host implements Stateful {
   /** When somebody has something to do, in virtual ns. */
   #next(): number {
     // Who waits for a page is served between the rounds before and behind that in which it is there.
-    let next = this.pages.next - round;
+    let next = Math.min(this.pages.next - round, this.balloons?.next ?? Number.POSITIVE_INFINITY);
     for (const guest of this.guests) next = Math.min(next, guest.wake);
     for (const { task } of this.#tasks) next = Math.min(next, task.next);
     return next;
@@ -198,6 +224,13 @@ export class Host implements Stateful {
     this.pages.serve(end, end + round);
     this.#network.exchange();
     this.#account(end);
+    this.#setBalloons(end);
+  }
+
+  #setBalloons(now: number): void {
+    if (this.balloons === undefined || this.balloons.next > now) return;
+    for (const { end, space } of this.guests) if (end !== undefined) this.balloons.remove(space.id);
+    this.balloons.run(now);
   }
 
   /** Decides who has a physical CPU in the round that ends at `end`. */
@@ -257,6 +290,7 @@ export class Host implements Stateful {
     });
     to.part('network', this.#network);
     to.part('scheduler', this.#scheduler);
+    if (this.balloons !== undefined) to.part('balloons', this.balloons);
     to.part('memory', this.pages);
   }
 
@@ -272,6 +306,7 @@ export class Host implements Stateful {
     });
     from.part('network', this.#network);
     from.part('scheduler', this.#scheduler);
+    if (this.balloons !== undefined) from.part('balloons', this.balloons);
     from.part('memory', this.pages);
   }
 
