@@ -7,7 +7,7 @@ import { balloonFeatures } from '../../hypervisor/balloon/settings.ts';
 import { StaticPolicy } from '../../hypervisor/balloon/static.ts';
 import { Host } from '../../hypervisor/host.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
-import { runToEnd, startDebian } from './testing/debian.ts';
+import { debianFiles, runToEnd, startDebian } from './testing/debian.ts';
 
 const MIB = 1 << 20;
 const features = balloonFeatures({
@@ -26,15 +26,16 @@ test.serial('a guest gets the size that was set; one without a driver is named',
     onBalloonEvent: (event) => events.push(event),
   });
   const options = { balloonFeatures: features, balloonBounds: { minimum: 64 * MIB, size: 96 * MIB } };
-  const guests = await Promise.all([
-    startDebian(host, { ...options, seed: 1, script: 'sleep 12; grep MemTotal /proc/meminfo' }),
-    startDebian(host, {
+  const files = await debianFiles();
+  const guests = [
+    startDebian(host, files, { ...options, seed: 1, script: 'sleep 12; grep MemTotal /proc/meminfo' }),
+    startDebian(host, files, {
       ...options,
       seed: 2,
       script: 'sleep 12; grep MemTotal /proc/meminfo',
       parameters: 'module_blacklist=virtio_balloon',
     }),
-  ]);
+  ];
   runToEnd(host, guests, 40e9);
   const [follows, deaf] = guests as [(typeof guests)[0], (typeof guests)[0]];
   t.is(follows.guest.balloon.actual * pageSize, 32 * MIB);
@@ -55,7 +56,7 @@ test.serial('a guest gets the size that was set; one without a driver is named',
 
 test.serial('MOM shrinks a guest that leaves memory unused while the host is short of it', async (t) => {
   const host = new Host({ memory: 128 * MIB, translate: true, balloonPolicy: new MomPolicy() });
-  const running = await startDebian(host, {
+  const running = startDebian(host, await debianFiles(), {
     memory: 144 * MIB,
     balloonFeatures: features,
     statsInterval: 5e9,

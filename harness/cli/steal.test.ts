@@ -2,7 +2,7 @@
 
 import test from 'ava';
 import { Host } from '../../hypervisor/host.ts';
-import { runToEnd, startDebian } from './testing/debian.ts';
+import { debianFiles, runToEnd, startDebian } from './testing/debian.ts';
 
 /** Counts for a while; before and behind it, prints the guest's clock in s and its CPU's ticks of 10 ms by use. */
 const script = `look() { cut -d' ' -f1 /proc/uptime; head -1 /proc/stat; }
@@ -25,9 +25,8 @@ function spans(output: string) {
 /** Boots a guest for each weight on a host with that many CPUs and lets all run the script. */
 async function run(weights: readonly number[], cpus: number) {
   const host = new Host({ memory: 512 << 20, translate: true, cpus });
-  const guests = await Promise.all(
-    weights.map((cpuWeight, seed) => startDebian(host, { script, seed, cpuWeight })),
-  );
+  const files = await debianFiles();
+  const guests = weights.map((cpuWeight, seed) => startDebian(host, files, { script, seed, cpuWeight }));
   runToEnd(host, guests, 20e9);
   return {
     host,
@@ -63,4 +62,17 @@ test.serial('a guest of three times the weight has three times as much', async (
   t.true(Math.abs(heavy.steal - heavy.elapsed / 4) < 0.05, `${heavy.steal} s stolen of ${heavy.elapsed} s`);
   t.true(heavy.end < light.end);
   t.true(light.stolen > 2 * heavy.stolen);
+});
+
+test.serial('shares of CPUs are the same in every run, translated or not', async (t) => {
+  const files = await debianFiles();
+  const hash = (translate: boolean) => {
+    const host = new Host({ memory: 512 << 20, translate, cpus: 2 });
+    for (const [seed, cpus] of [1, 3, 1].entries()) startDebian(host, files, { script, seed, cpus });
+    host.run(400e6);
+    return [host.stateHash(), host.guests.map((guest) => guest.measures.stolen)];
+  };
+  const first = hash(true);
+  t.deepEqual(hash(true), first);
+  t.deepEqual(hash(false), first);
 });

@@ -21,6 +21,12 @@ export interface RunningGuest {
   ended: number | undefined;
 }
 
+/** What {@link debianFiles} gives. */
+export interface DebianFiles {
+  readonly kernel: Uint8Array;
+  readonly initrd: Uint8Array;
+}
+
 /** What a test may say of a guest. */
 export type DebianOptions = Partial<GuestOptions> & {
   readonly script: string;
@@ -28,11 +34,16 @@ export type DebianOptions = Partial<GuestOptions> & {
   readonly parameters?: string;
 };
 
-/** Switches a guest on. */
-export async function startDebian(host: Host, options: DebianOptions): Promise<RunningGuest> {
-  const { script, parameters = '', ...rest } = options;
+/** Kernel and initrd of the guests. */
+export async function debianFiles(): Promise<DebianFiles> {
   const image = await resolveImage('debian-busybox');
   const [kernel, initrd] = await Promise.all([readFile(image.kernel), readFile(image.initrd)]);
+  return { kernel, initrd };
+}
+
+/** Switches a guest on. */
+export function startDebian(host: Host, files: DebianFiles, options: DebianOptions): RunningGuest {
+  const { script, parameters = '', ...rest } = options;
   const reader = new ControlReader();
   const guest: Guest = host.addGuest({
     memory: 128 << 20,
@@ -64,8 +75,7 @@ export async function startDebian(host: Host, options: DebianOptions): Promise<R
   });
   const running: RunningGuest = { guest, output: '', status: undefined, ended: undefined };
   guest.boot({
-    kernel,
-    initrd,
+    ...files,
     commandLine: `console=ttyS0 panic=-1 nokaslr ${controlParameter} ${parameters}`,
   });
   guest.console.setOpen(1, true);
