@@ -23,6 +23,7 @@ import { Swap } from './memory/swap/swap.ts';
 import { type Stateful, type StateReader, StateWriter } from './state/state.ts';
 import { EthernetSwitch } from './virtio/net/switch.ts';
 import { Engine } from './x86/engine.ts';
+import type { TranslationOptions } from './x86/translate/options.ts';
 
 /** The host's swap. */
 export interface SwapOptions {
@@ -40,8 +41,8 @@ export interface SwapOptions {
 export interface HostOptions {
   /** Memory for the guests' pages in bytes; a multiple of 64 KiB. */
   readonly memory: number;
-  /** Whether hot code is translated; otherwise all is interpreted, with the same results. */
-  readonly translate: boolean;
+  /** How hot code is translated; when it is not, all is interpreted, with the same results. */
+  readonly translate: false | TranslationOptions;
   /** Physical CPUs, which guests and the host's threads share; enough for all when not given. */
   readonly cpus?: number;
   /** None when not given. */

@@ -7,6 +7,7 @@ import { balloonFeatures } from '../../hypervisor/balloon/settings.ts';
 import { StaticPolicy } from '../../hypervisor/balloon/static.ts';
 import { Host } from '../../hypervisor/host.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
+import { usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 import { debianFiles, runToEnd, startDebian } from './testing/debian.ts';
 
 const MIB = 1 << 20;
@@ -21,7 +22,7 @@ test.serial('a guest gets the size that was set; one without a driver is named',
   const events: BalloonEvent[] = [];
   const host = new Host({
     memory: 512 * MIB,
-    translate: true,
+    translate: usualTranslation,
     balloonPolicy: new StaticPolicy(),
     onBalloonEvent: (event) => events.push(event),
   });
@@ -55,7 +56,7 @@ test.serial('a guest gets the size that was set; one without a driver is named',
 });
 
 test.serial('MOM shrinks a guest that leaves memory unused while the host is short of it', async (t) => {
-  const host = new Host({ memory: 128 * MIB, translate: true, balloonPolicy: new MomPolicy() });
+  const host = new Host({ memory: 128 * MIB, translate: usualTranslation, balloonPolicy: new MomPolicy() });
   const running = startDebian(host, await debianFiles(), {
     memory: 144 * MIB,
     balloonFeatures: features,
