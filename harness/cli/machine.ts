@@ -85,6 +85,9 @@ export interface Guest {
 /** Guests believe that it is this time when they are switched on: 2026-01-01 00:00 UTC. Runs do not depend on the day. */
 const epoch = 1_767_225_600;
 
+/** Memory that the host has beside the guest's, in bytes: it grants frames before they are needed. */
+const hostReserve = 16 << 20;
+
 /** Bytes of a channel, handed on in pieces. */
 class Channel implements ByteChannel {
   onOutput: (bytes: Uint8Array) => void = () => {};
@@ -149,7 +152,11 @@ function assemble(host: Host, options: MachineOptions) {
 const balloonPages = (bytes: number) => Math.floor(bytes / pageSize);
 
 function makeHost(memory: number, translate: boolean | TranslationOptions): Host {
-  return new Host({ memory, translate: translate === true ? usualTranslation : translate });
+  // All of the guest's memory, and what the host keeps free.
+  return new Host({
+    memory: memory + hostReserve,
+    translate: translate === true ? usualTranslation : translate,
+  });
 }
 
 /** Makes a machine alone on a host. Throws an error named `BootError`, with a `message` for the user, when it cannot boot. */
