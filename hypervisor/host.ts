@@ -100,6 +100,9 @@ export class Host implements Stateful {
   readonly #tasks: { readonly task: HostTask; readonly entity: number }[] = [];
   #stations = 0;
   #time = 0;
+  /** The guests that run in the round that is on, and its end; the end has passed when none is on. */
+  #running: readonly Guest[] = [];
+  #roundEnd = 0;
 
   constructor(options: HostOptions) {
     const { memory, translate, oom, costs: costModel = costs() } = options;
@@ -136,13 +139,24 @@ export class Host implements Stateful {
     return this.#byNumber.get(space.id)!;
   }
 
-  /** Virtual time in ns since the host was switched on; a whole number of rounds. */
+  /** Virtual time in ns since the host was switched on. */
   get time(): number {
     return this.#time;
   }
 
-  /** Makes a guest, powered off: `Guest.boot` starts it. Between calls of {@link run}. */
+  /** Whether no round is on: true at every multiple of {@link round}. */
+  get isBetweenRounds(): boolean {
+    return this.#time >= this.#roundEnd;
+  }
+
+  #betweenRounds(what: string): void {
+    if (this.isBetweenRounds) return;
+    throw new Error(`${what} in the middle of a round; run the host up to a multiple of ${round} ns before`);
+  }
+
+  /** Makes a guest, powered off: `Guest.boot` starts it. Between rounds. */
   addGuest(options: Omit<GuestOptions, 'network'>): Guest {
+    this.#betweenRounds('a guest is added');
     const network = { connect: this.#network, station: ++this.#stations };
     const guest = new Guest(this, { ...options, network });
     this.guests.push(guest);
@@ -163,8 +177,9 @@ export class Host implements Stateful {
     return guest;
   }
 
-  /** Takes a guest off the host, whatever it does, and everything that it has back. Between calls of {@link run}. */
+  /** Takes a guest off the host, whatever it does, and everything that it has back. Between rounds. */
   removeGuest(guest: Guest): void {
+    this.#betweenRounds('a guest is removed');
     const index = this.guests.indexOf(guest);
     if (index < 0) throw new Error('the guest is not on this host');
     guest.dispose();
@@ -191,14 +206,23 @@ export class Host implements Stateful {
   }
 
   /**
-   * Lets all guests run to virtual time `until` (ns) at least, in whole rounds. Guests that have ended stay as they are, and rounds in
-   * which nobody has anything to do are passed over.
+   * Lets all guests run up to virtual time `until` (ns). Guests that have ended stay as they are, and rounds in which nobody has anything
+   * to do are passed over. Rounds begin at multiples of {@link round} wherever runs end, so that it makes no difference where, as long
+   * as it is between rounds; within a round the vCPUs of one guest take turns up to there.
    */
   run(until: number): void {
     while (this.#time < until) {
-      const next = this.#next();
-      if (next < this.#time + round) this.#round();
-      else this.#time = Math.min(Math.floor(next / round), Math.ceil(until / round)) * round;
+      const next = this.isBetweenRounds ? this.#next() : 0;
+      const roundStart = Math.floor(this.#time / round) * round;
+      if (next >= roundStart + round) {
+        this.#time = Math.min(Math.floor(next / round) * round, until);
+        continue;
+      }
+      if (this.isBetweenRounds) this.#beginRound(roundStart + round);
+      const end = Math.min(until, this.#roundEnd);
+      for (const guest of this.#running) if (guest.space.inRound) guest.run(end);
+      this.#time = end;
+      if (this.isBetweenRounds) this.#endRound(end);
     }
   }
 
@@ -211,16 +235,18 @@ export class Host implements Stateful {
     return next;
   }
 
-  #round(): void {
-    const end = this.#time + round;
+  #beginRound(end: number): void {
+    this.#roundEnd = end;
     this.#schedule(end);
-    const running = this.guests.filter((guest) => guest.wake < end);
+    this.#running = this.guests.filter((guest) => guest.wake < end);
     this.pages.beginRound(
-      running.map(({ space, cpus }) => ({ space, cpus: cpus.filter((cpu) => cpu.hasCpu).length })),
+      this.#running.map(({ space, cpus }) => ({ space, cpus: cpus.filter((cpu) => cpu.hasCpu).length })),
       this.#time,
     );
-    for (const guest of running) if (guest.space.inRound) guest.run(end);
-    this.#time = end;
+  }
+
+  #endRound(end: number): void {
+    this.#running = [];
     this.pages.endRound(end);
     this.pages.serve(end, end + round);
     this.#network.exchange();
@@ -283,6 +309,7 @@ export class Host implements Stateful {
   }
 
   saveState(to: StateWriter): void {
+    this.#betweenRounds('the state is written');
     to.number(this.#time);
     to.u32(this.#stations);
     to.list(this.guests, (guest) => {
@@ -297,6 +324,7 @@ export class Host implements Stateful {
 
   /** Takes up the state of a host with the same guests, added in the same order. */
   loadState(from: StateReader): void {
+    this.#betweenRounds('a state is taken up');
     this.#time = from.number();
     this.#stations = from.u32();
     let index = 0;
