@@ -373,7 +373,6 @@ export class Guest implements Stateful {
 
   #run(until: number): void {
     const alone = this.cpus.length === 1;
-    if (!this.space.ready) return;
     this.#showSteal();
     while (this.#time < until && this.end === undefined) {
       this.#timers.run(this.#time, () => this.space.ready);
@@ -414,6 +413,8 @@ export class Guest implements Stateful {
   /** Tells the guest which of its vCPUs lost their physical CPU, and what was stolen from those that have one again. */
   #showSteal(): void {
     for (const [index, cpu] of this.cpus.entries()) {
+      // The structure may be on a page that needs a frame; who is not told now is told in a later round.
+      if (!this.space.ready) return;
       const kvm = this.pc.kvm[index]!;
       const shown = this.#shownOut[index] !== 0;
       if (!cpu.hasCpu && !cpu.idle && !shown) {
