@@ -3,7 +3,8 @@
  * full scan. Runs where `/sys/kernel/mm/ksm/run` can be written and the kernel's KSM is one that a profile follows.
  *
  * What the kernel (6.18) taught, where nothing else tells:
- * - `pages_to_scan` and the other knobs accept what `linux/knobs.test.ts` lists.
+ * - The knobs accept what `linux/knobs.test.ts` lists.
+ * - cow_ksm also counts the pages that run = 2 gives frames of their own, but not those that were on the zero frame.
  */
 import { release } from 'node:os';
 import test, { type ExecutionContext } from 'ava';
@@ -12,7 +13,7 @@ import type { MergeSpace } from '../memory/merge.ts';
 import type { ProfileName } from './linux/profiles.ts';
 import type { KnobValue } from './scanner.ts';
 import { Kernel, KernelGuest, unusable, user } from './testing/kernel.ts';
-import { Lab, pageOf } from './testing/lab.ts';
+import { Lab, mixture, numbers, pageOf } from './testing/lab.ts';
 
 /** The profile that follows the kernel here. */
 function profileHere(): ProfileName | undefined {
@@ -150,43 +151,6 @@ async function once(knobs: Record<string, KnobValue>, act: (both: Both) => Promi
     for (const { theirs } of both.guests) await theirs.end();
     kernel.close();
   }
-}
-
-/** Numbers from a seed, so that both get the same (xorshift, Marsaglia 2003). */
-function numbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
-
-/** Pages of every kind: zero, equal ones, many equal ones, pairs, ones that differ in a byte at the end or in the middle, unique ones. */
-function mixture(seed: number): Uint8Array[] {
-  const below = numbers(seed);
-  const copies = (count: number, page: Uint8Array) => Array.from({ length: count }, () => page);
-  const middle = (value: number) => {
-    const page = pageOf(0);
-    page[2000] = value;
-    return page;
-  };
-  const pages = [
-    ...copies(60, pageOf(0)),
-    ...copies(9, pageOf(11)),
-    ...copies(600, pageOf(12)),
-    ...Array.from({ length: 40 }, (_, i) => pageOf(100 + (i >> 1))),
-    ...Array.from({ length: 40 }, (_, i) => pageOf(13, i >> 2)),
-    ...Array.from({ length: 30 }, (_, i) => middle(i >> 1)),
-    ...Array.from({ length: 150 }, (_, i) => pageOf(1e6 * seed + i)),
-  ];
-  // In any order.
-  for (let i = pages.length - 1; i > 0; i--) {
-    const j = below(i + 1);
-    [pages[i], pages[j]] = [pages[j]!, pages[i]!];
-  }
-  return pages;
 }
 
 for (const useZeroPages of [0, 1]) {
