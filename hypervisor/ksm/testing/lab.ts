@@ -94,6 +94,16 @@ export class Lab {
     return this.scanner.counters();
   }
 
+  /** Lets ksmd do one batch; gives the counters. */
+  batch(): Record<string, number> {
+    do {
+      this.now = Math.max(this.now, this.scanner.next);
+      this.now += this.scanner.run(this.now, 1e6).used;
+    } while (this.scanner.next <= this.now);
+    this.memory.time = this.now;
+    return this.scanner.counters();
+  }
+
   /** The state of the scanner as bytes. */
   save(): Uint8Array {
     const to = new StateWriter();
