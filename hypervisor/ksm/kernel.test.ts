@@ -4,6 +4,8 @@
  *
  * What the kernel (6.18) taught, where nothing else tells:
  * - The knobs accept what `linux/knobs.test.ts` lists.
+ * - A chain that is left with one frame ends when it is next looked at, however long stable_node_chains_prune_millisecs is; that
+ *   only says how often all frames of a chain are looked at.
  * - cow_ksm also counts the pages that run = 2 gives frames of their own, but not those that were on the zero frame.
  */
 import { release } from 'node:os';

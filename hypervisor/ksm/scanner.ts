@@ -69,8 +69,10 @@ export interface Scanner extends Stateful {
   counters(): Record<string, number>;
   /** A guest's counters. */
   countersOf(space: MergeSpace): Record<string, number>;
-  /** How far it is with a page that has a frame of its own. */
-  standing(space: MergeSpace, page: number): Standing;
+  /** How far it is with a page that has a frame of its own. `hash` is the low half of XXH64, seed 0, of its present content. */
+  standing(space: MergeSpace, page: number, hash: number): Standing;
+  /** True when a further page may share that merged frame. */
+  takesMore(frame: number): boolean;
 }
 
 /** What a scanner is made with. */

@@ -1,4 +1,5 @@
 import test from 'ava';
+import xxhash from 'xxhash-wasm';
 import { costs } from '../../clock/costs.ts';
 import type { MergeSpace } from '../../memory/merge.ts';
 import { StateReader, StateWriter } from '../../state/state.ts';
@@ -8,6 +9,9 @@ import { TestMemory } from '../testing/memory.ts';
 import { EsxScanner } from './scanner.ts';
 
 const second = 1e9;
+const reference = await xxhash();
+/** Low half of XXH64. */
+const xxh64 = (page: Uint8Array) => Number(BigInt.asUintN(32, reference.h64Raw(page, 0n)));
 
 function setUp(seed = 1, frames = 4000) {
   const memory = new TestMemory(frames);
@@ -66,9 +70,9 @@ test('a page that was written to since its hint is not shared', (t) => {
   const space = guest([pageOf(1)]);
   run(scanner, 0, 0.1 * second);
   t.is(scanner.counters().hints, 1);
-  t.is(scanner.standing(space, 0), 'waiting');
+  t.is(scanner.standing(space, 0, xxh64(pageOf(1))), 'waiting');
   memory.write(space, 0, pageOf(2));
-  t.is(scanner.standing(space, 0), 'volatile');
+  t.is(scanner.standing(space, 0, xxh64(pageOf(2))), 'volatile');
   const other = guest([pageOf(1)]);
   run(scanner, 0.1 * second, 0.2 * second);
   t.like(scanner.counters(), { pages_shared: 0 });
@@ -115,5 +119,8 @@ test('a scanner that takes up a state goes on as the one that wrote it; another 
 
 test('an unknown knob is refused', (t) => {
   const { scanner } = setUp();
-  t.throws(() => scanner.knobs.set('run', 1), { instanceOf: KnobError, message: /ShareScanVM, ShareScanTotal/ });
+  t.throws(() => scanner.knobs.set('run', 1), {
+    instanceOf: KnobError,
+    message: /ShareScanVM, ShareScanTotal/,
+  });
 });

@@ -214,7 +214,7 @@ export class EsxScanner implements Scanner {
     const { ksmCompareStep, ksmMerge } = this.#costs;
     const frame = this.#table.frame[entry]!;
     const own = this.#memory.frameOf(guest.space, page);
-    const fits = this.#memory.mapCount(frame) < mostReferences && this.#content.compare(own, frame) === 0;
+    const fits = this.takesMore(frame) && this.#content.compare(own, frame) === 0;
     if (!fits) return ksmCompareStep;
     this.#memory.replace(guest.space, page, frame);
     this.#sharing++;
@@ -272,16 +272,14 @@ export class EsxScanner implements Scanner {
     return { ksm_merging_pages: guest?.merged ?? 0 };
   }
 
-  standing(space: MergeSpace, page: number): Standing {
-    const guest = this.#guestOf(space.id);
-    const hint = guest?.hints[page] ?? 0;
-    const frame = this.#memory.frameOf(space, page);
-    if (hint === 0 || frame === 0) return 'unseen';
-    this.#hash(frame);
-    const { u32 } = this.#memory.memory;
-    const same =
-      u32[this.#result] === this.#table.low[hint] && u32[this.#result + 1] === this.#table.high[hint];
-    return same ? 'waiting' : 'volatile';
+  standing(space: MergeSpace, page: number, hash: number): Standing {
+    const hint = this.#guestOf(space.id)?.hints[page] ?? 0;
+    if (hint === 0) return 'unseen';
+    return hash === this.#table.low[hint] ? 'waiting' : 'volatile';
+  }
+
+  takesMore(frame: number): boolean {
+    return this.#memory.mapCount(frame) < mostReferences;
   }
 
   saveState(to: StateWriter): void {

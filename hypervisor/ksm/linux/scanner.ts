@@ -204,6 +204,12 @@ export class LinuxScanner implements Scanner {
     return tag === 0 ? 0 : this.#store.nodeAt(tag);
   }
 
+  /** The frame that a page has for itself; 0 when it has none or may not be merged now. */
+  #ownFrame(space: MergeSpace, page: number): number {
+    const frame = this.#memory.frameOf(space, page);
+    return frame !== 0 && this.#memory.classOf(frame) === 'private' ? frame : 0;
+  }
+
   #merge(at: number, other: number, number: number): number {
     const store = this.#store;
     const memory = this.#memory;
@@ -211,8 +217,8 @@ export class LinuxScanner implements Scanner {
     const ownPage = store.pageOfItem(at);
     const others = store.guestOfItem(other).space;
     const othersPage = store.pageOfItem(other);
-    const frame = memory.frameOf(own, ownPage);
-    if (frame === 0 || memory.frameOf(others, othersPage) === 0) return 0;
+    const frame = this.#ownFrame(own, ownPage);
+    if (frame === 0 || this.#ownFrame(others, othersPage) === 0) return 0;
     memory.share(own, ownPage, number);
     memory.replace(others, othersPage, frame);
     return 1;
@@ -221,7 +227,7 @@ export class LinuxScanner implements Scanner {
   #replace(at: number, frame: number): number {
     const { space } = this.#store.guestOfItem(at);
     const page = this.#store.pageOfItem(at);
-    if (this.#memory.frameOf(space, page) === 0) return 0;
+    if (this.#ownFrame(space, page) === 0) return 0;
     this.#memory.replace(space, page, frame);
     return 1;
   }
@@ -330,18 +336,21 @@ export class LinuxScanner implements Scanner {
     };
   }
 
-  standing(space: MergeSpace, page: number): Standing {
+  standing(space: MergeSpace, page: number, hash: number): Standing {
     const store = this.#store;
     const guest = store.guestOf(space);
     if (guest === undefined) return 'unseen';
     const at = guest.firstItem + page * itemBytes;
     const state = store.read(item.state, at);
     if (state === none) return 'unseen';
-    const frame = this.#memory.frameOf(space, page);
-    const checksum = frame === 0 ? -1 : Number(BigInt.asUintN(32, this.#routines.hash(frame)));
-    if (checksum !== store.read(item.checksum, at)) return 'volatile';
+    if (hash !== store.read(item.checksum, at)) return 'volatile';
     if (state === unstable) return 'waiting';
     return state === listed && store.read(item.skips, at) > 0 ? 'skipped' : 'unseen';
+  }
+
+  takesMore(frame: number): boolean {
+    const at = this.#nodeOf(frame);
+    return at !== 0 && this.#store.read(node.length, at) < this.knobs.values.maxSharing;
   }
 
   saveState(to: StateWriter): void {

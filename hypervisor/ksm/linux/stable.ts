@@ -5,7 +5,7 @@
  * content is full, a further one of the same content is made from two pages that find each other in the unstable tree; the tree then
  * holds a *chain* in place of the frame, and the frames are its *dups*.
  */
-import type { FunctionBuilder, FunctionRef } from '../../wasm/function.ts';
+import type { FunctionBuilder, FunctionRef, Variable } from '../../wasm/function.ts';
 import type { Value } from '../../wasm/value.ts';
 import { chain, get, node, set, single, tree as treeFields } from './layout.ts';
 import type { NodeRoutines } from './nodes.ts';
@@ -22,6 +22,11 @@ export interface StableRoutines {
   readonly representative: FunctionRef;
   /** `insertStable(node)`: puts a new node, its frame set, into the tree. */
   readonly insert: FunctionRef;
+}
+
+/** A chain that ended with a look at it has its last frame in its place. */
+function takeItsPlace(fn: FunctionBuilder, place: Variable, current: Variable): void {
+  fn.if(get(fn, node.kind, current.get()).eq(single), () => place.set(current.get()));
 }
 
 /** Defines the routines in the module. */
@@ -58,7 +63,6 @@ export function defineStable(parts: Parts, nodes: NodeRoutines): StableRoutines 
         );
       });
       const found = fn.local('i32');
-      const alive = fn.local('i32');
       const each = fn.local('i32', get(fn, node.first, place));
       forever(fn, (end, again) => {
         end.brIf(each.get().eqz());
@@ -68,7 +72,6 @@ export function defineStable(parts: Parts, nodes: NodeRoutines): StableRoutines 
           fn.callAll(nodes.prune, current.get());
           again.br();
         });
-        alive.set(alive.get().add(1));
         const better = fn.local('i32', found.get().eqz());
         fn.if(
           found
@@ -91,10 +94,11 @@ export function defineStable(parts: Parts, nodes: NodeRoutines): StableRoutines 
         fn.callAll(nodes.free, place);
         fn.return(0);
       });
+      const isFirst = get(fn, node.first, place).eq(found.get());
       fn.if(
-        pruning.get().and(alive.get().eq(1)),
+        isFirst.and(get(fn, node.next, found.get()).eqz()),
         () => {
-          // A chain of one is no chain.
+          // A chain of one is no chain. Linux 6.18 ends it at whatever look, whether or not it is due to be pruned.
           fn.callAll(tree.substitute, fn.i32(root), place, found.get());
           set(fn, node.kind, found.get(), single);
           control.add(fn, 'chains', -1);
@@ -102,8 +106,7 @@ export function defineStable(parts: Parts, nodes: NodeRoutines): StableRoutines 
           fn.callAll(nodes.free, place);
         },
         () => {
-          const elsewhere = get(fn, node.first, place).ne(found.get());
-          fn.if(elsewhere.and(takes(fn, found.get(), 1)), () => {
+          fn.if(isFirst.eqz().and(takes(fn, found.get(), 1)), () => {
             fn.callAll(nodes.unlinkDup, found.get());
             fn.callAll(nodes.pushDup, found.get(), place);
           });
@@ -129,8 +132,7 @@ export function defineStable(parts: Parts, nodes: NodeRoutines): StableRoutines 
         fn.return(fn.select(takes(fn, current.get(), 0), current.get(), 0));
       });
       control.charge(fn, 'costStep');
-      // A chain that ended with this look has its last frame in its place.
-      fn.if(get(fn, node.kind, current.get()).eq(single), () => place.set(current.get()));
+      takeItsPlace(fn, place, current);
       place.set(
         fn.select(
           order.get().ltS(0),
@@ -155,6 +157,7 @@ export function defineStable(parts: Parts, nodes: NodeRoutines): StableRoutines 
         parent.set(0);
         again.br();
       });
+      takeItsPlace(fn, place, current);
       const order = fn.local(
         'i32',
         fn.call(compare, get(fn, node.frame, added), get(fn, node.frame, current.get())),
