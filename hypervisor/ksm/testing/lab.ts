@@ -5,6 +5,7 @@ import type { MergeSpace } from '../../memory/merge.ts';
 import { StateReader, StateWriter } from '../../state/state.ts';
 import type { ProfileName } from '../linux/profiles.ts';
 import { LinuxScanner } from '../linux/scanner.ts';
+import { MergeMeasures } from '../measures.ts';
 import type { KnobValue } from '../scanner.ts';
 import { TestMemory } from './memory.ts';
 
@@ -58,6 +59,7 @@ export function mixture(seed: number): Uint8Array[] {
 export class Lab {
   readonly memory: TestMemory;
   scanner: LinuxScanner;
+  readonly measures: MergeMeasures | undefined;
   now = 0;
 
   /** All pages fit in a batch, unless a knob says otherwise. */
@@ -65,9 +67,16 @@ export class Lab {
     profile = 'linux-6.18',
     frames = 2000,
     knobs = {},
-  }: { profile?: ProfileName; frames?: number; knobs?: Record<string, KnobValue> } = {}) {
+    measured = false,
+  }: {
+    profile?: ProfileName;
+    frames?: number;
+    knobs?: Record<string, KnobValue>;
+    measured?: boolean;
+  } = {}) {
     this.memory = new TestMemory(frames);
-    this.scanner = new LinuxScanner(profile, { memory: this.memory, costs: costs() });
+    this.measures = measured ? new MergeMeasures(this.memory) : undefined;
+    this.scanner = new LinuxScanner(profile, { memory: this.measures ?? this.memory, costs: costs() });
     for (const [name, value] of Object.entries({ pages_to_scan: 1e6, run: 1, ...knobs })) {
       this.scanner.knobs.set(name, value);
     }
@@ -114,7 +123,8 @@ export class Lab {
   /** Puts a new scanner in the place of the present one, which takes up its state. */
   renew(): void {
     const state = this.save();
-    this.scanner = new LinuxScanner(this.scanner.name, { memory: this.memory, costs: costs() });
+    const memory = this.measures ?? this.memory;
+    this.scanner = new LinuxScanner(this.scanner.name, { memory, costs: costs() });
     this.load(state);
   }
 
