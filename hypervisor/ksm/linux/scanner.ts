@@ -26,6 +26,8 @@ const nsPerMs = 1e6;
 const rmapItemBytes = 64;
 /** A batch that did nothing sleeps so long in ns even when `sleep_millisecs` is 0, so that time goes on. */
 const leastPeriod = 1000;
+/** In place of a page number: the guest's lock is still to be taken. */
+const atDoor = -1;
 
 /** See the top of this file. */
 export class LinuxScanner implements Scanner {
@@ -38,8 +40,8 @@ export class LinuxScanner implements Scanner {
   readonly #routines: Routines;
   readonly #order = new Order();
   readonly #advisor = new Advisor();
-  /** The page of the current guest at which the walk goes on. */
-  #page = 0;
+  /** The page of the current guest at which the walk goes on; {@link atDoor} before the guest is looked at. */
+  #page = atDoor;
   /** Pages that are left in this batch; -1 when ksmd sleeps. */
   #batch = -1;
   /** Virtual time at which ksmd wakes. */
@@ -159,11 +161,14 @@ export class LinuxScanner implements Scanner {
         ended = order.guests.length === 0;
         continue;
       }
-      if (this.#page === 0) store.set('timeLeft', store.get('timeLeft') - this.#costs.ksmPage);
+      if (this.#page === atDoor) {
+        store.set('timeLeft', store.get('timeLeft') - this.#costs.ksmPage);
+        this.#page = 0;
+      }
       this.#page = guest.gone ? guest.space.pageCount : this.#routines.walk(guest.address, this.#page);
       ended = store.get('pagesLeft') === 0;
       if (ended || this.#page < guest.space.pageCount) continue;
-      this.#page = 0;
+      this.#page = atDoor;
       if (guest.gone) this.#bury(guest);
       else order.next();
       if (order.current !== undefined) continue;
@@ -188,7 +193,7 @@ export class LinuxScanner implements Scanner {
     if (this.knobs.values.advisor) this.#advisor.start(now);
     this.#store.set('unstableRoot', 0);
     this.#order.first();
-    this.#page = 0;
+    this.#page = atDoor;
   }
 
   #endScan(now: number, cpuTime: number): void {
@@ -275,7 +280,7 @@ export class LinuxScanner implements Scanner {
     this.#dropStaleNodes();
     this.#store.set('sequence', 0);
     this.#order.reset();
-    this.#page = 0;
+    this.#page = atDoor;
   }
 
   /** Gives a page its own frame when it is merged; false when there is no frame left. */

@@ -134,6 +134,18 @@ export class TestMemory implements MergeMemory {
     this.memory.u8.set(content, frame);
   }
 
+  /** A new guest that maps the frames of another, all of which are shared ones. */
+  clone(of: MergeSpace): MergeSpace {
+    const space = this.addSpace(of.pageCount);
+    for (let page = 0; page < of.pageCount; page++) {
+      const frame = this.mapped(of, page);
+      if (frame === 0) continue;
+      this.#count[this.#index(frame)]!++;
+      this.memory.i32[this.#slotAt(space, page)] = frame | slots.present;
+    }
+    return space;
+  }
+
   /** The content of a page; undefined when it has no frame. */
   read(space: MergeSpace, page: number): Uint8Array | undefined {
     const frame = this.mapped(space, page);
