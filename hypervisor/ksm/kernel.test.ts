@@ -8,6 +8,7 @@
  *   only says how often all frames of a chain are looked at.
  * - cow_ksm also counts the pages that run = 2 gives frames of their own, but not those that were on the zero frame.
  */
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { release } from 'node:os';
 import test, { type ExecutionContext } from 'ava';
 import { pageSize } from '../memory/hostmemory.ts';
@@ -274,4 +275,25 @@ serially('chains that lose their pages', async (t) => {
     });
     t.deepEqual(log.slice(0, 20), [], `pruned every ${prune} ms`);
   }
+});
+
+serially('pages of real programs and their data', async (t) => {
+  const file = openSync(process.execPath, 'r');
+  const size = 2500 * pageSize;
+  const bytes = new Uint8Array(size);
+  // From the middle of the file, where code, tables and strings meet.
+  const middle = Math.floor(statSync(process.execPath).size / 2 / pageSize) * pageSize;
+  readSync(file, bytes, 0, size, middle);
+  closeSync(file);
+  const pages = Array.from({ length: size / pageSize }, (_, i) =>
+    bytes.subarray(i * pageSize, (i + 1) * pageSize),
+  );
+  const log = await withBoth(t, { use_zero_pages: 1 }, async (both) => {
+    await both.add(pages.slice(0, 2000));
+    const other = await both.add(pages.slice(500, 2500));
+    for (let scan = 1; scan <= 5; scan++) await both.scan(`scan ${scan}`);
+    await both.writeAll(other, 300, pages.slice(0, 900));
+    for (let scan = 6; scan <= 12; scan++) await both.scan(`written, scan ${scan}`);
+  });
+  t.deepEqual(log.slice(0, 20), []);
 });

@@ -218,3 +218,16 @@ test('pages of a clone that map merged frames join them, beyond max_page_sharing
     t.like(lab.scan(), { pages_shared: 1, pages_sharing: 3 });
   }
 });
+
+test('a page of the unstable tree that is gone ends a search, and the page that was searched for is not inserted', (t) => {
+  const lab = new Lab({ knobs: { pages_to_scan: 1 } });
+  const guest = lab.guest([pageOf(1), pageOf(2), pageOf(3)]);
+  lab.scan();
+  t.like(lab.batch(), { pages_unshared: 1, pages_volatile: 2 });
+  lab.memory.discard(guest, 0);
+  t.like(lab.batch(), { pages_unshared: 1, pages_volatile: 2 });
+  t.like(lab.batch(), { pages_unshared: 1, pages_volatile: 2 });
+  // The next full scan begins with an empty tree.
+  lab.scan();
+  t.like(lab.scan(), { pages_unshared: 2, pages_volatile: 0 });
+});
