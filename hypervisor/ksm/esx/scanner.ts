@@ -9,7 +9,7 @@
 import type { Costs } from '../../clock/costs.ts';
 import { pageSize } from '../../memory/hostmemory.ts';
 import type { MergeMemory, MergeSpace } from '../../memory/merge.ts';
-import type { StateReader, StateWriter } from '../../state/state.ts';
+import { StateError, type StateReader, type StateWriter } from '../../state/state.ts';
 import { type Content, contentOf } from '../content.ts';
 import { parseUnsigned } from '../parse.ts';
 import { Random } from '../random.ts';
@@ -310,7 +310,8 @@ export class EsxScanner implements Scanner {
       const id = from.u32();
       const merged = from.u32();
       const space = this.#memory.spaces.find((each) => each.id === id);
-      if (space === undefined) throw new Error(`the saved scanner knows guest ${id}, this host does not`);
+      if (space === undefined)
+        throw new StateError(`the saved scanner knows guest ${id}, this host does not`);
       this.#guests.push({ space, hints: new Uint32Array(space.pageCount), merged });
     });
     for (const entry of table.entries()) {

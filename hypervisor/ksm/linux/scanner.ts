@@ -10,7 +10,7 @@
 import type { Costs } from '../../clock/costs.ts';
 import { pageSize } from '../../memory/hostmemory.ts';
 import type { MergeMemory, MergeSpace } from '../../memory/merge.ts';
-import type { StateReader, StateWriter } from '../../state/state.ts';
+import { StateError, type StateReader, type StateWriter } from '../../state/state.ts';
 import { KnobError, type Scanner, type ScannerOptions, type Standing, type Turn } from '../scanner.ts';
 import { Advisor } from './advisor.ts';
 import { LinuxKnobs, merging, stopped, unmerged } from './knobs.ts';
@@ -369,7 +369,7 @@ export class LinuxScanner implements Scanner {
   /** Takes a state up. The memory has taken up its own before, with the same guests, and the tags of its frames. */
   loadState(from: StateReader): void {
     const name = from.string();
-    if (name !== this.name) throw new Error(`the saved scanner is ${name}, this one is ${this.name}`);
+    if (name !== this.name) throw new StateError(`the saved scanner is ${name}, this one is ${this.name}`);
     this.knobs.loadState(from);
     this.#advisor.loadState(from);
     [
