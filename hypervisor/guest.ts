@@ -5,6 +5,7 @@
  * to the next. Everything happens in an order that depends on the guest alone.
  */
 import { createHash } from 'node:crypto';
+import type { BalloonBounds } from './balloon/settings.ts';
 import type { Costs } from './clock/costs.ts';
 import { STORAGE_PROFILES } from './clock/storage.ts';
 import { type Clock, TimerQueue } from './clock/timers.ts';
@@ -55,8 +56,12 @@ export interface GuestOptions {
   readonly ports: readonly ConsolePort[];
   /** Disks, in the order of their slots. */
   readonly disks: readonly BlockBackend[];
-  /** Feature bits of the balloon (`virtio/balloon/features.ts`). */
+  /** Feature bits of the balloon (`balloon/settings.ts`, `virtio/balloon/features.ts`). */
   readonly balloonFeatures: readonly number[];
+  /** Within which bounds a policy moves the balloon; see `defaultBounds` when not given. */
+  readonly balloonBounds?: BalloonBounds;
+  /** Virtual ns between requests for the balloon's statistics; none are asked for when not given. */
+  readonly statsInterval?: number;
   /** The switch that its network card is connected to, and its place there: it makes the card's address. */
   readonly network: { readonly connect: EthernetSwitch; readonly station: number };
   /** False when the host must not merge its memory. */
@@ -209,6 +214,8 @@ export class Guest implements Stateful {
     this.balloon = new VirtioBalloon(environment, {
       name: 'balloon',
       features: options.balloonFeatures,
+      inflateTime: costs.balloonInflate,
+      deflateTime: costs.balloonDeflate,
       host: {
         inflate: (page, count) => processors.discard(page, count, slots.ballooned),
         // A page that left the balloon gets a frame when it is touched.
@@ -222,6 +229,7 @@ export class Guest implements Stateful {
       },
     });
     this.#plug(this.balloon);
+    if (options.statsInterval !== undefined) this.balloon.setStatsInterval(options.statsInterval);
     this.#plug(new VirtioRng(environment, 'entropy', new ChaCha20(this.#secret('entropy'))));
     const { connect, station } = options.network;
     let port!: SwitchPort;

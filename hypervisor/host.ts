@@ -6,6 +6,9 @@
  * guest numbers alone.
  */
 import { createHash } from 'node:crypto';
+import { BalloonController, type BalloonEvent } from './balloon/controller.ts';
+import type { BalloonPolicy } from './balloon/policy.ts';
+import { defaultBounds } from './balloon/settings.ts';
 import { type Costs, costs } from './clock/costs.ts';
 import { Scheduler } from './clock/scheduler.ts';
 import { STORAGE_PROFILES, type StorageProfileName } from './clock/storage.ts';
@@ -20,6 +23,7 @@ import { Swap } from './memory/swap/swap.ts';
 import { type Stateful, type StateReader, StateWriter } from './state/state.ts';
 import { EthernetSwitch } from './virtio/net/switch.ts';
 import { Engine } from './x86/engine.ts';
+import type { TranslationOptions } from './x86/translate/options.ts';
 
 /** The host's swap. */
 export interface SwapOptions {
@@ -37,8 +41,8 @@ export interface SwapOptions {
 export interface HostOptions {
   /** Memory for the guests' pages in bytes; a multiple of 64 KiB. */
   readonly memory: number;
-  /** Whether hot code is translated; otherwise all is interpreted, with the same results. */
-  readonly translate: boolean;
+  /** How hot code is translated; when it is not, all is interpreted, with the same results. */
+  readonly translate: false | TranslationOptions;
   /** Physical CPUs, which guests and the host's threads share; enough for all when not given. */
   readonly cpus?: number;
   /** None when not given. */
@@ -47,6 +51,10 @@ export interface HostOptions {
   readonly oom?: OomPolicy;
   /** The cost model; the defaults when not given. */
   readonly costs?: Costs;
+  /** Who sets the guests' balloons; nobody when not given. */
+  readonly balloonPolicy?: BalloonPolicy;
+  /** Told of guests whose balloons do not follow the policy, and of those that do so again. */
+  readonly onBalloonEvent?: (event: BalloonEvent, now: number) => void;
   /** Told of what goes wrong with the host's memory. */
   readonly onMemoryEvent?: (event: MemoryEvent, now: number) => void;
 }
@@ -83,6 +91,8 @@ export class Host implements Stateful {
   readonly guests: Guest[] = [];
   readonly #byNumber = new Map<number, Guest>();
   readonly #network = new EthernetSwitch(networkDelay);
+  /** Carries the balloon policy out; undefined when there is none. */
+  readonly balloons: BalloonController | undefined;
   readonly #scheduler: Scheduler;
   /** The scheduler's numbers of each guest's vCPUs. */
   readonly #entities = new Map<Guest, readonly number[]>();
@@ -90,6 +100,9 @@ export class Host implements Stateful {
   readonly #tasks: { readonly task: HostTask; readonly entity: number }[] = [];
   #stations = 0;
   #time = 0;
+  /** The guests that run in the round that is on, and its end; the end has passed when none is on. */
+  #running: readonly Guest[] = [];
+  #roundEnd = 0;
 
   constructor(options: HostOptions) {
     const { memory, translate, oom, costs: costModel = costs() } = options;
@@ -113,22 +126,49 @@ export class Host implements Stateful {
     );
     this.engine = new Engine(this.memory, hash, codeBytes, translate);
     this.addTask(this.pages.kswapd);
+    if (options.balloonPolicy !== undefined) {
+      this.balloons = new BalloonController(options.balloonPolicy, {
+        memory,
+        free: () => this.pages.classes.free * pageSize,
+        onEvent: options.onBalloonEvent ?? (() => {}),
+      });
+    }
   }
 
   #guestOf(space: AddressSpace): Guest {
     return this.#byNumber.get(space.id)!;
   }
 
-  /** Virtual time in ns since the host was switched on; a whole number of rounds. */
+  /** Virtual time in ns since the host was switched on. */
   get time(): number {
     return this.#time;
   }
 
-  /** Makes a guest, powered off: `Guest.boot` starts it. Between calls of {@link run}. */
+  /** Whether no round is on: true at every multiple of {@link round}. */
+  get isBetweenRounds(): boolean {
+    return this.#time >= this.#roundEnd;
+  }
+
+  #betweenRounds(what: string): void {
+    if (this.isBetweenRounds) return;
+    throw new Error(`${what} in the middle of a round; run the host up to a multiple of ${round} ns before`);
+  }
+
+  /** Makes a guest, powered off: `Guest.boot` starts it. Between rounds. */
   addGuest(options: Omit<GuestOptions, 'network'>): Guest {
+    this.#betweenRounds('a guest is added');
     const network = { connect: this.#network, station: ++this.#stations };
     const guest = new Guest(this, { ...options, network });
     this.guests.push(guest);
+    this.balloons?.add(
+      {
+        id: guest.space.id,
+        memory: options.memory,
+        bounds: options.balloonBounds ?? defaultBounds(options.memory),
+        balloon: guest.balloon,
+      },
+      this.#time,
+    );
     this.#entities.set(
       guest,
       guest.cpus.map(() => this.#scheduler.add(options.cpuWeight)),
@@ -137,11 +177,13 @@ export class Host implements Stateful {
     return guest;
   }
 
-  /** Takes a guest off the host, whatever it does, and everything that it has back. Between calls of {@link run}. */
+  /** Takes a guest off the host, whatever it does, and everything that it has back. Between rounds. */
   removeGuest(guest: Guest): void {
+    this.#betweenRounds('a guest is removed');
     const index = this.guests.indexOf(guest);
     if (index < 0) throw new Error('the guest is not on this host');
     guest.dispose();
+    this.balloons?.remove(guest.space.id);
     for (const entity of this.#entities.get(guest)!) this.#scheduler.remove(entity);
     this.#entities.delete(guest);
     this.guests.splice(index, 1);
@@ -164,40 +206,58 @@ export class Host implements Stateful {
   }
 
   /**
-   * Lets all guests run to virtual time `until` (ns) at least, in whole rounds. Guests that have ended stay as they are, and rounds in
-   * which nobody has anything to do are passed over.
+   * Lets all guests run up to virtual time `until` (ns). Guests that have ended stay as they are, and rounds in which nobody has anything
+   * to do are passed over. Rounds begin at multiples of {@link round} wherever runs end, so that it makes no difference where, as long
+   * as it is between rounds; within a round the vCPUs of one guest take turns up to there.
    */
   run(until: number): void {
     while (this.#time < until) {
-      const next = this.#next();
-      if (next < this.#time + round) this.#round();
-      else this.#time = Math.min(Math.floor(next / round), Math.ceil(until / round)) * round;
+      const next = this.isBetweenRounds ? this.#next() : 0;
+      const roundStart = Math.floor(this.#time / round) * round;
+      if (next >= roundStart + round) {
+        this.#time = Math.min(Math.floor(next / round) * round, until);
+        continue;
+      }
+      if (this.isBetweenRounds) this.#beginRound(roundStart + round);
+      const end = Math.min(until, this.#roundEnd);
+      for (const guest of this.#running) if (guest.space.inRound) guest.run(end);
+      this.#time = end;
+      if (this.isBetweenRounds) this.#endRound(end);
     }
   }
 
   /** When somebody has something to do, in virtual ns. */
   #next(): number {
     // Who waits for a page is served between the rounds before and behind that in which it is there.
-    let next = this.pages.next - round;
+    let next = Math.min(this.pages.next - round, this.balloons?.next ?? Number.POSITIVE_INFINITY);
     for (const guest of this.guests) next = Math.min(next, guest.wake);
     for (const { task } of this.#tasks) next = Math.min(next, task.next);
     return next;
   }
 
-  #round(): void {
-    const end = this.#time + round;
+  #beginRound(end: number): void {
+    this.#roundEnd = end;
     this.#schedule(end);
-    const running = this.guests.filter((guest) => guest.wake < end);
+    this.#running = this.guests.filter((guest) => guest.wake < end);
     this.pages.beginRound(
-      running.map(({ space, cpus }) => ({ space, cpus: cpus.filter((cpu) => cpu.hasCpu).length })),
+      this.#running.map(({ space, cpus }) => ({ space, cpus: cpus.filter((cpu) => cpu.hasCpu).length })),
       this.#time,
     );
-    for (const guest of running) if (guest.space.inRound) guest.run(end);
-    this.#time = end;
+  }
+
+  #endRound(end: number): void {
+    this.#running = [];
     this.pages.endRound(end);
     this.pages.serve(end, end + round);
     this.#network.exchange();
     this.#account(end);
+    this.#setBalloons(end);
+  }
+
+  #setBalloons(now: number): void {
+    if (this.balloons === undefined || this.balloons.next > now) return;
+    for (const { end, space } of this.guests) if (end !== undefined) this.balloons.remove(space.id);
+    this.balloons.run(now);
   }
 
   /** Decides who has a physical CPU in the round that ends at `end`. */
@@ -249,6 +309,7 @@ export class Host implements Stateful {
   }
 
   saveState(to: StateWriter): void {
+    this.#betweenRounds('the state is written');
     to.number(this.#time);
     to.u32(this.#stations);
     to.list(this.guests, (guest) => {
@@ -257,11 +318,13 @@ export class Host implements Stateful {
     });
     to.part('network', this.#network);
     to.part('scheduler', this.#scheduler);
+    if (this.balloons !== undefined) to.part('balloons', this.balloons);
     to.part('memory', this.pages);
   }
 
   /** Takes up the state of a host with the same guests, added in the same order. */
   loadState(from: StateReader): void {
+    this.#betweenRounds('a state is taken up');
     this.#time = from.number();
     this.#stations = from.u32();
     let index = 0;
@@ -272,6 +335,7 @@ export class Host implements Stateful {
     });
     from.part('network', this.#network);
     from.part('scheduler', this.#scheduler);
+    if (this.balloons !== undefined) from.part('balloons', this.balloons);
     from.part('memory', this.pages);
   }
 

@@ -11,7 +11,7 @@ import { UserError } from '../../workloads/images/user-error.ts';
 import { runOnPipes, runOnTerminal } from './console.ts';
 import { diskOf } from './disk.ts';
 import { execInGuest, powerOff } from './exec.ts';
-import { createGuest, type Guest, type GuestOptions, type StepEnd } from './machine.ts';
+import { createGuest, type DiskFile, type Guest, type GuestOptions, type StepEnd } from './machine.ts';
 import { complain, progress } from './style.ts';
 import { parseInteger, parseSize } from './values.ts';
 
@@ -30,6 +30,7 @@ export interface BootArguments {
   json?: string | undefined;
   seed: string;
   translate: boolean;
+  lockstep: boolean;
 }
 
 /** The exit status when the guest stopped before its command ended, as timeout(1) and env(1) have it. */
@@ -46,12 +47,13 @@ export async function boot(given: BootArguments): Promise<number> {
   const seed = parseInteger('--seed', given.seed, 0, 2 ** 32 - 1);
   if (given.json !== undefined) mustBeWritable(given.json);
   const disks = given.disk.map(diskOf);
+  if (given.lockstep) mustFitLockstep(given, disks);
   const files = await bootFiles(given);
   const started = performance.now();
   const ports = given.exec === undefined ? [] : [controlPort, outputPort];
   const commandLine = kernelCommandLine(given);
-  const { translate } = given;
-  const options = { memoryBytes, balloonBytes, cpus, seed, translate, commandLine, disks, ports };
+  const { translate, lockstep } = given;
+  const options = { memoryBytes, balloonBytes, cpus, seed, translate, lockstep, commandLine, disks, ports };
   const guest = make(files, options);
   return run(guest, given, async () => {
     if (given.json === undefined) return;
@@ -236,6 +238,25 @@ function describe({ reason, message }: StepEnd): string {
     error: 'it broke the rules',
   }[reason];
   return message === undefined ? what : `${what} (${message})`;
+}
+
+/** Lockstep runs two machines, of which one translates, on the same disks. */
+function mustFitLockstep({ translate }: BootArguments, disks: readonly DiskFile[]): void {
+  if (!translate) {
+    throw new UserError({
+      file: '--lockstep',
+      cause: 'it compares translated code with interpreted code, and --no-translate translates none',
+      remedy: 'leave out one of the two',
+    });
+  }
+  const written = disks.find(({ readOnly }) => !readOnly);
+  if (written !== undefined) {
+    throw new UserError({
+      file: written.path,
+      cause: 'both machines of --lockstep would write to it',
+      remedy: 'make the file read-only',
+    });
+  }
 }
 
 /** Fails early, before the guest has run for nothing. */

@@ -1,9 +1,11 @@
 /** The virtual machine as the command sees it. */
 import type { GuestEnd } from '../../hypervisor/guest.ts';
 import { Host } from '../../hypervisor/host.ts';
+import { Lockstep } from '../../hypervisor/lockstep.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import { BALLOON_FEATURES } from '../../hypervisor/virtio/balloon/features.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
+import { type TranslationOptions, usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 
 /** A disk: the file of a raw image. */
 export interface DiskFile {
@@ -18,8 +20,10 @@ export interface GuestOptions {
   cpus: number;
   /** What the machine's randomness starts from. */
   seed: number;
-  /** Whether hot code is translated; the results are the same. */
-  translate: boolean;
+  /** Whether hot code is translated, or how; the results are the same. */
+  translate: boolean | TranslationOptions;
+  /** Whether a second machine interprets the same, and each step compares them: a difference is thrown (`lockstep.ts`). */
+  lockstep?: boolean;
   /** A Linux bzImage. */
   kernel: Uint8Array;
   initrd?: Uint8Array;
@@ -74,6 +78,8 @@ const hostReserve = 16 << 20;
 /** Bytes of a channel, handed on in pieces. */
 class Channel implements ByteChannel {
   onOutput: (bytes: Uint8Array) => void = () => {};
+  /** Takes the same input. */
+  twin: Channel | undefined;
   readonly #input: (bytes: Uint8Array) => void;
   #pending: number[] = [];
 
@@ -83,6 +89,7 @@ class Channel implements ByteChannel {
 
   input(bytes: Uint8Array): void {
     this.#input(bytes);
+    this.twin?.input(bytes);
   }
 
   /** Takes a byte that is handed on by the next {@link flush}. */
@@ -98,10 +105,11 @@ class Channel implements ByteChannel {
   }
 }
 
-/** Makes a machine. Throws an error named `BootError`, with a `message` for the user, when it cannot boot. */
-export function createGuest(options: GuestOptions): Guest {
+/** A host with the one guest that the options describe, and what leads to the outside. */
+function assemble(options: GuestOptions, translate: boolean | TranslationOptions) {
+  const how = translate === true ? usualTranslation : translate;
   // All of the guest's memory, and what the host keeps free.
-  const host = new Host({ memory: options.memoryBytes + hostReserve, translate: options.translate });
+  const host = new Host({ memory: options.memoryBytes + hostReserve, translate: how });
   const serial = new Channel((bytes) => guest.pc.uart.receive(bytes));
   const channels = new Map(
     options.ports.map((name, i) => [name, new Channel((bytes) => guest.console.input(i + 1, bytes))]),
@@ -122,16 +130,30 @@ export function createGuest(options: GuestOptions): Guest {
     disks: options.disks.map(({ path, readOnly }) => new FileDisk(path, readOnly)),
     balloonFeatures: BALLOON_FEATURES,
   });
-  const setBalloon = (bytes: number) => guest.balloon.setTarget(Math.floor(bytes / pageSize));
-  setBalloon(options.balloonBytes);
+  guest.balloon.setTarget(balloonPages(options.balloonBytes));
   const { kernel, initrd = new Uint8Array(0), commandLine } = options;
   guest.boot({ kernel, initrd, commandLine });
   options.ports.forEach((_, i) => {
     guest.console.setOpen(i + 1, true);
   });
+  return { host, guest, serial, channels };
+}
+
+const balloonPages = (bytes: number) => Math.floor(bytes / pageSize);
+
+/** Makes a machine. Throws an error named `BootError`, with a `message` for the user, when it cannot boot. */
+export function createGuest(options: GuestOptions): Guest {
+  const { host, guest, serial, channels } = assemble(options, options.translate);
+  const twin = options.lockstep === true ? assemble(options, false) : undefined;
+  if (twin !== undefined) {
+    // What goes into the one goes into the other; what comes out is the translating one's.
+    serial.twin = twin.serial;
+    for (const [name, channel] of channels) channel.twin = twin.channels.get(name);
+  }
+  const runner = twin === undefined ? host : new Lockstep(host, twin.host);
   return {
     step(virtualNs: number): StepEnd {
-      host.run(host.time + virtualNs);
+      runner.run(host.time + virtualNs);
       serial.flush();
       return stepEnd(guest.end);
     },
@@ -141,7 +163,9 @@ export function createGuest(options: GuestOptions): Guest {
       if (channel === undefined) throw new Error(`the machine has no port '${name}'`);
       return channel;
     },
-    setBalloon,
+    setBalloon(bytes: number): void {
+      for (const each of [guest, twin?.guest]) each?.balloon.setTarget(balloonPages(bytes));
+    },
     get instructions(): number {
       return guest.instructions;
     },

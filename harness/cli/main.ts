@@ -1,6 +1,7 @@
 /** The command line: what there is to say, and which function answers it. */
 import { readFile } from 'node:fs/promises';
 import yargs, { type Argv } from 'yargs';
+import { LockstepDifference } from '../../hypervisor/lockstep.ts';
 import { nearest } from '../../workloads/images/nearest.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
 import { boot } from './boot.ts';
@@ -23,6 +24,11 @@ const bootOptions = {
   'no-translate': {
     type: 'boolean',
     describe: 'Interpret everything instead of translating hot code: the same results',
+    default: false,
+  },
+  lockstep: {
+    type: 'boolean',
+    describe: 'Run a second guest that interprets everything, and stop where the two differ: slow',
     default: false,
   },
 } as const;
@@ -146,6 +152,10 @@ async function main(words: string[]): Promise<number> {
     if (error instanceof UserError) {
       complain(error.message);
       return 2;
+    }
+    if (error instanceof LockstepDifference) {
+      complain(error.message);
+      return 1;
     }
     complain(`this is a defect of pagefold: ${(error as Error).stack ?? error}`);
     return 1;

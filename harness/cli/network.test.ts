@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import test from 'ava';
 import { Host } from '../../hypervisor/host.ts';
+import { usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 import {
   ControlReader,
   controlParameter,
@@ -15,7 +16,7 @@ import { resolveImage } from '../../workloads/images/resolve.ts';
 test('two guests ping each other', async (t) => {
   const image = await resolveImage('debian-busybox');
   const [kernel, initrd] = await Promise.all([readFile(image.kernel), readFile(image.initrd)]);
-  const host = new Host({ memory: 512 << 20, translate: true });
+  const host = new Host({ memory: 512 << 20, translate: usualTranslation });
   const outputs: string[] = [];
   const statuses: (number | undefined)[] = [];
   for (const [number, script] of [

@@ -1,17 +1,9 @@
 /** Debian guests that share too few CPUs of their host see what is stolen from them. */
 
-import { readFile } from 'node:fs/promises';
 import test from 'ava';
-import type { Guest } from '../../hypervisor/guest.ts';
 import { Host } from '../../hypervisor/host.ts';
-import {
-  ControlReader,
-  controlParameter,
-  controlPort,
-  execRequest,
-  outputPort,
-} from '../../workloads/guest/control.ts';
-import { resolveImage } from '../../workloads/images/resolve.ts';
+import { type TranslationOptions, usualTranslation } from '../../hypervisor/x86/translate/options.ts';
+import { debianFiles, runToEnd, startDebian } from './testing/debian.ts';
 
 /** Counts for a while; before and behind it, prints the guest's clock in s and its CPU's ticks of 10 ms by use. */
 const script = `look() { cut -d' ' -f1 /proc/uptime; head -1 /proc/stat; }
@@ -33,55 +25,18 @@ function spans(output: string) {
 
 /** Boots a guest for each weight on a host with that many CPUs and lets all run the script. */
 async function run(weights: readonly number[], cpus: number) {
-  const image = await resolveImage('debian-busybox');
-  const [kernel, initrd] = await Promise.all([readFile(image.kernel), readFile(image.initrd)]);
-  const host = new Host({ memory: 512 << 20, translate: true, cpus });
-  const outputs = weights.map(() => '');
-  const ends = new Map<Guest, number>();
-  const guests = weights.map((cpuWeight, number) => {
-    const reader = new ControlReader();
-    const guest: Guest = host.addGuest({
-      memory: 128 << 20,
-      cpus: 1,
-      cpuWeight,
-      seed: number,
-      epoch: 1_767_225_600,
-      serialOutput: () => {},
-      ports: [
-        { onOutput: () => {} },
-        {
-          name: controlPort,
-          onOutput: (bytes) => {
-            for (const answer of reader.push(bytes.slice())) {
-              if (answer.kind === 'ready') guest.console.input(1, execRequest(script));
-              else ends.set(guest, host.time);
-            }
-          },
-        },
-        {
-          name: outputPort,
-          onOutput: (bytes) => {
-            outputs[number] += new TextDecoder().decode(bytes.slice());
-          },
-        },
-      ],
-      disks: [],
-      balloonFeatures: [],
-    });
-    guest.boot({ kernel, initrd, commandLine: `console=ttyS0 panic=-1 nokaslr ${controlParameter}` });
-    guest.console.setOpen(1, true);
-    guest.console.setOpen(2, true);
-    return guest;
-  });
-  while (ends.size < weights.length && host.time < 20e9) host.run(host.time + 10e6);
+  const host = new Host({ memory: 512 << 20, translate: usualTranslation, cpus });
+  const files = await debianFiles();
+  const guests = weights.map((cpuWeight, seed) => startDebian(host, files, { script, seed, cpuWeight }));
+  runToEnd(host, guests, 20e9);
   return {
     host,
-    guests: guests.map((guest, number) => ({
+    guests: guests.map(({ guest, output, ended }) => ({
       guest,
-      ...spans(outputs[number]!),
+      ...spans(output),
       stolen: guest.measures.stolen / 1e9,
       cpuTime: host.cpuTime(guest) / 1e9,
-      end: ends.get(guest)! / 1e9,
+      end: ended! / 1e9,
     })),
   };
 }
@@ -108,4 +63,17 @@ test.serial('a guest of three times the weight has three times as much', async (
   t.true(Math.abs(heavy.steal - heavy.elapsed / 4) < 0.05, `${heavy.steal} s stolen of ${heavy.elapsed} s`);
   t.true(heavy.end < light.end);
   t.true(light.stolen > 2 * heavy.stolen);
+});
+
+test.serial('shares of CPUs are the same in every run, translated or not', async (t) => {
+  const files = await debianFiles();
+  const hash = (translate: false | TranslationOptions) => {
+    const host = new Host({ memory: 512 << 20, translate, cpus: 2 });
+    for (const [seed, cpus] of [1, 3, 1].entries()) startDebian(host, files, { script, seed, cpus });
+    host.run(400e6);
+    return [host.stateHash(), host.guests.map((guest) => guest.measures.stolen)];
+  };
+  const first = hash(usualTranslation);
+  t.deepEqual(hash(usualTranslation), first);
+  t.deepEqual(hash(false), first);
 });

@@ -6,10 +6,13 @@ import { Host } from '../../hypervisor/host.ts';
 import * as slots from '../../hypervisor/memory/slots.ts';
 import * as layout from '../../hypervisor/x86/layout.ts';
 import * as tlb from '../../hypervisor/x86/tlb.ts';
+import { type TranslationOptions, usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 import { resolveImage } from '../../workloads/images/resolve.ts';
 
 /** Traces after every 10 ms of a boot: tags of the TLB, and pages by whether they were accessed and written since the last look. */
-async function traces(translate: boolean): Promise<{ tlb: BigUint64Array; pages: Uint8Array }[]> {
+async function traces(
+  translate: false | TranslationOptions,
+): Promise<{ tlb: BigUint64Array; pages: Uint8Array }[]> {
   const image = await resolveImage('debian-busybox');
   const host = new Host({ memory: 288 << 20, translate });
   const guest = host.addGuest({
@@ -46,7 +49,7 @@ async function traces(translate: boolean): Promise<{ tlb: BigUint64Array; pages:
 }
 
 test('what is accessed and written, and what is in the TLB, does not depend on the tier', async (t) => {
-  const [translated, interpreted] = [await traces(true), await traces(false)];
+  const [translated, interpreted] = [await traces(usualTranslation), await traces(false)];
   t.is(translated.length, 60);
   for (const [i, { tlb: tags, pages }] of translated.entries()) {
     const other = interpreted[i]!;

@@ -145,13 +145,20 @@ export class FrameTable {
     return this.#freeCount - this.#granted;
   }
 
+  /** Grants lie at the end of the stack, so that nothing can be put there or taken from there while they are out. */
+  #betweenRounds(): void {
+    if (this.#granted > 0) throw new Error('frames are taken or given back in the middle of a round');
+  }
+
   /** Takes a free frame, 0 when there is none. Its class changes when it is put to use. Between rounds. */
   pop(): number {
+    this.#betweenRounds();
     return this.#freeCount === 0 ? 0 : this.#free[--this.#freeCount]!;
   }
 
   /** Makes a frame free. Between rounds. */
   push(frame: number): void {
+    this.#betweenRounds();
     this.setClass(frame, frameClass.free);
     this.#free[this.#freeCount++] = frame;
   }

@@ -46,8 +46,10 @@ import { x87State } from './core/x87state.ts';
 import { xsave } from './core/xsave.ts';
 import { CodeCache } from './decode/codecache.ts';
 import { buildOpcodeMap } from './decode/opcodemap.ts';
+import { leader } from './decode/special.ts';
 import { Handlers } from './interpret/handlers.ts';
 import { rows } from './isa/rows.ts';
+import { type TranslationOptions, usualTranslation } from './translate/options.ts';
 import { Translator } from './translate/translator.ts';
 
 const x87: readonly CorePart[] = [
@@ -117,7 +119,7 @@ export interface VcpuHost {
   readCr8(): number;
   writeCr8(value: number): void;
   /** The decoded page for a guest-physical page; see {@link CodeCache.pageFor}. */
-  codePageFor(page: number, codeSize: number): number;
+  codePageFor(page: number, codeSize: number, place: number): number;
   /** A page whose contents have been decoded is about to be written. */
   codeWritten(page: number): void;
 }
@@ -144,9 +146,14 @@ export class Engine {
 
   /**
    * @param codeBytes size of the store of decoded code
-   * @param translate whether hot code is translated; otherwise all is interpreted, with the same results
+   * @param translate how hot code is translated; when it is not, all is interpreted, with the same results
    */
-  constructor(memory: HostMemory, hash: PageHash, codeBytes: number, translate = true) {
+  constructor(
+    memory: HostMemory,
+    hash: PageHash,
+    codeBytes: number,
+    translate: false | TranslationOptions = usualTranslation,
+  ) {
     this.memory = memory;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: tableSize, maximum: tableSize });
     const pages = memory.wasmPages;
@@ -170,12 +177,13 @@ export class Engine {
         Number(vcpus[vcpu]!.writeMsr(index >>> 0, low, high)),
       readCr8: (vcpu: number) => vcpus[vcpu]!.readCr8(),
       writeCr8: (vcpu: number, value: number) => vcpus[vcpu]!.writeCr8(value),
-      codePageFor: (vcpu: number, page: number, codeSize: number) => vcpus[vcpu]!.codePageFor(page, codeSize),
+      codePageFor: (vcpu: number, page: number, codeSize: number, place: number) =>
+        vcpus[vcpu]!.codePageFor(page, codeSize, place),
       decode: (_vcpu: number, page: number, offset: number) => this.code.decode(page, offset),
       decodeCrossing: (_vcpu: number, record: number, page: number, next: number) =>
         this.code.decodeCrossing(record, page, next),
       hot: (_vcpu: number, page: number, offset: number) => {
-        if (translate) this.translator.hot(page, offset);
+        if (translate !== false) this.translator.hot(page, offset);
       },
       codeWritten: (vcpu: number, page: number) => vcpus[vcpu]!.codeWritten(page),
     };
@@ -184,8 +192,10 @@ export class Engine {
     const environment = { memoryPages: pages, table, core: exports, host };
     const map = buildOpcodeMap(rows);
     this.handlers = new Handlers(environment, 1);
-    this.code = new CodeCache(memory, this.handlers, map, hash, codeBytes);
-    this.translator = new Translator(memory, environment, this.handlers);
+    const options = translate === false ? usualTranslation : translate;
+    const counting = leader(options.hotAfter);
+    this.code = new CodeCache(memory, this.handlers, map, counting, hash, codeBytes);
+    this.translator = new Translator(memory, environment, this.handlers, counting, options);
   }
 
   /** Calls `forget` when the store of decoded code is emptied: whoever refers to code pages drops them. */

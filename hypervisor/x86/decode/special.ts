@@ -24,24 +24,23 @@ export const goTo: Special = {
   },
 };
 
-/** Arrivals at a leader after which its code is worth translating. */
-const hotAfter = 500;
-
-/** Counts an arrival and goes on at the instruction. */
-export const leader: Special = {
-  name: 'leader',
-  build: (fn, _core, host) => {
-    const { cpu, at, budget } = parameters(fn);
-    const heat = fn.local('i32', fn.load('i32', at, record.heat).add(1));
-    fn.store('i32', at, heat.get(), record.heat);
-    fn.if(heat.get().eq(hotAfter), () => {
-      const code = fn.load('i32', cpu, layout.codePage);
-      fn.callAll(host.hot, fn.load('i32', cpu, layout.number), code, fn.load('i32_16u', at, record.offset));
-    });
-    const to = fn.load('i32', at, record.link);
-    fn.returnCallIndirect(handlerType, fn.load('i32', to, record.handler), cpu, to, budget);
-  },
-};
+/** Counts an arrival, tells the translator of that which makes the code worth its work, and goes on at the instruction. */
+export function leader(hotAfter: number): Special {
+  return {
+    name: 'leader',
+    build: (fn, _core, host) => {
+      const { cpu, at, budget } = parameters(fn);
+      const heat = fn.local('i32', fn.load('i32', at, record.heat).add(1));
+      fn.store('i32', at, heat.get(), record.heat);
+      fn.if(heat.get().eq(hotAfter), () => {
+        const code = fn.load('i32', cpu, layout.codePage);
+        fn.callAll(host.hot, fn.load('i32', cpu, layout.number), code, fn.load('i32_16u', at, record.offset));
+      });
+      const to = fn.load('i32', at, record.link);
+      fn.returnCallIndirect(handlerType, fn.load('i32', to, record.handler), cpu, to, budget);
+    },
+  };
+}
 
 /** Goes on at the record's offset, which is in the next page. */
 export const continueAt: Special = {

@@ -8,6 +8,7 @@ import * as exits from '../exits.ts';
 import * as layout from '../layout.ts';
 import { CR0, CR4, EFER } from '../mode.ts';
 import { Processors } from '../processors.ts';
+import { usualTranslation } from '../translate/options.ts';
 import type { Vcpu } from '../vcpu.ts';
 
 const memoryBytes = 16 << 20;
@@ -31,7 +32,12 @@ export class FlatMachine {
   /** @param translate whether hot code is translated */
   constructor(translate = false) {
     this.#memory = new HostMemory(2 * memoryBytes, 128 << 20);
-    const engine = new Engine(this.#memory, hashPage(this.#memory), 64 << 20, translate);
+    const engine = new Engine(
+      this.#memory,
+      hashPage(this.#memory),
+      64 << 20,
+      translate ? usualTranslation : false,
+    );
     this.#space = new AddressSpace(new Books(this.#memory), [{ start: 0, length: memoryBytes }]);
     this.#processors = new Processors(engine, this.#space, 1, () => ({
       mmioRead: () => 0x5a5a_5a5a,

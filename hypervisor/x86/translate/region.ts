@@ -6,6 +6,7 @@
 import { pageSize } from '../../memory/hostmemory.ts';
 import * as codepage from '../codepage.ts';
 import { longestBlock } from './exitcode.ts';
+import type { TranslationOptions } from './options.ts';
 import type { JumpTo } from './semantics.ts';
 import type { FormTemplates, RecordViews, Templates, Variants } from './templates.ts';
 
@@ -56,9 +57,6 @@ export interface Region {
   entries: number[];
 }
 
-/** Most instructions in a region. */
-const largestRegion = 600;
-
 /** What is found out about an offset of the page while a region is collected. */
 const seen = 1;
 const isStart = 2;
@@ -95,8 +93,8 @@ export class RegionFinder {
     return Math.max(this.#views.i32[(page + codepage.entriesOffset + 4 * offset) >> 2]!, 0);
   }
 
-  /** Whether control may arrive at an offset by a jump and finds it translated. */
-  #translated(leader: number): boolean {
+  /** Whether what stands at a leader is a region. */
+  isTranslated(leader: number): boolean {
     return this.#views.i32[(leader + codepage.handler) >> 2] !== this.#leaderHandler();
   }
 
@@ -108,9 +106,8 @@ export class RegionFinder {
 
   /**
    * The region that starts at offset `start`, where there is a leader; undefined when its first instruction cannot be translated.
-   * @param cold arrivals at a leader below which its code is left to the interpreter
    */
-  find(page: number, start: number, cold: number): Region | undefined {
+  find(page: number, start: number, { cold, largestRegion }: TranslationOptions): Region | undefined {
     const { i32, u8 } = this.#views;
     const marks = this.#marks;
     const found: number[] = [];
@@ -119,7 +116,7 @@ export class RegionFinder {
     const hot = (offset: number): boolean => {
       const leader = this.leader(page, offset);
       if (leader === 0 || i32[(leader + codepage.heat) >> 2]! < cold) return false;
-      return offset === start || !this.#translated(leader);
+      return offset === start || !this.isTranslated(leader);
     };
 
     /** First pass: which instructions belong to it, and which of them start a block. */
@@ -134,7 +131,7 @@ export class RegionFinder {
           }
           const leader = this.leader(page, at);
           // What is translated already is not translated again: control goes over to it.
-          if (leader !== 0 && at !== start && this.#translated(leader)) break;
+          if (leader !== 0 && at !== start && this.isTranslated(leader)) break;
           const record = this.#recordAt(page, at);
           if (record === 0) break;
           const of = this.#formOf(i32[(record + codepage.handler) >> 2]!);

@@ -42,6 +42,11 @@ export interface TemplateCase {
   readonly flags: FlagState;
   /** Whether the flags that it sets are seen by anybody. */
   readonly flagsLive: boolean;
+  /**
+   * Whether `ccOp` behind it must be in its variable, as it is where nothing is known of the flags before: what is known behind
+   * an instruction is the same for all of its variants.
+   */
+  readonly setsOp: boolean;
 }
 
 /** Places that stand for whatever general register the instruction names; 1 is added for AH … BH. */
@@ -114,7 +119,7 @@ export class TemplateSemantics extends Semantics {
     return this.fn.hole('i64', what);
   }
 
-  /** Behind the instruction: where it may have made an interrupt possible, looks whether to stop. */
+  /** Behind the instruction: where it may have made an interrupt possible or taken time, looks whether to stop. */
   end(): void {
     if (!this.#stopsSoon) return;
     this.fn.if(this.#budget.get().ltS(0), () => this.#leaveBehind(leave.within));
@@ -122,6 +127,8 @@ export class TemplateSemantics extends Semantics {
 
   override charge(units: Value): void {
     this.#budget.set(this.#budget.get().sub(units));
+    // What has been charged for the rest of the block may be more than is left now.
+    this.#stopsSoon = true;
     this.setState32(layout.charged, this.state32(layout.charged).add(units));
     this.#notExecuted(units);
   }
@@ -301,8 +308,9 @@ export class TemplateSemantics extends Semantics {
       if (size === 8) return this.i64(known);
       return this.i32(size === 1 ? known & 0xff : size === 2 ? known & 0xffff : known);
     }
-    if (size === 8) return this.#number(numbers.immediate);
-    const value = this.fn.hole('i32', numbers.immediate);
+    const slides = this.form.slides.immediate;
+    if (size === 8) return this.slid(this.#number(numbers.immediate), slides);
+    const value = this.slid(this.fn.hole('i32', numbers.immediate), slides);
     return size === 1 ? value.and(0xff) : size === 2 ? value.and(0xffff) : value;
   }
 
@@ -322,7 +330,7 @@ export class TemplateSemantics extends Semantics {
       offset = offset === undefined ? index : offset.add(index);
     }
     if (hasDisplacement) {
-      const displacement = this.#number(numbers.displacement);
+      const displacement = this.slid(this.#number(numbers.displacement), this.form.slides.displacement);
       offset = offset === undefined ? displacement : offset.add(displacement);
     }
     return { segment, stack, offset: this.cut(offset ?? this.i64(0)) };
@@ -365,7 +373,7 @@ export class TemplateSemantics extends Semantics {
     this.#local(locals.ccSrc).set(src);
     const known = op.number;
     // Where they are not always set, the variable must hold the operation on all paths.
-    if (known === undefined || !always) this.#local(locals.ccOp).set(op);
+    if (known === undefined || !always || this.#case.setsOp) this.#local(locals.ccOp).set(op);
     else this.flagsAfter = knownFlags(known, false);
   }
 

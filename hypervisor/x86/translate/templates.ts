@@ -125,7 +125,8 @@ export class Templates {
       if (u16[(record + codepage.index) >> 1] !== layout.zero) {
         shape += shapeOf.hasIndex + (flags & 3) * shapeOf.scale;
       }
-      if (i32[(record + codepage.displacement) >> 2] !== 0) shape += shapeOf.hasDisplacement;
+      if (i32[(record + codepage.displacement) >> 2] !== 0 || form.slides.displacement !== 0)
+        shape += shapeOf.hasDisplacement;
     } else shape += (of.generalRm ? rm & 1 : rm) * shapeOf.rm;
     const segment = segments.indexOf(u16[(record + codepage.segment) >> 1]!);
     shape += Math.max(segment, 0) * shapeOf.segment;
@@ -140,7 +141,7 @@ export class Templates {
   find(of: FormTemplates, shape: number): Variants | undefined {
     const known = of.shapes.get(shape);
     if (known !== undefined || of.shapes.has(shape)) return known;
-    const general = this.#make(of, shape, unknownFlags, true);
+    const general = this.#make(of, shape, unknownFlags, true, false);
     const variants = general === undefined ? undefined : { general, others: new Map<number, Template>() };
     of.shapes.set(shape, variants);
     return variants;
@@ -161,13 +162,19 @@ export class Templates {
     const key = before * 2 + Number(live);
     let found = others.get(key);
     if (found === undefined) {
-      found = this.#make(of, shape, before, live)!;
+      found = this.#make(of, shape, before, live, general.flagsAfter === unknownFlags)!;
       others.set(key, found);
     }
     return found;
   }
 
-  #make(of: FormTemplates, shape: number, flags: FlagState, flagsLive: boolean): Template | undefined {
+  #make(
+    of: FormTemplates,
+    shape: number,
+    flags: FlagState,
+    flagsLive: boolean,
+    setsOp: boolean,
+  ): Template | undefined {
     const { form } = of;
     const reg = field(shape, shapeOf.reg, 4096);
     const rm = field(shape, shapeOf.rm, 4096);
@@ -185,6 +192,7 @@ export class Templates {
       jump: jumpNames[field(shape, shapeOf.jump, 4)]!,
       flags,
       flagsLive,
+      setsOp,
     };
     const fn = templateBuilder();
     const c = new TemplateSemantics(fn, this.#core, what);

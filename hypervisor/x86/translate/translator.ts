@@ -7,24 +7,22 @@ import type { FunctionRef } from '../../wasm/function.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import * as codepage from '../codepage.ts';
 import { handlerType } from '../core/core.ts';
-import { leader as leaderHandler } from '../decode/special.ts';
+import type { Special } from '../decode/special.ts';
 import type { HandlerEnvironment, Handlers } from '../interpret/handlers.ts';
-import { Composer, handlerTypeIndex, leaderEntry } from './compose.ts';
+import { Composer, handlerTypeIndex, leaderEntry, leaderUsed } from './compose.ts';
 import { CoreImports } from './coreimports.ts';
 import { settleEntries } from './entries.ts';
 import { findFlow } from './flow.ts';
+import type { TranslationOptions } from './options.ts';
 import { type Region, RegionFinder } from './region.ts';
 import { type FormTemplates, Templates } from './templates.ts';
 
 /** Most regions in one module. */
 const largestBatch = 64;
-/** Fewer regions than this wait for more, for so many runs. */
+/** Fewer regions than this wait for more, as long as the options say. */
 const smallestBatch = 16;
-const longestWait = 8;
 /** Code size of 64-bit code, the only one that is translated. */
 const code64 = 2;
-/** Arrivals at a leader below which a region leaves its code out. */
-const cold = 50;
 
 /** Counters of the translator. */
 export interface TranslatorCounters {
@@ -57,6 +55,9 @@ export class Translator {
   readonly #memory: HostMemory;
   readonly #environment: HandlerEnvironment;
   readonly #handlers: Handlers;
+  /** What leaders are whose code is not translated. */
+  readonly #leader: Special;
+  readonly #options: TranslationOptions;
   readonly #imports = new CoreImports();
   readonly #templates: Templates;
   readonly #finder: RegionFinder;
@@ -79,10 +80,18 @@ export class Translator {
     tableFull: 0,
   };
 
-  constructor(memory: HostMemory, environment: HandlerEnvironment, handlers: Handlers) {
+  constructor(
+    memory: HostMemory,
+    environment: HandlerEnvironment,
+    handlers: Handlers,
+    leader: Special,
+    options: TranslationOptions,
+  ) {
     this.#memory = memory;
     this.#environment = environment;
     this.#handlers = handlers;
+    this.#leader = leader;
+    this.#options = options;
     this.#templates = new Templates(this.#imports.core);
     this.#composer = new Composer(memory, this.#imports.core);
     this.#finder = new RegionFinder(
@@ -94,7 +103,7 @@ export class Translator {
   }
 
   get #leaderHandler(): number {
-    return this.#handlers.special(leaderHandler.name, leaderHandler.build);
+    return this.#handlers.special(this.#leader.name, this.#leader.build);
   }
 
   #formOf(handler: number): FormTemplates | undefined {
@@ -120,9 +129,26 @@ export class Translator {
   work(): void {
     if (this.#hot.length === 0) return;
     this.#waited++;
-    if (this.#hot.length < smallestBatch && this.#waited < longestWait) return;
+    if (this.#hot.length < smallestBatch && this.#waited < this.#options.patience) return;
+    this.workAll();
+  }
+
+  /** Translates all that has become hot, at once. No code may run. */
+  workAll(): void {
     this.#waited = 0;
     while (this.#hot.length > 0) this.#translate(this.#hot.splice(0, largestBatch));
+  }
+
+  /** Whether the code that starts at an offset of a code page is translated. */
+  isTranslated(page: number, offset: number): boolean {
+    const leader = this.#finder.leader(page, offset);
+    return leader !== 0 && this.#finder.isTranslated(leader);
+  }
+
+  /** Whether a region has been entered there since it was made, or since it was last looked for what is cold. */
+  isUsed(page: number, offset: number): boolean {
+    const leader = this.#finder.leader(page, offset);
+    return leader !== 0 && this.#memory.i32[(leader + leaderUsed) >> 2] !== 0;
   }
 
   #translate(leaders: readonly Leader[]): void {
@@ -160,9 +186,8 @@ export class Translator {
       return undefined;
     }
     // Another region may have taken it in meanwhile.
-    const leader = this.#finder.leader(page, offset);
-    if (i32[(leader + codepage.handler) >> 2] !== this.#leaderHandler) return undefined;
-    const region = this.#finder.find(page, offset, cold);
+    if (this.isTranslated(page, offset)) return undefined;
+    const region = this.#finder.find(page, offset, this.#options);
     if (region === undefined) this.counters.notTranslatable++;
     return region;
   }

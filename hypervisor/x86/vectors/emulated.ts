@@ -8,6 +8,7 @@ import * as exceptions from '../exceptions.ts';
 import * as exits from '../exits.ts';
 import * as layout from '../layout.ts';
 import { type Devices, Processors } from '../processors.ts';
+import type { TranslationOptions } from '../translate/options.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { fxOffset } from './image.ts';
 import type { MemoryBytes, VectorMachine, VectorOutcome, VectorState } from './machine.ts';
@@ -18,10 +19,18 @@ const codeBytes = 64 << 20;
 /** Registers of the state block, in the order of the vectors' segments. */
 const segmentOrder = [layout.ES, layout.CS, layout.SS, layout.DS, layout.FS, layout.GS];
 
+/** The emulated CPU, and what tests need to know of its translator. */
+export interface EmulatedMachine extends VectorMachine {
+  readonly engine: Engine;
+  readonly vcpu: Vcpu;
+  /** Whether the code that starts at a physical address is translated now, and whether it was entered as such. */
+  translation(address: number): { readonly made: boolean; readonly entered: boolean };
+}
+
 /** Makes a machine of one vCPU, all memory and no devices. */
-export function emulatedMachine(): VectorMachine {
+export function emulatedMachine(translate: false | TranslationOptions = false): EmulatedMachine {
   const memory = new HostMemory(memorySize, codeBytes + (16 << 20));
-  const engine = new Engine(memory, hashPage(memory), codeBytes);
+  const engine = new Engine(memory, hashPage(memory), codeBytes, translate);
   const space = new AddressSpace(new Books(memory), [{ start: 0, length: memorySize / 2 }]);
   const nothing: Devices = {
     mmioRead: () => -1,
@@ -88,6 +97,15 @@ export function emulatedMachine(): VectorMachine {
       };
     },
     memory: get,
+    engine,
+    vcpu,
+    translation(address: number) {
+      const page = space.codeOf(Math.floor(address / pageSize));
+      const offset = address % pageSize;
+      if (page === 0) return { made: false, entered: false };
+      const { translator } = engine;
+      return { made: translator.isTranslated(page, offset), entered: translator.isUsed(page, offset) };
+    },
   };
 }
 

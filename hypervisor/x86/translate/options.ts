@@ -1,0 +1,24 @@
+/** What steers the translator. None of it changes what a guest computes. */
+
+/** See the top of this file. */
+export interface TranslationOptions {
+  /** Arrivals at a leader after which its code is translated; 1 … 2^31 − 1. */
+  readonly hotAfter: number;
+  /** Arrivals at a leader below which a region leaves its code out; no more than `hotAfter`. */
+  readonly cold: number;
+  /** Most instructions in a region. */
+  readonly largestRegion: number;
+  /** Runs of a vCPU that hot code waits for as much more of it as makes a module worth its overhead. */
+  readonly patience: number;
+  /** Bytes of live modules beyond which the coldest are evicted. */
+  readonly mostBytes: number;
+}
+
+/** What is good for guests that run for seconds. */
+export const usualTranslation: TranslationOptions = {
+  hotAfter: 500,
+  cold: 50,
+  largestRegion: 600,
+  patience: 8,
+  mostBytes: 64 << 20,
+};
