@@ -31,6 +31,11 @@ export class Series {
     return this.#rows === undefined ? all : Float64Array.from(this.#rows, (row) => all[row]!);
   }
 
+  /** The text in a row of a column of names; empty when the table has no such column. */
+  name(column: string, at: number): string {
+    return this.#table.has(column) ? (this.#table.names(column)[this.#rows === undefined ? at : this.#rows[at]!] ?? '') : '';
+  }
+
   /** The value in the last row; NaN when there is none, or nobody knows it. */
   last(name: string): number {
     return this.column(name).at(-1) ?? Number.NaN;

@@ -15,7 +15,13 @@ export type Row = Readonly<Record<string, Value>>;
 export type Spec = Readonly<Record<string, unknown>>;
 
 /** How the legend draws what it names. */
-export type LegendMark = 'area' | 'line' | 'dashed' | 'dotted' | 'point';
+export type LegendMark = 'area' | 'line' | 'dashed' | 'dotted' | PointShape;
+
+/** Shapes of points, as Vega names them. */
+export type PointShape = (typeof pointShapes)[number];
+
+/** The shapes in the order in which they are given out. */
+export const pointShapes = ['circle', 'square', 'triangle-up', 'diamond', 'cross', 'triangle-down'] as const;
 
 /** An entry of the legend. */
 export interface LegendEntry {
@@ -178,6 +184,11 @@ export function level(theme: Theme, axis: Spec, dash: readonly number[] = []): S
     mark: { type: 'rule', color: theme.ink, strokeWidth: 1.4, strokeDash: dash },
     encoding: { y: axis },
   };
+}
+
+/** A place on an axis. */
+export function at({ field, ...axis }: Spec, datum: number): Spec {
+  return { ...axis, datum };
 }
 
 /** Dash of a bound: what could be, or what is promised. */
