@@ -133,5 +133,8 @@ function leavesOf(value: unknown, path: string): [string, string][] {
 
 /** The last second that any of the runs sampled, so that their axes agree. */
 export function lastSecond(runs: readonly Run[]): number {
-  return Math.max(0, ...runs.map(({ samples }) => (samples.length === 0 ? 0 : samples.last('time_ns') / 1e9)));
+  return Math.max(
+    0,
+    ...runs.map(({ samples }) => (samples.length === 0 ? 0 : samples.last('time_ns') / 1e9)),
+  );
 }

@@ -33,7 +33,9 @@ export class Series {
 
   /** The text in a row of a column of names; empty when the table has no such column. */
   name(column: string, at: number): string {
-    return this.#table.has(column) ? (this.#table.names(column)[this.#rows === undefined ? at : this.#rows[at]!] ?? '') : '';
+    return this.#table.has(column)
+      ? (this.#table.names(column)[this.#rows === undefined ? at : this.#rows[at]!] ?? '')
+      : '';
   }
 
   /** The value in the last row; NaN when there is none, or nobody knows it. */
@@ -43,7 +45,10 @@ export class Series {
 
   /** The largest value of a column; NaN when there is none. */
   most(name: string): number {
-    return this.column(name).reduce((most, value) => (value > most || Number.isNaN(most) ? value : most), Number.NaN);
+    return this.column(name).reduce(
+      (most, value) => (value > most || Number.isNaN(most) ? value : most),
+      Number.NaN,
+    );
   }
 
   /** Whether any value of a column is known and above 0. */

@@ -17,7 +17,7 @@ export interface Settings {
   readonly subject: string;
   /** Whether that is a number. */
   readonly numeric: boolean;
-  readonly valueOf: (cell: StudyCell) => number | string;
+  readonly placeOf: (cell: StudyCell) => number | string;
   readonly settings: readonly Setting[];
 }
 
@@ -41,19 +41,19 @@ export function settingsOf({ sweep, cells }: Study): Settings {
   const raw = (cell: StudyCell) =>
     guestsVary || path === undefined ? guestCount(cell.run) : (cell.parameters[path] ?? '–');
   const numeric = cells.every((cell) => typeof raw(cell) === 'number');
-  const valueOf = (cell: StudyCell) => {
+  const placeOf = (cell: StudyCell) => {
     const value = raw(cell);
     return typeof value === 'number' ? value : settingText(value);
   };
   return {
     subject: guestsVary || path === undefined ? 'number of guests' : shortPath(path).replaceAll('_', ' '),
     numeric,
-    valueOf,
+    placeOf,
     settings: [...groups].map(([label, own]) => ({
       label,
       colour: policyColour(techniquesOf(own[0]!.run)),
       swap: techniquesOf(own[0]!.run).swap,
-      cells: numeric ? own.toSorted((a, b) => Number(valueOf(a)) - Number(valueOf(b))) : own,
+      cells: numeric ? own.toSorted((a, b) => Number(placeOf(a)) - Number(placeOf(b))) : own,
     })),
   };
 }
@@ -80,6 +80,8 @@ export function policyColour({ ksm, balloon }: Omit<Techniques, 'swap'>): Colour
 /** The policy that a density search tried in each folder. */
 function policyOfFolder(sweep: Study['sweep']): Map<string, string> {
   return new Map(
-    (sweep.density ?? []).flatMap(({ policy, tried }) => tried.map(({ folder }) => [folder, policy] as const)),
+    (sweep.density ?? []).flatMap(({ policy, tried }) =>
+      tried.map(({ folder }) => [folder, policy] as const),
+    ),
   );
 }

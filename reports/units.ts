@@ -32,9 +32,10 @@ export function decimal(value: number, digits = 0): string {
   return value < 0 && Number(text.replaceAll(',', '')) !== 0 ? `−${text}` : text;
 }
 
-/** A number with about three digits that say something. */
+/** A number with about three digits that say something; a whole one has none after the point. */
 export function threeDigits(value: number): string {
   const size = Math.abs(value);
+  if (Number.isInteger(value)) return decimal(value);
   return decimal(value, size >= 100 || size === 0 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3);
 }
 

@@ -25,7 +25,7 @@ export function applicationChart(runs: readonly Run[]): Chart | undefined {
   const operations = [...new Set(all.map((row) => String(row.operation)))];
   const drawn = thin(operations, Math.max(1, Math.floor(mostPanels / runs.length)));
   const x = shareAxis(all, 'operations');
-  const y = latencyAxis(all);
+  const y = latencyAxis(all, 'time of an operation');
   const panelOf = (operation: string, run: Run, own: readonly Row[]): Panel => ({
     title: runs.length > 1 ? `${operation} · ${run.label}` : operation,
     rows: own.filter((row) => row.operation === operation),
@@ -39,7 +39,13 @@ export function applicationChart(runs: readonly Run[]): Chart | undefined {
         },
         {
           transform: [{ filter: "datum.guest === 'all guests'" }],
-          mark: { type: 'line', interpolate: 'step-before', color: theme.ink, strokeWidth: 2, strokeDash: [6, 4] },
+          mark: {
+            type: 'line',
+            interpolate: 'step-before',
+            color: theme.ink,
+            strokeWidth: 2,
+            strokeDash: [6, 4],
+          },
           encoding: { x, y },
         },
         pointerPoint(theme, x, y, { field: 'guest', title: 'guest' }),

@@ -39,7 +39,8 @@ export function believedChart(runs: readonly Run[]): Chart | undefined {
   return {
     id: 'believed',
     title: 'What stands behind the guests’ memory',
-    subtitle: 'Memory that guests were promised (MiB) by what backs it; the dashed line is the memory of the host',
+    subtitle:
+      'Memory that guests were promised (MiB) by what backs it; the dashed line is the memory of the host',
     reading:
       'The areas add up to what the guests were promised. Only the lowest takes up memory of the host; every other ' +
       'is saved, by the technique that its colour stands for. The lowest area must stay below the dashed line.',
@@ -55,7 +56,9 @@ export function believedChart(runs: readonly Run[]): Chart | undefined {
           level(theme, y('host_mib'), dashed),
           pointerRule(theme, x, [
             { field: 'time_s', title: 'time (s)', format: ',.2f' },
-            ...[...backing].reverse().map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })),
+            ...[...backing]
+              .reverse()
+              .map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })),
           ]),
         ],
       }),

@@ -28,6 +28,8 @@ export interface LegendEntry {
   readonly label: string;
   readonly colour: Colour;
   readonly mark: LegendMark;
+  /** A point that is not filled. */
+  readonly hollow?: boolean;
 }
 
 /** One view. */
@@ -184,6 +186,23 @@ export function level(theme: Theme, axis: Spec, dash: readonly number[] = []): S
     mark: { type: 'rule', color: theme.ink, strokeWidth: 1.4, strokeDash: dash },
     encoding: { y: axis },
   };
+}
+
+/** A limit that is drawn across the panel and says what it is. */
+export function limit(theme: Theme, y: Spec, value: number, text: string): Spec[] {
+  const data = { values: [{ text }] };
+  return [
+    {
+      data,
+      mark: { type: 'rule', color: theme.ink, strokeDash: dotted, strokeWidth: 1.4 },
+      encoding: { y: at(y, value) },
+    },
+    {
+      data,
+      mark: { type: 'text', color: theme.ink, align: 'left', dx: 4, dy: -7, x: 0 },
+      encoding: { y: at(y, value), text: { field: 'text', type: 'nominal' } },
+    },
+  ];
 }
 
 /** A place on an axis. */

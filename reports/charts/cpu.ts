@@ -30,9 +30,11 @@ export function cpuChart(runs: readonly Run[]): Chart | undefined {
   if (all.length === 0) return undefined;
   const x = timeAxis(lastSecond(runs));
   const cpus = runs.map(({ data }) => data.manifest.scenario.host.cpus);
-  const top = largest([...cpus, ...all.flatMap((row) => [Number(row.steal_cpus), Number(row.stall_cpus)])]);
+  const top = largest(cpus);
+  const waiting = largest(all.flatMap((row) => [Number(row.steal_cpus), Number(row.stall_cpus)]));
   const daemons = largest(all.flatMap((row) => [Number(row.ksmd_percent), Number(row.kswapd_percent)]));
   const y = (field: string) => valueAxis(field, 'CPUs', top);
+  const vcpus = (field: string) => valueAxis(field, 'vCPUs', Math.max(waiting, 0.01));
   const percent = (field: string) => valueAxis(field, '% of one CPU', Math.max(daemons, 1));
   const of = (run: Run) => (runs.length > 1 ? ` · ${run.label}` : '');
   const line = (color: string, axis: unknown, single: boolean, strokeDash: readonly number[] = []) => ({
@@ -47,11 +49,23 @@ export function cpuChart(runs: readonly Run[]): Chart | undefined {
       spec: (theme) => ({
         layer: [
           stackedAreas(theme, x, parts, y, rows.length === 1),
-          line(theme.steal, y('steal_cpus'), rows.length === 1),
-          line(theme.ink, y('stall_cpus'), rows.length === 1, dotted),
           pointerRule(theme, x, [
             { field: 'time_s', title: 'time (s)', format: ',.2f' },
             ...parts.map(({ field, label }) => ({ field, title: `${label} (CPUs)`, format: '.3f' })),
+          ]),
+        ],
+      }),
+    },
+    {
+      title: `Waiting${of(run)}`,
+      rows,
+      height: 200,
+      spec: (theme) => ({
+        layer: [
+          line(theme.steal, vcpus('steal_cpus'), rows.length === 1),
+          line(theme.ink, vcpus('stall_cpus'), rows.length === 1, dotted),
+          pointerRule(theme, x, [
+            { field: 'time_s', title: 'time (s)', format: ',.2f' },
             { field: 'steal_cpus', title: 'vCPUs waiting for a CPU', format: '.3f' },
             { field: 'stall_cpus', title: 'vCPUs waiting for memory', format: '.3f' },
           ]),
@@ -78,19 +92,22 @@ export function cpuChart(runs: readonly Run[]): Chart | undefined {
   return {
     id: 'cpu',
     title: 'Who uses the host’s CPUs, and who waits for them',
-    subtitle: 'Physical CPUs in use, and vCPUs that wait, over virtual time; what ksmd and kswapd take of one CPU',
+    subtitle:
+      'Physical CPUs in use, and vCPUs that wait, over virtual time; what ksmd and kswapd take of one CPU',
     reading:
-      'Left: the areas add up to the host’s CPUs. The lines count vCPUs that could run but do not: for want of a ' +
-      'CPU (steal), or since they wait for a page of memory (stall). Right: the price of merging and of background reclaim, on a ' +
-      'scale on which it can be seen.',
+      'Left: the areas add up to the host’s CPUs. Middle: how many vCPUs could run but do not, for want of a CPU (steal) or ' +
+      'since they wait for a page of memory (stall). Right: the price of merging and of background reclaim, on a scale on which ' +
+      'it can be seen.',
     legend: [
       { label: 'vCPUs waiting for a CPU (steal)', colour: 'steal', mark: 'line' },
       { label: 'vCPUs waiting for memory (stall)', colour: 'ink', mark: 'dotted' },
       ...[...parts].reverse().map(({ label, colour }) => ({ label, colour, mark: 'area' as const })),
     ],
-    columns: 2,
+    columns: 3,
     panels,
-    table: runs.flatMap((run) => rowsOf(run, Number.POSITIVE_INFINITY).map((row) => ({ run: run.label, ...row }))),
+    table: runs.flatMap((run) =>
+      rowsOf(run, Number.POSITIVE_INFINITY).map((row) => ({ run: run.label, ...row })),
+    ),
   };
 }
 

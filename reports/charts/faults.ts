@@ -3,7 +3,7 @@ import { hostScope, latenciesOf } from '../latencies.ts';
 import type { Run } from '../run.ts';
 import type { Colour } from '../theme.ts';
 import { duration } from '../units.ts';
-import { at, type Chart, dashed, type LegendEntry } from './chart.ts';
+import { type Chart, dashed, type LegendEntry, limit } from './chart.ts';
 import { curve, latencyAxis, pointerPoint, shareAxis } from './percentiles.ts';
 
 /** Causes of host faults: what a reader calls them, and the colour of the technique that they are the price of. */
@@ -35,7 +35,7 @@ export function faultsChart(runs: readonly Run[]): Chart | undefined {
   if (all.length === 0) return undefined;
   const bounds = runs.flatMap((run) => faultBound(run) ?? []);
   const x = shareAxis(all, 'host faults');
-  const y = latencyAxis(all, bounds);
+  const y = latencyAxis(all, 'time of a host fault', bounds);
   const causes = Object.keys(faultCauses).filter((cause) => all.some((row) => row.cause === cause));
   const legend = causes.map((cause): LegendEntry => {
     const { label, colour } = faultCauses[cause]!;
@@ -49,7 +49,10 @@ export function faultsChart(runs: readonly Run[]): Chart | undefined {
       'Follow a curve to 99 on the horizontal axis: its height is the time that 99 in 100 faults of that cause ' +
       'took at most. Each further nine has the same width, so that the rare long waits can be seen. ' +
       (bounds.length > 0 ? 'The thin line is the bound that the scenario sets on the 99th percentile.' : ''),
-    legend: [...legend, ...(bounds.length > 0 ? [{ label: 'Bound on p99', colour: 'ink', mark: 'dotted' } as const] : [])],
+    legend: [
+      ...legend,
+      ...(bounds.length > 0 ? [{ label: 'Bound on p99', colour: 'ink', mark: 'dotted' } as const] : []),
+    ],
     columns: 2,
     panels: tables.map(({ run, rows }) => {
       const bound = faultBound(run);
@@ -76,18 +79,7 @@ export function faultsChart(runs: readonly Run[]): Chart | undefined {
                 },
               },
             },
-            ...(bound === undefined
-              ? []
-              : [
-                  {
-                    mark: { type: 'rule', color: theme.ink, strokeDash: [2, 3], strokeWidth: 1.4 },
-                    encoding: { y: at(y, bound) },
-                  },
-                  {
-                    mark: { type: 'text', color: theme.ink, align: 'left', dx: 4, dy: -6, x: 0 },
-                    encoding: { y: at(y, bound), text: { value: `bound ${duration(bound)}` } },
-                  },
-                ]),
+            ...(bound === undefined ? [] : limit(theme, y, bound, `bound ${duration(bound)}`)),
             pointerPoint(theme, x, y, { field: 'name', title: 'cause' }),
           ],
         }),

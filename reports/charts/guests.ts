@@ -47,7 +47,9 @@ export function guestsChart(runs: readonly Run[]): Chart | undefined {
     title: 'What each guest’s memory is backed by, and its balloon',
     subtitle:
       'Memory of a guest (MiB) over virtual time' +
-      (drawn.length < names.length ? `: ${drawn.length} of ${decimal(names.length)} guests, all in the table` : ''),
+      (drawn.length < names.length
+        ? `: ${drawn.length} of ${decimal(names.length)} guests, all in the table`
+        : ''),
     reading:
       'Each panel is one guest; its areas add up to the memory that it was promised. The balloon hangs from the top: ' +
       'the solid line is its size as the guest’s driver says it, the dotted line the size that the host asks for. Where the ' +

@@ -2,10 +2,9 @@
 import type { Run } from '../run.ts';
 import { lastSecond } from '../run.ts';
 import { known, orZero } from '../series.ts';
-import { bytesToMiB, pagesToMiB, toSeconds } from '../units.ts';
+import { bytesToMiB, mebibytes, pagesToMiB, toSeconds } from '../units.ts';
 import {
   type Chart,
-  dashed,
   largest,
   type Part,
   pointerRule,
@@ -30,21 +29,18 @@ export function memoryChart(runs: readonly Run[]): Chart | undefined {
   const tables = runs.map((run) => ({ run, rows: rowsOf(run) }));
   if (tables.every(({ rows }) => rows.length === 0)) return undefined;
   const all = tables.flatMap(({ rows }) => rows);
-  const top = largest(all.map((row) => Math.max(Number(row.believed_mib), Number(row.host_mib))));
+  const top = largest(all.map((row) => Number(row.host_mib)));
+  const promised = largest(all.map((row) => Number(row.believed_mib)));
   const x = timeAxis(lastSecond(runs));
   const y = (field: string) => valueAxis(field, 'memory (MiB)', top);
   return {
     id: 'memory',
     title: 'What the host’s memory is used for',
-    subtitle: 'Host frames by class (MiB) over virtual time; the dashed line is what the guests believe they have',
+    subtitle: `Host frames by class (MiB) over virtual time; up to ${mebibytes(promised)} were promised to guests`,
     reading:
-      'The coloured areas add up to the memory of the host. The dashed line is the sum of the memory that the guests ' +
-      'were promised: where it runs above the areas, the host is overcommitted. When the free area is used up, ' +
-      'the host must take memory back by its balloon or by swap.',
-    legend: [
-      { label: 'Promised to guests', colour: 'ink', mark: 'dashed' },
-      ...stackLegend(parts),
-    ],
+      'The areas add up to the memory of the host, which is less than what the guests were promised when it is ' +
+      'overcommitted. When the free area is used up, the host must take memory back, by its balloon or by swap.',
+    legend: stackLegend(parts),
     columns: 2,
     panels: tables.map(({ run, rows }) => ({
       title: runs.length > 1 ? run.label : null,
@@ -53,14 +49,12 @@ export function memoryChart(runs: readonly Run[]): Chart | undefined {
       spec: (theme) => ({
         layer: [
           stackedAreas(theme, x, parts, y, rows.length === 1),
-          {
-            mark: { type: 'line', color: theme.ink, strokeDash: dashed, interpolate: 'step-after', point: rows.length === 1 },
-            encoding: { x, y: y('believed_mib') },
-          },
           pointerRule(theme, x, [
             { field: 'time_s', title: 'time (s)', format: ',.2f' },
             { field: 'believed_mib', title: 'promised (MiB)', format: ',.1f' },
-            ...[...parts].reverse().map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })),
+            ...[...parts]
+              .reverse()
+              .map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })),
           ]),
         ],
       }),

@@ -37,7 +37,8 @@ export function mergingChart(runs: readonly Run[]): Chart | undefined {
   return {
     id: 'merging',
     title: 'How much merging saves, and how much it could',
-    subtitle: 'Memory saved (MiB) over virtual time, below what merging of all equal pages at once would save',
+    subtitle:
+      'Memory saved (MiB) over virtual time, below what merging of all equal pages at once would save',
     reading:
       'The dashed line is the bound: an oracle that sees all pages at every sample says what merging of all equal ones ' +
       'would save. The coloured areas are what the scanner has saved of it; the grey ones tell why the rest is not ' +
@@ -56,7 +57,13 @@ export function mergingChart(runs: readonly Run[]): Chart | undefined {
         layer: [
           stackedAreas(theme, x, parts, y, rows.length === 1),
           {
-            mark: { type: 'line', color: theme.ink, strokeDash: [2, 4], strokeWidth: 1.6, point: rows.length === 1 },
+            mark: {
+              type: 'line',
+              color: theme.ink,
+              strokeDash: [2, 4],
+              strokeWidth: 1.6,
+              point: rows.length === 1,
+            },
             encoding: { x, y: y('ideal_nonzero_mib') },
           },
           {
@@ -67,7 +74,9 @@ export function mergingChart(runs: readonly Run[]): Chart | undefined {
             { field: 'time_s', title: 'time (s)', format: ',.2f' },
             { field: 'ideal_mib', title: 'bound (MiB)', format: ',.1f' },
             { field: 'ideal_nonzero_mib', title: 'bound without zeros (MiB)', format: ',.1f' },
-            ...[...parts].reverse().map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })),
+            ...[...parts]
+              .reverse()
+              .map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })),
           ]),
         ],
       }),

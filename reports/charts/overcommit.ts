@@ -3,7 +3,17 @@ import { allFaults, latenciesOf } from '../latencies.ts';
 import type { Run, Study, StudyCell } from '../run.ts';
 import { type Setting, settingsOf } from '../settings.ts';
 import { duration } from '../units.ts';
-import { at, type Chart, dashed, type LegendEntry, pointShapes, type Row, type Spec, tooltip } from './chart.ts';
+import {
+  type Chart,
+  dashed,
+  type LegendEntry,
+  limit,
+  type PointShape,
+  pointShapes,
+  type Row,
+  type Spec,
+  tooltip,
+} from './chart.ts';
 import { faultBound } from './faults.ts';
 import { latencyAxis } from './percentiles.ts';
 
@@ -15,18 +25,20 @@ export function overcommitRatio({ samples, data }: Run): number {
 /** See the top of this file. */
 export function overcommitChart(study: Study): Chart | undefined {
   const { settings } = settingsOf(study);
-  const tables = settings.map((setting) => ({ setting, rows: rowsOf(setting) })).filter(({ rows }) => rows.length > 0);
+  const tables = settings
+    .map((setting) => ({ setting, rows: rowsOf(setting) }))
+    .filter(({ rows }) => rows.length > 0);
   const rows = tables.flatMap((each) => each.rows);
   if (rows.length === 0) return undefined;
   const bound = study.cells.map(({ run }) => faultBound(run)).find((each) => each !== undefined);
-  const shapeOf = (order: number) => pointShapes[order % pointShapes.length]!;
+  const shapes = shapesOf(tables.map(({ setting }) => setting));
   const x: Spec = {
     field: 'ratio',
     type: 'quantitative',
     title: 'overcommit ratio (promised to guests ÷ memory of the host)',
     scale: { domain: [0, 1.05 * Math.max(1, ...rows.map((row) => Number(row.ratio)))], nice: false },
   };
-  const y: Spec = { ...latencyAxis(rows, bound === undefined ? [] : [bound]), title: 'p99 of host faults' };
+  const y = latencyAxis(rows, 'p99 of host faults', bound === undefined ? [] : [bound]);
   return {
     id: 'overcommit',
     title: 'What overcommitment costs in waiting for memory',
@@ -37,11 +49,14 @@ export function overcommitChart(study: Study): Chart | undefined {
       'none); hollow points are runs without swap.' +
       (bound === undefined ? '' : ' The thin line is the bound that the scenario sets.'),
     legend: [
-      ...tables.map(({ setting }, order): LegendEntry => ({
-        label: setting.label === '' ? 'Runs' : setting.label,
-        colour: setting.colour,
-        mark: shapeOf(order),
-      })),
+      ...tables.map(
+        ({ setting }, order): LegendEntry => ({
+          label: setting.label === '' ? 'Runs' : setting.label,
+          colour: setting.colour,
+          mark: shapes[order]!,
+          hollow: !setting.swap,
+        }),
+      ),
       ...(bound === undefined ? [] : [{ label: 'Bound on p99', colour: 'ink', mark: 'dotted' } as const]),
     ],
     columns: 1,
@@ -52,18 +67,7 @@ export function overcommitChart(study: Study): Chart | undefined {
         height: 280,
         spec: (theme) => ({
           layer: [
-            ...(bound === undefined
-              ? []
-              : [
-                  {
-                    mark: { type: 'rule', color: theme.ink, strokeDash: [2, 3], strokeWidth: 1.4 },
-                    encoding: { y: at(y, bound) },
-                  },
-                  {
-                    mark: { type: 'text', color: theme.ink, align: 'left', dx: 4, dy: -6, x: 0 },
-                    encoding: { y: at(y, bound), text: { value: `bound ${duration(bound)}` } },
-                  },
-                ]),
+            ...(bound === undefined ? [] : limit(theme, y, bound, `bound ${duration(bound)}`)),
             ...tables.flatMap(({ setting }, order) => {
               const color = theme[setting.colour];
               const own = { filter: `datum.setting === ${JSON.stringify(setting.label)}` };
@@ -77,7 +81,7 @@ export function overcommitChart(study: Study): Chart | undefined {
                   transform: [own],
                   mark: {
                     type: 'point',
-                    shape: shapeOf(order),
+                    shape: shapes[order]!,
                     stroke: color,
                     fill: setting.swap ? color : theme.background,
                     strokeWidth: 1.8,
@@ -105,6 +109,16 @@ export function overcommitChart(study: Study): Chart | undefined {
     ],
     table: rows.map(({ time_ns, p50, p99, ...row }) => ({ ...row, p99_ns: time_ns! })),
   };
+}
+
+/** A shape for each setting. Those that differ by swap alone have the same, once hollow and once filled. */
+function shapesOf(settings: readonly Setting[]): PointShape[] {
+  const keys = settings.map(({ colour, swap }, order) => {
+    const earlier = settings.slice(0, order).filter((each) => each.colour === colour && each.swap === swap);
+    return `${colour} ${earlier.length}`;
+  });
+  const order = [...new Set(keys)];
+  return keys.map((key) => pointShapes[order.indexOf(key) % pointShapes.length]!);
 }
 
 function rowsOf(setting: Setting): Row[] {

@@ -54,7 +54,9 @@ function shareText(share: number, count: number): string {
 /** The axis of shares. `rows` are those of all panels. */
 export function shareAxis(rows: readonly Row[], what: string): Spec {
   const most = Math.max(1, ...rows.map((row) => Number(row.place)));
-  const labels = JSON.stringify(Object.fromEntries(marks.map((mark) => [place(mark).toFixed(3), labelOf(mark)])));
+  const labels = JSON.stringify(
+    Object.fromEntries(marks.map((mark) => [place(mark).toFixed(3), labelOf(mark)])),
+  );
   return {
     field: 'place',
     type: 'quantitative',
@@ -73,16 +75,16 @@ function labelOf(mark: number): string {
 }
 
 /** The axis of times, logarithmic. */
-export function latencyAxis(rows: readonly Row[], further: readonly number[] = []): Spec {
+export function latencyAxis(rows: readonly Row[], title: string, further: readonly number[] = []): Spec {
   const times = [...rows.map((row) => Number(row.time_ns)), ...further];
   const low = Math.min(...times);
   const high = Math.max(...times, low * 2);
   return {
     field: 'time_ns',
     type: 'quantitative',
-    title: 'time',
+    title,
     scale: { type: 'log', domain: [low / 1.3, high * 1.3], nice: false },
-    axis: { labelExpr: durationLabels, values: powers(low / 1.3, high * 1.3) },
+    axis: { grid: true, labelExpr: durationLabels, values: powers(low / 1.3, high * 1.3) },
   };
 }
 

@@ -1,7 +1,8 @@
 /** What merging saves against the number of guests, as the figure of Waldspurger (OSDI 2002) that made it known. */
+
+import type { Study, StudyCell } from '../run.ts';
 import { orZero } from '../series.ts';
 import { type Setting, type Settings, settingsOf } from '../settings.ts';
-import type { Study, StudyCell } from '../run.ts';
 import { bytesToMiB, pagesToMiB } from '../units.ts';
 import {
   type Chart,
@@ -26,13 +27,19 @@ const parts: readonly Part[] = [
 export function savingsChart(study: Study): Chart | undefined {
   const settings = settingsOf(study);
   const tables = settings.settings.map((setting) => ({ setting, rows: rowsOf(setting, settings) }));
-  const saving = tables.filter(({ rows }) =>
-    rows.some(({ merged_mib, zero_mib, ideal_mib }) => Number(merged_mib) + Number(zero_mib) + Number(ideal_mib) > 0),
-  );
+  const some = (rows: readonly Row[], ...fields: string[]) =>
+    rows.some((row) => fields.some((field) => Number(row[field]) > 0));
+  const merging = tables.filter(({ rows }) => some(rows, 'merged_mib', 'zero_mib'));
+  const saving = merging.length > 0 ? merging : tables.filter(({ rows }) => some(rows, 'ideal_mib'));
   if (saving.length === 0) return undefined;
+  const idle = tables.filter((each) => !saving.includes(each)).map(({ setting }) => setting.label);
   const all = saving.flatMap(({ rows }) => rows);
   const topOf = (unit: string) =>
-    largest(all.map((row) => Math.max(Number(row[`merged_${unit}`]) + Number(row[`zero_${unit}`]), Number(row[`ideal_${unit}`]))));
+    largest(
+      all.map((row) =>
+        Math.max(Number(row[`merged_${unit}`]) + Number(row[`zero_${unit}`]), Number(row[`ideal_${unit}`])),
+      ),
+    );
   const x: Spec = {
     field: 'value',
     type: settings.numeric ? 'quantitative' : 'ordinal',
@@ -40,7 +47,11 @@ export function savingsChart(study: Study): Chart | undefined {
     ...(settings.numeric
       ? {
           scale: { domain: rangeOf(all), nice: false },
-          axis: { values: [...new Set(all.map((row) => row.value))], labelOverlap: true, format: '~g' },
+          axis: {
+            values: [...new Set(all.map((row) => Number(row.value)))].sort((a, b) => a - b),
+            labelOverlap: true,
+            format: '~g',
+          },
         }
       : { sort: null, axis: { labelAngle: 0 } }),
   };
@@ -74,7 +85,12 @@ export function savingsChart(study: Study): Chart | undefined {
               : { type: 'bar', size: 28, stroke: theme.background, strokeWidth: 0.6 },
           },
           {
-            mark: { type: 'line', color: theme.ink, strokeDash: dashed, point: { color: theme.ink, size: 30 } },
+            mark: {
+              type: 'line',
+              color: theme.ink,
+              strokeDash: dashed,
+              point: { color: theme.ink, size: 30 },
+            },
             encoding: { x, y: y(`ideal_${unit}`) },
           },
           ...(area
@@ -103,12 +119,17 @@ export function savingsChart(study: Study): Chart | undefined {
   return {
     id: 'savings',
     title: `What merging saves, against the ${settings.subject}`,
-    subtitle: 'Memory saved at the end of each run, in MiB and in % of what the guests were promised',
+    subtitle:
+      'Memory saved at the end of each run, in MiB and in % of what the guests were promised' +
+      (idle.length > 0 ? `. Nothing was saved with ${idle.join(' or ')}` : ''),
     reading:
       'Each point on the horizontal axis is a run of its own. The areas are what was saved at its end: on pages of zeros, and ' +
       'on all others. The dashed line is the bound, merging of all equal pages at once. If guests have much in ' +
       'common, the share saved rises with their number.',
-    legend: [{ label: 'Bound: all equal pages merged', colour: 'ink', mark: 'dashed' }, ...stackLegend(parts)],
+    legend: [
+      { label: 'Bound: all equal pages merged', colour: 'ink', mark: 'dashed' },
+      ...stackLegend(parts),
+    ],
     columns: 2,
     panels: saving.flatMap(({ setting, rows }) => [
       panel(setting, rows, 'mib', 'memory saved (MiB)'),
@@ -118,15 +139,13 @@ export function savingsChart(study: Study): Chart | undefined {
   };
 }
 
+/** From zero, with some room to the right of the last point. */
 function rangeOf(rows: readonly Row[]): [number, number] {
-  const values = rows.map((row) => Number(row.value));
-  const low = Math.min(...values);
-  const high = Math.max(...values);
-  return low === high ? [low - 1, high + 1] : [Math.min(low, 1), high];
+  return [0, 1.04 * Math.max(...rows.map((row) => Number(row.value)))];
 }
 
 function rowsOf(setting: Setting, settings: Settings): Row[] {
-  return setting.cells.map((cell) => ({ value: settings.valueOf(cell), ...savingOf(cell) }));
+  return setting.cells.map((cell) => ({ value: settings.placeOf(cell), ...savingOf(cell) }));
 }
 
 function savingOf({ run, folder }: StudyCell): Row {

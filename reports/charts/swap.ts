@@ -2,7 +2,16 @@
 import { lastSecond, type Run } from '../run.ts';
 import { orZero } from '../series.ts';
 import { pagesToMiB, size, toSeconds } from '../units.ts';
-import { type Chart, largest, type Panel, pointerRule, type Row, thin, timeAxis, valueAxis } from './chart.ts';
+import {
+  type Chart,
+  largest,
+  type Panel,
+  pointerRule,
+  type Row,
+  thin,
+  timeAxis,
+  valueAxis,
+} from './chart.ts';
 
 /** See the top of this file. */
 export function swapChart(runs: readonly Run[]): Chart | undefined {
@@ -10,7 +19,10 @@ export function swapChart(runs: readonly Run[]): Chart | undefined {
   if (using.length === 0) return undefined;
   const tables = using.map((run) => ({ run, rows: rowsOf(run, 400) }));
   const all = tables.flatMap(({ rows }) => rows);
-  const traffic = Math.max(1e-3, largest(all.flatMap((row) => [Number(row.out_mib_s), Number(row.in_mib_s)])));
+  const traffic = Math.max(
+    1e-3,
+    largest(all.flatMap((row) => [Number(row.out_mib_s), Number(row.in_mib_s)])),
+  );
   const slots = largest(all.map((row) => Number(row.slots_mib)));
   const x = timeAxis(lastSecond(runs));
   const trafficAxis = (field: string) => ({
@@ -51,7 +63,13 @@ export function swapChart(runs: readonly Run[]): Chart | undefined {
       height: 200,
       spec: (theme) => ({
         layer: [
-          area(theme.swapped, 'slots_mib', valueAxis('slots_mib', 'swap in use (MiB)', slots), 1, rows.length === 1),
+          area(
+            theme.swapped,
+            'slots_mib',
+            valueAxis('slots_mib', 'swap in use (MiB)', slots),
+            1,
+            rows.length === 1,
+          ),
           pointerRule(theme, x, [
             { field: 'time_s', title: 'time (s)', format: ',.2f' },
             { field: 'slots_mib', title: 'in use (MiB)', format: ',.1f' },
@@ -67,10 +85,12 @@ export function swapChart(runs: readonly Run[]): Chart | undefined {
     reading:
       'Left: what is written to swap goes up from the middle, what is read back goes down. Pages that are read back ' +
       'soon after they were written show that the guests need more memory than they are left with. Right: what is in swap.',
-    legend: [{ label: 'Swap', colour: 'swapped', mark: 'area' }],
+    legend: [],
     columns: 2,
     panels,
-    table: using.flatMap((run) => rowsOf(run, Number.POSITIVE_INFINITY).map((row) => ({ run: run.label, ...row }))),
+    table: using.flatMap((run) =>
+      rowsOf(run, Number.POSITIVE_INFINITY).map((row) => ({ run: run.label, ...row })),
+    ),
   };
 }
 

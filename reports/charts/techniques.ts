@@ -54,7 +54,7 @@ export function techniquesChart(runs: readonly Run[]): Chart | undefined {
               },
             },
             {
-              mark: { type: 'tick', color: theme.ink, thickness: 2, height: 26 },
+              mark: { type: 'tick', color: theme.ink, thickness: 2, height: 26, opacity: 1 },
               encoding: { x: { field: 'host_mib', type: 'quantitative' }, y },
             },
           ],

@@ -77,7 +77,8 @@ function randomFrom(seed: number): () => number {
 }
 
 /** From 0 to 1 around `middle`, over about `width`. */
-const rise = (time: number, middle: number, width: number) => 1 / (1 + Math.exp((-4 * (time - middle)) / width));
+const rise = (time: number, middle: number, width: number) =>
+  1 / (1 + Math.exp((-4 * (time - middle)) / width));
 
 /** Pages of a guest at a moment. */
 interface GuestPages {
@@ -100,7 +101,9 @@ export async function makeRun(folder: string, given: MadeUp = {}): Promise<strin
   const writer = await RunFolderWriter.begin(folder, manifestOf(made), own);
   const has = (table: string, row: Record<string, number | string | undefined>) =>
     Object.fromEntries(
-      Object.entries(row).filter(([name]) => own.some((column) => column.table === table && column.name === name)),
+      Object.entries(row).filter(([name]) =>
+        own.some((column) => column.table === table && column.name === name),
+      ),
     );
   const names = guestNames(made);
   const memory = made.guestMiB * pagesPerMiB;
@@ -159,7 +162,9 @@ export async function makeRun(folder: string, given: MadeUp = {}): Promise<strin
     const over = Math.max(0, used() - (hostFrames - kept));
     pages.forEach((each, guest) => {
       if (made.balloon) {
-        each.target = Math.round(Math.min(memory * 0.4, (over * 1.2) / names.length + memory * 0.1 * rise(time, 20, 10)));
+        each.target = Math.round(
+          Math.min(memory * 0.4, (over * 1.2) / names.length + memory * 0.1 * rise(time, 20, 10)),
+        );
         each.actual = Math.round(actualBefore[guest]! + (each.target - actualBefore[guest]!) * 0.35);
         actualBefore[guest] = each.actual;
         const fromUntouched = Math.min(each.untouched, Math.round(each.actual * 0.55));
@@ -171,7 +176,9 @@ export async function makeRun(folder: string, given: MadeUp = {}): Promise<strin
     });
     const still = Math.max(0, used() - (hostFrames - kept));
     pages.forEach((each, guest) => {
-      const out = made.swap ? Math.min(each.private, Math.ceil((still * (0.9 + 0.2 * random())) / names.length)) : 0;
+      const out = made.swap
+        ? Math.min(each.private, Math.ceil((still * (0.9 + 0.2 * random())) / names.length))
+        : 0;
       const forced = Math.min(each.private - out, made.swap ? 0 : Math.ceil(still / names.length));
       each.private -= out + forced;
       each.swapped = out;
@@ -198,14 +205,18 @@ export async function makeRun(folder: string, given: MadeUp = {}): Promise<strin
     const sum = (field: keyof GuestPages) => pages.reduce((total, each) => total + each[field], 0);
     const savedMerged = Math.max(0, sum('shared') - ksmFrames);
     const alikeNow = shape.reduce(
-      (total, { common: share, start }, guest) => total + memory * rise(time, 3 + start + guest * 0.2, 3) * share,
+      (total, { common: share, start }, guest) =>
+        total + memory * rise(time, 3 + start + guest * 0.2, 3) * share,
       0,
     );
     const zerosNow = shape.reduce(
       (total, { zeros, start }, guest) => total + memory * rise(time, 3 + start + guest * 0.2, 3) * zeros,
       0,
     );
-    const idealNonzero = Math.max(savedMerged, Math.round(alikeNow - alikeNow / Math.max(1, names.length) + alikeNow * 0.04));
+    const idealNonzero = Math.max(
+      savedMerged,
+      Math.round(alikeNow - alikeNow / Math.max(1, names.length) + alikeNow * 0.04),
+    );
     const ideal = idealNonzero + Math.max(sum('zero'), Math.round(zerosNow));
     const unsaved = ideal - savedMerged - sum('zero');
     const volatile = Math.round(unsaved * Math.min(0.7, 0.1 + merging * 0.6));
@@ -361,7 +372,13 @@ function manifestOf(made: Resolved): Omit<Manifest, 'complete' | 'reason' | 'fin
 }
 
 /** Counts times around `middle` ns into ranges, eight to each power of two; a part `tail` of them is far longer. */
-function bucketsOf(random: () => number, count: number, middle: number, spread: number, tail = 0): [Bucket[], number] {
+function bucketsOf(
+  random: () => number,
+  count: number,
+  middle: number,
+  spread: number,
+  tail = 0,
+): [Bucket[], number] {
   const counts = new Map<number, number>();
   let longest = 0;
   for (let at = 0; at < count; at++) {
@@ -386,7 +403,13 @@ function latenciesOf(
   const all = new Map<string, Map<number, number>>();
   let longestOfAll = 0;
   const records: LatencyRecord[] = [];
-  const add = (scope: string, kind: 'fault' | 'application', cause: string, buckets: Bucket[], longest: number) => {
+  const add = (
+    scope: string,
+    kind: 'fault' | 'application',
+    cause: string,
+    buckets: Bucket[],
+    longest: number,
+  ) => {
     if (buckets.length === 0) return;
     records.push({ scope, kind, cause, distribution: distributionOf(buckets, longest), buckets });
     if (scope === 'host' || kind !== 'fault') return;
@@ -402,7 +425,8 @@ function latenciesOf(
     const scope = names[guest]!;
     add(scope, 'fault', 'first_touch', ...bucketsOf(random, some(touch), 3600, 0.3, 0.002));
     if (made.ksm) add(scope, 'fault', 'cow_break', ...bucketsOf(random, some(cow * 8), 4200, 0.4));
-    if (made.swap) add(scope, 'fault', 'swap_in', ...bucketsOf(random, some(swapIn * 4), 110_000, 0.7 * slow, 0.01));
+    if (made.swap)
+      add(scope, 'fault', 'swap_in', ...bucketsOf(random, some(swapIn * 4), 110_000, 0.7 * slow, 0.01));
     if (made.balloon) add(scope, 'fault', 'balloon_return', ...bucketsOf(random, some(back * 8), 3800, 0.3));
     if (!made.application) return;
     add(scope, 'application', 'GET', ...bucketsOf(random, 3000, 42_000, 0.35, 0.01));
@@ -483,7 +507,15 @@ export async function makeSweep(folder: string, counts: readonly number[] = [1, 
     for (const ksm of [false, true]) {
       const parameters = { 'guests.0.count': guests, 'host.ksm': ksm ? profile : 'off' };
       const name = `${guests}-${ksm ? 'on' : 'off'}`;
-      const made = { name: 'made-up-sweep', guests, ksm, hostMiB: 1024, balloon: false, samples: 30, parameters };
+      const made = {
+        name: 'made-up-sweep',
+        guests,
+        ksm,
+        hostMiB: 1024,
+        balloon: false,
+        samples: 30,
+        parameters,
+      };
       await makeRun(join(folder, name), made);
       cells.push({ parameters, folder: name, complete: true });
     }
@@ -524,10 +556,24 @@ export async function makeDensity(folder: string): Promise<string> {
       for (const guests of [fits - 1, fits, fits + 1]) {
         const name = `${policy.replaceAll('+', '-')}-${guests}`;
         const parameters = { policy, 'guests.0.count': guests };
-        const made = { name: 'made-up-density', guests, ksm, balloon, swap, hostMiB: 512, samples: 12, parameters };
+        const made = {
+          name: 'made-up-density',
+          guests,
+          ksm,
+          balloon,
+          swap,
+          hostMiB: 512,
+          samples: 12,
+          parameters,
+        };
         await makeRun(join(folder, name), made);
         cells.push({ parameters, folder: name, complete: true });
-        tried.push({ guests, folder: name, fits: guests <= fits, missed: guests <= fits ? [] : ['fault_p99'] });
+        tried.push({
+          guests,
+          folder: name,
+          fits: guests <= fits,
+          missed: guests <= fits ? [] : ['fault_p99'],
+        });
       }
       const exact = !(ksm && balloon && swap);
       density.push({ policy, guests: fits, exact, host_memory: 512 * mebi, tried });
