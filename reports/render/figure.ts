@@ -68,7 +68,7 @@ export function contents(panel: Panel, theme: Theme): Spec {
 }
 
 /** A view without the layers that answer to the pointer. */
-function still(spec: Spec): Spec {
+export function still(spec: Spec): Spec {
   const { layer } = spec;
   return Array.isArray(layer)
     ? { ...spec, layer: layer.filter((each: Spec) => each.params === undefined) }

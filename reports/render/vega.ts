@@ -53,15 +53,14 @@ const measure = (item: TextItem, text: unknown = item.text) =>
   );
 (vega as unknown as { textMetrics: { width: typeof measure } }).textMetrics.width = measure;
 
-/** Draws a specification. `width` sets the size of one whose width follows its container. */
-export async function drawSvg(name: string, spec: VegaSpec, width?: number): Promise<string> {
+/** Draws a specification. */
+export async function drawSvg(name: string, spec: VegaSpec): Promise<string> {
   const view = new vega.View(vega.parse(spec), {
     renderer: 'none',
     logger: loggerTo((...words) => {
       throw new ChartError(`chart ${name}: ${words.map(String).join(' ')}`);
     }),
   });
-  if (width !== undefined) view.width(width);
   try {
     return await view.toSVG();
   } finally {
