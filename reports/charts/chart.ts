@@ -179,13 +179,31 @@ export function stackLegend(parts: readonly Part[]): LegendEntry[] {
   return parts.map(({ label, colour }) => ({ label, colour, mark: 'area' as const })).reverse();
 }
 
-/** A level that does not change: a limit, a size. `field` is in every row. */
-export function level(theme: Theme, axis: Spec, dash: readonly number[] = []): Spec {
-  return {
-    transform: [{ aggregate: [{ op: 'max', field: axis.field, as: axis.field }], groupby: [] }],
-    mark: { type: 'rule', color: theme.ink, strokeWidth: 1.4, strokeDash: dash },
-    encoding: { y: axis },
-  };
+/** A line that runs over areas: in ink, on a rim of the background's colour that sets it off from any of them. */
+export function inkLine(
+  theme: Theme,
+  encoding: Spec,
+  strokeDash: readonly number[],
+  mark: Spec = {},
+): Spec[] {
+  const rim = { type: 'line', color: theme.background, strokeWidth: 4, opacity: 0.55, ...mark, point: false };
+  const line = { type: 'line', color: theme.ink, strokeWidth: 1.6, strokeDash, strokeCap: 'butt', ...mark };
+  return [
+    { mark: rim, encoding },
+    { mark: line, encoding },
+  ];
+}
+
+/** A level that does not change: a limit, a size. The field of `axis` is in every row. */
+export function level(theme: Theme, axis: Spec, strokeDash: readonly number[] = []): Spec[] {
+  const transform = [{ aggregate: [{ op: 'max', field: axis.field, as: axis.field }], groupby: [] }];
+  const encoding = { y: axis };
+  const rim = { type: 'rule', color: theme.background, strokeWidth: 4, opacity: 0.55 };
+  const line = { type: 'rule', color: theme.ink, strokeWidth: 1.6, strokeDash };
+  return [
+    { transform, mark: rim, encoding },
+    { transform, mark: line, encoding },
+  ];
 }
 
 /** A limit that is drawn across the panel and says what it is. */

@@ -5,6 +5,8 @@ import { pagesToMiB, toSeconds } from '../units.ts';
 import {
   type Chart,
   dashed,
+  dotted,
+  inkLine,
   largest,
   type Part,
   pointerRule,
@@ -56,20 +58,8 @@ export function mergingChart(runs: readonly Run[]): Chart | undefined {
       spec: (theme) => ({
         layer: [
           stackedAreas(theme, x, parts, y, rows.length === 1),
-          {
-            mark: {
-              type: 'line',
-              color: theme.ink,
-              strokeDash: [2, 4],
-              strokeWidth: 1.6,
-              point: rows.length === 1,
-            },
-            encoding: { x, y: y('ideal_nonzero_mib') },
-          },
-          {
-            mark: { type: 'line', color: theme.ink, strokeDash: dashed, point: rows.length === 1 },
-            encoding: { x, y: y('ideal_mib') },
-          },
+          ...inkLine(theme, { x, y: y('ideal_nonzero_mib') }, dotted, { point: rows.length === 1 }),
+          ...inkLine(theme, { x, y: y('ideal_mib') }, dashed, { point: rows.length === 1 }),
           pointerRule(theme, x, [
             { field: 'time_s', title: 'time (s)', format: ',.2f' },
             { field: 'ideal_mib', title: 'bound (MiB)', format: ',.1f' },

@@ -8,6 +8,7 @@ import {
   type Chart,
   colourScale,
   dashed,
+  inkLine,
   largest,
   type Panel,
   type Part,
@@ -84,15 +85,7 @@ export function savingsChart(study: Study): Chart | undefined {
               ? { type: 'area', stroke: theme.background, strokeWidth: 0.6 }
               : { type: 'bar', size: 28, stroke: theme.background, strokeWidth: 0.6 },
           },
-          {
-            mark: {
-              type: 'line',
-              color: theme.ink,
-              strokeDash: dashed,
-              point: { color: theme.ink, size: 30 },
-            },
-            encoding: { x, y: y(`ideal_${unit}`) },
-          },
+          ...inkLine(theme, { x, y: y(`ideal_${unit}`) }, dashed, { point: { color: theme.ink, size: 30 } }),
           ...(area
             ? [
                 {
