@@ -95,7 +95,7 @@ export function guestsChart(runs: readonly Run[]): Chart | undefined {
   };
 
   function edge(theme: Theme, field: string, point: boolean, dash: readonly number[]) {
-    return inkLine(theme, { x, y: y(field) }, dash, { interpolate: 'step-after', point });
+    return inkLine(theme, { x, y: y(field) }, dash, { interpolate: 'step-after', points: point });
   }
 }
 

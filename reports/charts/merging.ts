@@ -58,8 +58,8 @@ export function mergingChart(runs: readonly Run[]): Chart | undefined {
       spec: (theme) => ({
         layer: [
           stackedAreas(theme, x, parts, y, rows.length === 1),
-          ...inkLine(theme, { x, y: y('ideal_nonzero_mib') }, dotted, { point: rows.length === 1 }),
-          ...inkLine(theme, { x, y: y('ideal_mib') }, dashed, { point: rows.length === 1 }),
+          ...inkLine(theme, { x, y: y('ideal_nonzero_mib') }, dotted, { points: rows.length === 1 }),
+          ...inkLine(theme, { x, y: y('ideal_mib') }, dashed, { points: rows.length === 1 }),
           pointerRule(theme, x, [
             { field: 'time_s', title: 'time (s)', format: ',.2f' },
             { field: 'ideal_mib', title: 'bound (MiB)', format: ',.1f' },

@@ -334,7 +334,7 @@ function manifestOf(made: Resolved): Omit<Manifest, 'complete' | 'reason' | 'fin
       name: made.name,
       seed: made.seed,
       duration: made.seconds * 1e9,
-      sample: Math.round((made.seconds / made.samples) * 1e9),
+      sample: Math.round((made.seconds / Math.max(1, made.samples)) * 1e9),
       host: {
         memory: made.hostMiB * mebi,
         cpus: 2,
