@@ -7,6 +7,7 @@ import {
   type Chart,
   dotted,
   inkLine,
+  type LegendEntry,
   largest,
   type Part,
   pointerRule,
@@ -26,6 +27,12 @@ const parts: readonly Part[] = [
   { field: 'reported_mib', label: 'Reported free', colour: 'reported' },
   { field: 'untouched_mib', label: 'Never touched', colour: 'idle' },
   { field: 'ballooned_mib', label: 'In the balloon', colour: 'ballooned' },
+];
+
+/** The lines on the balloon's lower edge. */
+const edges: readonly LegendEntry[] = [
+  { label: 'Balloon: actual size', colour: 'ink', mark: 'line' },
+  { label: 'Balloon: target', colour: 'ink', mark: 'dotted' },
 ];
 
 /** Most panels of a chart; the table has all guests. */
@@ -56,11 +63,7 @@ export function guestsChart(runs: readonly Run[]): Chart | undefined {
       'Each panel is one guest; its areas add up to the memory that it was promised. The balloon hangs from the top: ' +
       'the solid line is its size as the guest’s driver says it, the dotted line the size that the host asks for. Where the ' +
       'two lines part, the guest does not follow, or not yet.',
-    legend: [
-      { label: 'Balloon: actual size', colour: 'ink', mark: 'line' },
-      { label: 'Balloon: target', colour: 'ink', mark: 'dotted' },
-      ...stackLegend(parts),
-    ],
+    legend: [...(all.some((row) => row.balloon_actual_mib !== null) ? edges : []), ...stackLegend(parts)],
     columns: runs.length > 1 ? runs.length : drawn.length === 4 ? 2 : Math.min(3, Math.max(1, drawn.length)),
     panels: drawn.flatMap((name) =>
       tables.flatMap(({ run, guests }) => {

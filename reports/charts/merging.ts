@@ -7,6 +7,7 @@ import {
   dashed,
   dotted,
   inkLine,
+  type LegendEntry,
   largest,
   type Part,
   pointerRule,
@@ -27,6 +28,12 @@ const parts: readonly Part[] = [
   { field: 'ineligible_mib', label: 'Not saved: may not be merged', colour: 'unsaved4' },
 ];
 
+/** The lines of the oracle. */
+const bounds: readonly LegendEntry[] = [
+  { label: 'Bound: all equal pages merged', colour: 'ink', mark: 'dashed' },
+  { label: 'Bound without pages of zeros', colour: 'ink', mark: 'dotted' },
+];
+
 /** See the top of this file. */
 export function mergingChart(runs: readonly Run[]): Chart | undefined {
   const tables = runs.map((run) => ({ run, rows: rowsOf(run) }));
@@ -45,11 +52,7 @@ export function mergingChart(runs: readonly Run[]): Chart | undefined {
       'The dashed line is the bound: an oracle that sees all pages at every sample says what merging of all equal ones ' +
       'would save. The coloured areas are what the scanner has saved of it; the grey ones tell why the rest is not ' +
       'saved. The dotted line is the part of the bound that is not pages of zeros.',
-    legend: [
-      { label: 'Bound: all equal pages merged', colour: 'ink', mark: 'dashed' },
-      { label: 'Bound without pages of zeros', colour: 'ink', mark: 'dotted' },
-      ...stackLegend(parts),
-    ],
+    legend: [...(all.some((row) => row.ideal_mib !== null) ? bounds : []), ...stackLegend(parts)],
     columns: 2,
     panels: tables.map(({ run, rows }) => ({
       title: runs.length > 1 ? run.label : null,

@@ -24,11 +24,13 @@ function isProgram(path: string): boolean {
 /** Starts the browser with an empty profile, lets `use` work with it, and ends it. */
 export async function withChromium(
   executablePath: string,
+  options: { readonly javaScriptEnabled?: boolean },
   use: (browser: BrowserContext) => Promise<void>,
 ): Promise<void> {
   const profile = mkdtempSync(join(tmpdir(), 'pagefold-browser-'));
   try {
     const browser = await chromium.launchPersistentContext(profile, {
+      ...options,
       executablePath,
       headless: true,
       args: [
