@@ -57,6 +57,7 @@ test('techniques that are off saved nothing, and the lines say why', async (t) =
   t.is(answers['Merging saved'], 'nothing: ksm is off');
   t.is(answers['Balloons saved'], 'nothing: there is no policy');
   t.is(answers['Swap saved'], 'nothing: there is none');
+  t.regex(answers['ksmd used']!, /^nothing: ksm is off; guests waited/);
   t.is(answers.Bounds, 'none set');
 });
 

@@ -43,6 +43,8 @@ function answersOf(run: Run): Answers {
   const bound = value('achieved') === undefined ? '' : `; with zeros ${text('achieved')} of the bound`;
   const reported = value('reported') ? `; reported free: ${text('reported')}` : '';
   const lost = value('oom') ? `; ${text('oom')} guests were stopped for want of memory` : '';
+  const ksmd = host.ksm === 'off' ? 'nothing: ksm is off' : `${text('ksmd')} of a CPU`;
+  const kswapd = value('kswapd') === undefined ? '' : `, kswapd ${text('kswapd')}`;
   const noStall = manifest.complete ? 'there was no host fault' : 'the run ended before it was written';
   return {
     Guests: `${text('guests')} of ${decimal(manifest.guests.length)} up at a time, ${end}`,
@@ -60,7 +62,7 @@ function answersOf(run: Run): Answers {
       value('p50') === undefined
         ? `an unknown time: ${noStall}`
         : `p50 ${text('p50')}, p99 ${text('p99')}, p99.9 ${text('p999')}; in sum ${text('stall')} of vCPU time`,
-    'ksmd used': `${text('ksmd')} of a CPU, kswapd ${text('kswapd')}; guests waited for a CPU ${text('steal')} of their time`,
+    'ksmd used': `${ksmd}${kswapd}; guests waited for a CPU ${text('steal')} of their time`,
     Bounds: boundsText(run) + lost,
   };
 }

@@ -1,7 +1,9 @@
 /** Latencies that the workloads measured by their guests' own clocks. */
 import { hostScope, latenciesOf } from '../latencies.ts';
 import type { Run } from '../run.ts';
-import { type Chart, type Panel, type Row, thin } from './chart.ts';
+import { duration } from '../units.ts';
+import { type Chart, limit, type Panel, type Row, thin } from './chart.ts';
+import { p99Bound, warmupNote } from './faults.ts';
 import { curve, latencyAxis, pointerPoint, shareAxis } from './percentiles.ts';
 
 /** Most panels; the table has all operations. */
@@ -25,8 +27,14 @@ export function applicationChart(runs: readonly Run[]): Chart | undefined {
   const operations = [...new Set(all.map((row) => String(row.operation)))];
   const drawn = thin(operations, Math.max(1, Math.floor(mostPanels / runs.length)));
   const x = shareAxis(all, 'operations');
-  const y = latencyAxis(all, 'time of an operation');
-  const panelOf = (operation: string, run: Run, own: readonly Row[]): Panel => ({
+  const bounds = runs.flatMap((run) => p99Bound(run, 'application') ?? []);
+  const y = latencyAxis(all, 'time of an operation', bounds);
+  const panelOf = (
+    operation: string,
+    run: Run,
+    own: readonly Row[],
+    bound = p99Bound(run, 'application'),
+  ): Panel => ({
     title: runs.length > 1 ? `${operation} · ${run.label}` : operation,
     rows: own.filter((row) => row.operation === operation),
     height: 180,
@@ -48,6 +56,7 @@ export function applicationChart(runs: readonly Run[]): Chart | undefined {
           },
           encoding: { x, y },
         },
+        ...(bound === undefined ? [] : limit(theme, y, bound, `bound ${duration(bound)}`)),
         pointerPoint(theme, x, y, { field: 'guest', title: 'guest' }),
       ],
     }),
@@ -60,12 +69,14 @@ export function applicationChart(runs: readonly Run[]): Chart | undefined {
       (drawn.length < operations.length ? `: ${drawn.length} of ${operations.length} operations` : ''),
     reading:
       'Each panel is an operation that a workload measured, each line a guest. What the host takes from a guest while it ' +
-      'waits is in these times. Compare the tails, at 99 and beyond: that is where stalls for memory show.',
+      'waits is in these times. Compare the tails, at 99 and beyond: that is where stalls for memory show.' +
+      warmupNote(runs),
     legend: [
       { label: 'One guest', colour: 'private', mark: 'line' },
       ...(all.some((row) => row.guest === 'all guests')
         ? [{ label: 'All guests together', colour: 'ink', mark: 'dashed' } as const]
         : []),
+      ...(bounds.length > 0 ? [{ label: 'Bound on p99', colour: 'ink', mark: 'dotted' } as const] : []),
     ],
     columns: runs.length > 1 ? runs.length : 2,
     panels: drawn.flatMap((operation) => tables.map(({ run, rows }) => panelOf(operation, run, rows))),

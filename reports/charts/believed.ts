@@ -9,6 +9,7 @@ import {
   level,
   type Part,
   pointerRule,
+  present,
   type Row,
   stackedAreas,
   stackLegend,
@@ -25,7 +26,7 @@ export const backing: readonly Part[] = [
   { field: 'ballooned_mib', label: 'In the balloon', colour: 'ballooned' },
   { field: 'swapped_mib', label: 'In swap', colour: 'swapped' },
   { field: 'reported_mib', label: 'Reported free', colour: 'reported' },
-  { field: 'untouched_mib', label: 'Never touched', colour: 'idle' },
+  { field: 'untouched_mib', label: 'Untouched', colour: 'idle' },
 ];
 
 /** See the top of this file. */
@@ -34,6 +35,7 @@ export function believedChart(runs: readonly Run[]): Chart | undefined {
   if (tables.every(({ rows }) => rows.length === 0)) return undefined;
   const all = tables.flatMap(({ rows }) => rows);
   const top = largest(all.map((row) => Math.max(Number(row.believed_mib), Number(row.host_mib))));
+  const parts = present(backing, all);
   const x = timeAxis(lastSecond(runs));
   const y = (field: string) => valueAxis(field, 'memory of all guests (MiB)', top);
   return {
@@ -44,7 +46,7 @@ export function believedChart(runs: readonly Run[]): Chart | undefined {
     reading:
       'The areas add up to what the guests were promised. Only the lowest takes up memory of the host; every other ' +
       'is saved, by the technique that its colour stands for. The lowest area must stay below the dashed line.',
-    legend: [{ label: 'Memory of the host', colour: 'ink', mark: 'dashed' }, ...stackLegend(backing)],
+    legend: [{ label: 'Memory of the host', colour: 'ink', mark: 'dashed' }, ...stackLegend(parts)],
     columns: 2,
     panels: tables.map(({ run, rows }) => ({
       title: runs.length > 1 ? run.label : null,
@@ -52,11 +54,11 @@ export function believedChart(runs: readonly Run[]): Chart | undefined {
       height: 260,
       spec: (theme) => ({
         layer: [
-          stackedAreas(theme, x, backing, y, rows.length === 1),
+          stackedAreas(theme, x, parts, y, rows.length === 1),
           ...level(theme, y('host_mib'), dashed),
           pointerRule(theme, x, [
             { field: 'time_s', title: 'time (s)', format: ',.2f' },
-            ...[...backing]
+            ...[...parts]
               .reverse()
               .map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })),
           ]),

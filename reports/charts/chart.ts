@@ -141,6 +141,12 @@ export interface Part {
   readonly colour: Colour;
 }
 
+/** The parts that have a size in some row; all of them when none has, so that there is something to name. */
+export function present(parts: readonly Part[], rows: readonly Row[]): readonly Part[] {
+  const found = parts.filter(({ field }) => rows.some((row) => Number(row[field]) > 0));
+  return found.length > 0 ? found : parts;
+}
+
 /**
  * Areas on top of each other, the first part at the bottom. A single row is drawn as points on a stem, as an
  * area of one row cannot be seen.

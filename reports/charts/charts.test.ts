@@ -267,7 +267,7 @@ test('a density search shows how many guests fit, by policy', async (t) => {
     ['ksm+balloon', 10],
   ]);
   t.is(rows.at(-1)!.label, '≥ 12 (6 guests)');
-  t.regex(chartOf(charts, 'density').subtitle, /fault_p99 ≤ 5 ms/);
+  t.regex(chartOf(charts, 'density').subtitle, /keep fault_p99 ≤ 5 ms, application_p99 ≤ 2 ms/);
   const settings = chartOf(charts, 'overcommit').legend.map(({ label, hollow }) => [label, hollow]);
   t.deepEqual(settings[1], ['ksm', true]);
   t.deepEqual(settings[5], ['ksm+swap', false]);

@@ -16,9 +16,15 @@ export const faultCauses: Readonly<Record<string, { label: string; colour: Colou
   all: { label: 'All host faults', colour: 'ink' },
 };
 
-/** The bound on the 99th percentile of host faults that the scenario gives, in ns. */
-export function faultBound({ data }: Run): number | undefined {
-  return data.manifest.scenario.slo?.fault_p99;
+/** The bound on the 99th percentile of host faults, or of operations, that the scenario gives, in ns. */
+export function p99Bound({ data }: Run, kind: 'fault' | 'application'): number | undefined {
+  return data.manifest.scenario.slo?.[`${kind}_p99`];
+}
+
+/** Tells which times the scenario leaves out. */
+export function warmupNote(runs: readonly Run[]): string {
+  const warmup = Math.max(...runs.map(({ data }) => Number(data.manifest.scenario.warmup ?? 0)));
+  return warmup > 0 ? ` Times of the first ${duration(warmup)}, the warm-up, are left out.` : '';
 }
 
 /** See the top of this file. */
@@ -33,7 +39,7 @@ export function faultsChart(runs: readonly Run[]): Chart | undefined {
   }));
   const all = tables.flatMap(({ rows }) => rows);
   if (all.length === 0) return undefined;
-  const bounds = runs.flatMap((run) => faultBound(run) ?? []);
+  const bounds = runs.flatMap((run) => p99Bound(run, 'fault') ?? []);
   const x = shareAxis(all, 'host faults');
   const y = latencyAxis(all, 'time of a host fault', bounds);
   const causes = Object.keys(faultCauses).filter((cause) => all.some((row) => row.cause === cause));
@@ -48,14 +54,15 @@ export function faultsChart(runs: readonly Run[]): Chart | undefined {
     reading:
       'Follow a curve to 99 on the horizontal axis: its height is the time that 99 in 100 faults of that cause ' +
       'took at most. Each further nine has the same width, so that the rare long waits can be seen. ' +
-      (bounds.length > 0 ? 'The thin line is the bound that the scenario sets on the 99th percentile.' : ''),
+      (bounds.length > 0 ? 'The thin line is the bound that the scenario sets on the 99th percentile.' : '') +
+      warmupNote(runs),
     legend: [
       ...legend,
       ...(bounds.length > 0 ? [{ label: 'Bound on p99', colour: 'ink', mark: 'dotted' } as const] : []),
     ],
     columns: 2,
     panels: tables.map(({ run, rows }) => {
-      const bound = faultBound(run);
+      const bound = p99Bound(run, 'fault');
       return {
         title: runs.length > 1 ? run.label : null,
         rows,

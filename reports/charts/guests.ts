@@ -11,6 +11,7 @@ import {
   largest,
   type Part,
   pointerRule,
+  present,
   type Row,
   stackedAreas,
   stackLegend,
@@ -19,13 +20,13 @@ import {
   valueAxis,
 } from './chart.ts';
 
-const parts: readonly Part[] = [
+const allParts: readonly Part[] = [
   { field: 'private_mib', label: 'Own frame', colour: 'private' },
   { field: 'merged_mib', label: 'Merged', colour: 'merged' },
   { field: 'zero_mib', label: 'Zero page', colour: 'zero' },
   { field: 'swapped_mib', label: 'In swap', colour: 'swapped' },
   { field: 'reported_mib', label: 'Reported free', colour: 'reported' },
-  { field: 'untouched_mib', label: 'Never touched', colour: 'idle' },
+  { field: 'untouched_mib', label: 'Untouched', colour: 'idle' },
   { field: 'ballooned_mib', label: 'In the balloon', colour: 'ballooned' },
 ];
 
@@ -49,21 +50,27 @@ export function guestsChart(runs: readonly Run[]): Chart | undefined {
   if (all.length === 0) return undefined;
   const drawn = thin(names, Math.max(1, Math.floor(mostPanels / runs.length)));
   const top = largest(all.map((row) => Number(row.memory_mib)));
+  const parts = present(allParts, all);
+  const ballooning = all.some(
+    (row) => Number(row.balloon_actual_mib) > 0 || Number(row.balloon_target_mib) > 0,
+  );
   const x = timeAxis(lastSecond(runs));
   const y = (field: string) => valueAxis(field, 'memory (MiB)', top, { axis: { tickCount: 3 } });
   return {
     id: 'guests',
-    title: 'What each guest’s memory is backed by, and its balloon',
+    title: `What stands behind each guest’s memory${ballooning ? ', and its balloon' : ''}`,
     subtitle:
       'Memory of a guest (MiB) over virtual time' +
       (drawn.length < names.length
         ? `: ${drawn.length} of ${decimal(names.length)} guests, all in the table`
         : ''),
     reading:
-      'Each panel is one guest; its areas add up to the memory that it was promised. The balloon hangs from the top: ' +
-      'the solid line is its size as the guest’s driver says it, the dotted line the size that the host asks for. Where the ' +
-      'two lines part, the guest does not follow, or not yet.',
-    legend: [...(all.some((row) => row.balloon_actual_mib !== null) ? edges : []), ...stackLegend(parts)],
+      'Each panel is one guest; its areas add up to the memory that it was promised.' +
+      (ballooning
+        ? ' The balloon hangs from the top: the solid line is its size as the guest’s driver says it, the dotted line the ' +
+          'size that the host asks for. Where the two lines part, the guest does not follow, or not yet.'
+        : ''),
+    legend: [...(ballooning ? edges : []), ...stackLegend(parts)],
     columns: runs.length > 1 ? runs.length : drawn.length === 4 ? 2 : Math.min(3, Math.max(1, drawn.length)),
     panels: drawn.flatMap((name) =>
       tables.flatMap(({ run, guests }) => {
@@ -75,8 +82,7 @@ export function guestsChart(runs: readonly Run[]): Chart | undefined {
           spec: (theme) => ({
             layer: [
               stackedAreas(theme, x, parts, y, rows.length === 1),
-              ...edge(theme, 'balloon_actual_edge_mib', rows.length === 1, []),
-              ...edge(theme, 'balloon_target_edge_mib', rows.length === 1, dotted),
+              ...(ballooning ? edgesOf(theme, rows.length === 1) : []),
               pointerRule(theme, x, [
                 { field: 'time_s', title: 'time (s)', format: ',.2f' },
                 { field: 'state', title: 'state' },
@@ -97,8 +103,12 @@ export function guestsChart(runs: readonly Run[]): Chart | undefined {
     ),
   };
 
-  function edge(theme: Theme, field: string, point: boolean, dash: readonly number[]) {
-    return inkLine(theme, { x, y: y(field) }, dash, { interpolate: 'step-after', points: point });
+  function edgesOf(theme: Theme, points: boolean) {
+    const mark = { interpolate: 'step-after', points } as const;
+    return [
+      ...inkLine(theme, { x, y: y('balloon_actual_edge_mib') }, [], mark),
+      ...inkLine(theme, { x, y: y('balloon_target_edge_mib') }, dotted, mark),
+    ];
   }
 }
 

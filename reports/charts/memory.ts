@@ -8,6 +8,7 @@ import {
   largest,
   type Part,
   pointerRule,
+  present,
   type Row,
   stackedAreas,
   stackLegend,
@@ -16,7 +17,7 @@ import {
   valueAxis,
 } from './chart.ts';
 
-const parts: readonly Part[] = [
+const allParts: readonly Part[] = [
   { field: 'private_mib', label: 'Private to one guest', colour: 'private' },
   { field: 'merged_mib', label: 'Shared by several guest pages', colour: 'merged' },
   { field: 'swapcache_mib', label: 'Swap cache', colour: 'swapped' },
@@ -31,6 +32,7 @@ export function memoryChart(runs: readonly Run[]): Chart | undefined {
   const all = tables.flatMap(({ rows }) => rows);
   const top = largest(all.map((row) => Number(row.host_mib)));
   const promised = largest(all.map((row) => Number(row.believed_mib)));
+  const parts = present(allParts, all);
   const x = timeAxis(lastSecond(runs));
   const y = (field: string) => valueAxis(field, 'memory (MiB)', top);
   return {

@@ -14,7 +14,7 @@ import {
   type Spec,
   tooltip,
 } from './chart.ts';
-import { faultBound } from './faults.ts';
+import { p99Bound } from './faults.ts';
 import { latencyAxis } from './percentiles.ts';
 
 /** Most that the guests of a run were promised at a time, by the memory of the host. */
@@ -30,7 +30,7 @@ export function overcommitChart(study: Study): Chart | undefined {
     .filter(({ rows }) => rows.length > 0);
   const rows = tables.flatMap((each) => each.rows);
   if (rows.length === 0) return undefined;
-  const bound = study.cells.map(({ run }) => faultBound(run)).find((each) => each !== undefined);
+  const bound = study.cells.map(({ run }) => p99Bound(run, 'fault')).find((each) => each !== undefined);
   const shapes = shapesOf(tables.map(({ setting }) => setting));
   const x: Spec = {
     field: 'ratio',

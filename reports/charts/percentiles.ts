@@ -77,15 +77,23 @@ function labelOf(mark: number): string {
 /** The axis of times, logarithmic. */
 export function latencyAxis(rows: readonly Row[], title: string, further: readonly number[] = []): Spec {
   const times = [...rows.map((row) => Number(row.time_ns)), ...further];
-  const low = Math.min(...times);
-  const high = Math.max(...times, low * 2);
+  const [low, high] = rangeOf(times);
   return {
     field: 'time_ns',
     type: 'quantitative',
     title,
-    scale: { type: 'log', domain: [low / 1.3, high * 1.3], nice: false },
-    axis: { grid: true, labelExpr: durationLabels, ...ticksAt(powers(low / 1.3, high * 1.3)) },
+    scale: { type: 'log', domain: [low, high], nice: false },
+    axis: { grid: true, labelExpr: durationLabels, ...ticksAt(powers(low, high)) },
   };
+}
+
+/** A range around times, at least a decade of it, so that there are ticks to read them by. */
+function rangeOf(times: readonly number[]): [number, number] {
+  const low = Math.min(...times);
+  const high = Math.max(...times);
+  if (high >= 10 * low) return [low / 1.3, high * 1.3];
+  const floor = 10 ** Math.floor(Math.log10(low));
+  return [floor, high >= 5 * floor && high < 10 * floor ? 10 * floor : Math.max(10 * floor, high * 1.3)];
 }
 
 /** Powers of ten within a range, or numbers 1, 2, 5 times those when there are fewer than two. */

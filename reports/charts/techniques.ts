@@ -1,7 +1,7 @@
 /** Runs compared by what each technique saved at their end. */
 import type { Run } from '../run.ts';
 import { backing, backingRows } from './believed.ts';
-import { type Chart, colourScale, type Row, type Spec, stackLegend, tooltip } from './chart.ts';
+import { type Chart, colourScale, present, type Row, type Spec, stackLegend, tooltip } from './chart.ts';
 
 /** See the top of this file. There is nothing to compare in a single run. */
 export function techniquesChart(runs: readonly Run[]): Chart | undefined {
@@ -10,7 +10,8 @@ export function techniquesChart(runs: readonly Run[]): Chart | undefined {
     return last === undefined ? [] : [{ run: run.label, ...last }];
   });
   if (rows.length < 2) return undefined;
-  const fields = backing.map(({ field }) => field);
+  const parts = present(backing, rows);
+  const fields = parts.map(({ field }) => field);
   const x: Spec = { field: 'size', type: 'quantitative', title: 'memory of all guests (MiB)', stack: 'zero' };
   // Names stand above their bars, as they may be long.
   const y: Spec = { field: 'run', type: 'nominal', sort: null, axis: null };
@@ -21,7 +22,7 @@ export function techniquesChart(runs: readonly Run[]): Chart | undefined {
     reading:
       'Each bar is a run; its length is what the guests were promised. Only the first part takes up memory of the host; ' +
       'the tick is how much the host has. What lies to the right is saved, by the technique that its colour stands for.',
-    legend: [{ label: 'Memory of the host', colour: 'ink', mark: 'line' }, ...stackLegend(backing).reverse()],
+    legend: [{ label: 'Memory of the host', colour: 'ink', mark: 'line' }, ...stackLegend(parts).reverse()],
     columns: 1,
     panels: [
       {
@@ -39,12 +40,12 @@ export function techniquesChart(runs: readonly Run[]): Chart | undefined {
               encoding: {
                 x,
                 y,
-                color: colourScale(theme, 'part', backing),
+                color: colourScale(theme, 'part', parts),
                 order: { field: 'level', type: 'quantitative' },
                 tooltip: tooltip([
                   { field: 'run', title: 'run' },
                   { field: 'believed_mib', title: 'promised (MiB)', format: ',.1f' },
-                  ...backing.map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })),
+                  ...parts.map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })),
                 ]),
               },
             },

@@ -354,7 +354,7 @@ function manifestOf(made: Resolved): Omit<Manifest, 'complete' | 'reason' | 'fin
           workload: { name: 'toucher' },
         },
       ],
-      ...(made.slo ? { slo: { fault_p99: 5e6 } } : {}),
+      ...(made.slo ? { slo: { fault_p99: 5e6, application_p99: 2e6 } } : {}),
     },
     parameters: made.parameters,
     guests: guestNames(made).map((name) => ({ name, group: 0, memory: made.guestMiB * mebi })),
