@@ -116,7 +116,7 @@ export interface VcpuHost {
   readCr8(): number;
   writeCr8(value: number): void;
   /** The decoded page for a guest-physical page; see {@link CodeCache.pageFor}. */
-  codePageFor(page: number, codeSize: number): number;
+  codePageFor(page: number, codeSize: number, place: number): number;
   /** A page whose contents have been decoded is about to be written. */
   codeWritten(page: number): void;
 }
@@ -168,7 +168,8 @@ export class Engine {
         Number(vcpus[vcpu]!.writeMsr(index >>> 0, low, high)),
       readCr8: (vcpu: number) => vcpus[vcpu]!.readCr8(),
       writeCr8: (vcpu: number, value: number) => vcpus[vcpu]!.writeCr8(value),
-      codePageFor: (vcpu: number, page: number, codeSize: number) => vcpus[vcpu]!.codePageFor(page, codeSize),
+      codePageFor: (vcpu: number, page: number, codeSize: number, place: number) =>
+        vcpus[vcpu]!.codePageFor(page, codeSize, place),
       decode: (_vcpu: number, page: number, offset: number) => this.code.decode(page, offset),
       decodeCrossing: (_vcpu: number, record: number, page: number, next: number) =>
         this.code.decodeCrossing(record, page, next),
@@ -183,7 +184,7 @@ export class Engine {
     const map = buildOpcodeMap(rows);
     this.handlers = new Handlers(environment, 1);
     this.code = new CodeCache(memory, this.handlers, map, hash, codeBytes);
-    this.translator = new Translator(memory, environment, this.handlers, map);
+    this.translator = new Translator(memory, environment, this.handlers);
   }
 
   /** Calls `forget` when the store of decoded code is emptied: whoever refers to code pages drops them. */

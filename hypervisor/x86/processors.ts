@@ -4,6 +4,7 @@ import { pageSize } from '../memory/hostmemory.ts';
 import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
 import { xsaveLeaf } from './core/xsave.ts';
 import { type CpuidLeaf, cpuid } from './cpuid.ts';
+import type { Kernel } from './decode/codecache.ts';
 import type { Engine } from './engine.ts';
 import * as layout from './layout.ts';
 import { CR4, physicalBits } from './mode.ts';
@@ -32,6 +33,8 @@ export class Processors implements Stateful {
   readonly engine: Engine;
   readonly space: AddressSpace;
   readonly vcpus: readonly Vcpu[];
+  /** Where the guest's kernel was found to be. */
+  readonly #kernel: Kernel = { slide: undefined };
   /** Where the latest time that any vCPU or device has read stands, as an index of 64-bit words. */
   readonly #latest: number;
 
@@ -86,7 +89,7 @@ export class Processors implements Stateful {
           },
           writeMsr: (number, low, high) =>
             msrs.write(number, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)),
-          codePageFor: (page, codeMode) => this.#codePageFor(page, codeMode),
+          codePageFor: (page, codeMode, place) => this.#codePageFor(page, codeMode, place),
           codeWritten: (page) => this.contentsChange(page),
         }),
       );
@@ -106,10 +109,12 @@ export class Processors implements Stateful {
     return time;
   }
 
-  #codePageFor(page: number, codeMode: number): number {
+  #codePageFor(page: number, codeMode: number, place: number): number {
     const frame = this.space.touch(page);
-    const decoded = this.engine.code.pageFor(frame, codeMode);
+    const decoded = this.engine.code.pageFor(frame, codeMode, place, this.#kernel);
     if (decoded === 0) return 0;
+    const slide = this.#kernel.slide ?? 0;
+    for (const vcpu of this.vcpus) vcpu.set64(layout.slide, BigInt(slide));
     this.space.setCode(page, decoded);
     // From now on a write must be told.
     this.#forEntries((entry) => {

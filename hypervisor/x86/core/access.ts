@@ -313,7 +313,11 @@ export const access: CorePart = (define, core, host) => {
     const known = fn.local('i32', 0);
     fn.if(code.get(), () => known.set(fn.load('i32', code.get(), codeModeOffset).eq(wanted.get())));
     fn.if(known.get().eqz(), () => {
-      code.set(fn.call(host.codePageFor, fn.load('i32', cpu, layout.number), number, wanted.get()));
+      // A kernel's text mapping: its page in 2 MiB, by which copies of other guests are found.
+      const inText = mode.and(2).ne(0).and(page.geU(-0x8000_0000));
+      const place = fn.select(inText, linear.shrU(12).wrap().and(0x1ff), fn.i32(-1));
+      const cpuNumber = fn.load('i32', cpu, layout.number);
+      code.set(fn.call(host.codePageFor, cpuNumber, number, wanted.get(), place));
       fn.if(code.get().eqz(), () => {
         fn.store('i32', cpu, exits.codeFull, layout.exit);
         fn.store('i32', cpu, -1, layout.faultVector);

@@ -46,6 +46,8 @@ export const coreTypes = {
   jump: type('i32 i64 i32'),
   /** (cpu, linear, budget): as jump, but stops there when the budget is used up. */
   goOn: type('i32 i64 i32'),
+  /** (cpu, offset, budget): a jump to that offset of the present page, or one behind it; stops there when the budget is used up. */
+  within: type('i32 i32 i32'),
   /** (cpu, offset, budget): interprets from that offset of the present page on, which has been decoded. */
   interpret: type('i32 i32 i32'),
   /** (cpu, record of a direct jump within its page, budget): finds the target's record, links it, goes on there. */
@@ -190,8 +192,8 @@ export const hostTypes = {
   writeMsr: type('i32 i32 i32 i32', 'i32'),
   readCr8: type('i32', 'i32'),
   writeCr8: type('i32 i32'),
-  /** (vCPU, guest page number, code size) → decoded page for its present content. */
-  codePageFor: type('i32 i32 i32', 'i32'),
+  /** (vCPU, guest page number, code size, page number in 2 MiB of a kernel's text or −1) → decoded page for its present content. */
+  codePageFor: type('i32 i32 i32 i32', 'i32'),
   /** (vCPU, decoded page, offset) → record, decoding from there. */
   decode: type('i32 i32 i32', 'i32'),
   /** (vCPU, record of a page-crossing instruction, its page, the next page) → record of the instruction. */
@@ -229,7 +231,7 @@ function lazily<Name extends string>(
 }
 
 /** The core as imports of another module; only what is used is imported. */
-export function importCore(module: ModuleBuilder): Core {
+export function importCore(module: Pick<ModuleBuilder, 'importFunction'>): Core {
   const routines = lazily(Object.keys(coreTypes) as CoreName[], (name) =>
     module.importFunction('core', name, coreTypes[name]),
   );
