@@ -6,7 +6,8 @@ import { exampleEnd, exampleManifest } from './format/testing/example.ts';
 import { RunFolderWriter } from './format/write.ts';
 import { renderReport } from './index.ts';
 import { temporaryFolder } from './testing/folders.ts';
-import { makeRun, makeSweep } from './testing/generate.ts';
+import { makeRun } from './testing/generate.ts';
+import { makeSweep } from './testing/studies.ts';
 
 const folder = temporaryFolder(test);
 const read = (path: string) => readFileSync(path, 'utf8');

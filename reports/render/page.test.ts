@@ -6,7 +6,8 @@ import type { BrowserContext, Page } from 'playwright-core';
 import { type Report, renderReport } from '../index.ts';
 import { findChromium, withChromium } from '../testing/browser.ts';
 import { temporaryFolder } from '../testing/folders.ts';
-import { makeDensity, makeRun, makeSweep } from '../testing/generate.ts';
+import { makeRun } from '../testing/generate.ts';
+import { makeDensity, makeSweep } from '../testing/studies.ts';
 
 const folder = temporaryFolder(test);
 const program = findChromium();
