@@ -24,7 +24,7 @@ const mayImport: Record<string, readonly string[]> = {
   'hypervisor/balloon': ['hypervisor/state', 'hypervisor/virtio', 'hypervisor/clock'],
   hypervisor: ['hypervisor/*'],
   workloads: [],
-  harness: ['hypervisor', 'hypervisor/*', 'workloads'],
+  harness: ['hypervisor', 'hypervisor/*', 'workloads', 'reports'],
   reports: [],
   bench: ['hypervisor', 'hypervisor/*', 'workloads', 'harness', 'reports'],
 };

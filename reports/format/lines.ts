@@ -1,0 +1,39 @@
+/** Lines of `events.jsonl` and `workload.jsonl`. */
+import { z } from 'zod';
+
+const time = z.int().nonnegative().describe('Virtual time in ns');
+
+/** Events that pagefold writes, with what each means. */
+export const eventNames = {
+  guest_started: 'The guest was switched on',
+  guest_up: 'The guest’s init is ready',
+  guest_ended: 'The guest has ended: `reason` says how, `expected` whether the scenario wanted it',
+  workload_started: 'The guest was told to run the workload `workload`',
+  workload_finished: 'The workload `workload` has ended with exit status `status`',
+  phase: 'A phase of the scenario was carried out: `action` names it',
+  ksm_started: 'Merging was switched on',
+  oom: 'The host had no memory left; `victim` is the guest that it stopped',
+  balloon_not_followed:
+    'The guest’s driver has not followed the balloon’s target `target_pages` for `for_ns`',
+  swap_error: 'A page could not be read back from swap: `reason`',
+  workload_output_damaged: 'The guest sent a line on its workload port that is no JSON object: `line`',
+} as const;
+
+/** Schema of a line of `events.jsonl`. Besides these keys, it has those that its event's meaning names. */
+export const eventSchema = z.looseObject({
+  time_ns: time,
+  event: z.string(),
+  /** The guest that it is about, if it is about one. */
+  guest: z.string().optional(),
+});
+
+/** Schema of a line of `workload.jsonl`: the JSON object that the workload sent, with these two keys before its own. */
+export const workloadLineSchema = z.looseObject({
+  time_ns: time,
+  guest: z.string(),
+});
+
+/** See {@link eventSchema}. */
+export type RunEvent = z.infer<typeof eventSchema>;
+/** See {@link workloadLineSchema}. */
+export type WorkloadLine = z.infer<typeof workloadLineSchema>;
