@@ -131,6 +131,8 @@ export class Guest implements Stateful {
           (page) => this.space.touch(page),
         ),
     );
+    // Switched off until `boot`: time passes, and nothing is executed.
+    this.cpus[0]!.waitsForStartup = true;
     const ram = new GuestRam(this.space, (page) => processors.contentsChange(page));
     this.pc = new Pc(
       { memory: options.memory, epoch: options.epoch },
@@ -220,7 +222,7 @@ export class Guest implements Stateful {
     if (cpu.running) cpu.vcpu.stopSoon();
   }
 
-  /** Virtual time in ns since power-on. */
+  /** Virtual time in ns, whether or not it is switched on. */
   get time(): number {
     const cpu = this.cpus[this.#current];
     return cpu?.running === true ? cpu.now : this.#time;
@@ -237,6 +239,7 @@ export class Guest implements Stateful {
       cpu.vcpu.seedRandom(this.#secret(`cpu ${index}`));
     });
     this.cpus[0]!.enterKernel(this.pc.boot({ ...files, rngSeed: this.#secret('kernel') }));
+    this.cpus[0]!.waitsForStartup = false;
   }
 
   /** Lets the guest run up to virtual time `until` (ns), or until it ends. */

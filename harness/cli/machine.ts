@@ -4,6 +4,7 @@ import { Host } from '../../hypervisor/host.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import { BALLOON_FEATURES } from '../../hypervisor/virtio/balloon/features.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
+import { epoch } from '../epoch.ts';
 
 /** A disk: the file of a raw image. */
 export interface DiskFile {
@@ -64,9 +65,6 @@ export interface Guest {
   /** The hash of the machine's whole state, in hexadecimal digits. */
   stateHash(): string;
 }
-
-/** Guests believe that it is this time when they are switched on: 2026-01-01 00:00 UTC. Runs do not depend on the day. */
-const epoch = 1_767_225_600;
 
 /** Bytes of a channel, handed on in pieces. */
 class Channel implements ByteChannel {

@@ -42,3 +42,20 @@ export const workload = z
 
 /** See {@link workloadObject}. */
 export type Workload = z.output<typeof workloadObject>;
+
+/** Words of the kernel's command line by which guest number `guest` learns what to do. */
+export function workloadWords(given: Workload, guest: number): string[] {
+  return [`pagefold.workload=${given.name}`, `pagefold.args=${workloadArguments(given, guest)}`];
+}
+
+/** The line by which a running guest is told to begin something else. */
+export function startCommand(given: Workload, guest: number): string {
+  return `start ${given.name} ${workloadArguments(given, guest)}\n`;
+}
+
+function workloadArguments({ name: _, ...parameters }: Workload, guest: number): string {
+  const all = { id: guest, ...parameters };
+  return Object.entries(all)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',');
+}
