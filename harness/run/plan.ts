@@ -9,9 +9,10 @@ import type { RecordedImage } from '../../reports/format/manifest.ts';
 import { formatVersion } from '../../reports/format/names.ts';
 import { sha256 } from '../../reports/format/read.ts';
 import { resolveImage } from '../../workloads/images/resolve.ts';
+import { readMicroguest } from '../../workloads/microguest/image.ts';
 import type { Cell, LoadedScenario } from '../scenario/load.ts';
 import { type GuestPlan, guestPlans, type Scenario } from '../scenario/resolve.ts';
-import { workloadWords } from '../scenario/workloads.ts';
+import { microguest, workloadWords } from '../scenario/workloads.ts';
 import type { GuestSetup } from './host.ts';
 
 /** The pagefold that runs. */
@@ -71,6 +72,10 @@ interface ReadImage {
 }
 
 async function readImage(name: string, progress: (line: string) => void): Promise<ReadImage> {
+  if (name === microguest) {
+    const { kernel, digest } = await readMicroguest();
+    return { recorded: { name, digest, packages: [] }, kernel, initrd: new Uint8Array(0) };
+  }
   const image = await resolveImage(name, progress);
   const packages = image.manifest.packages.map(({ name: of, version }) => ({ name: of, version }));
   return {

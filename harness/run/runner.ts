@@ -255,7 +255,7 @@ class Run {
         break;
       case 'start workload':
         for (const guest of named(phase.guests)) {
-          const command = startCommand(phase.workload, guest);
+          const command = startCommand(phase.workload, this.#plan.guests[guest]!.plan.group.image, guest);
           this.#host.tellWorkload(guest, new TextEncoder().encode(command));
         }
         break;
@@ -274,7 +274,8 @@ class Run {
         this.#states[guest] = 'up';
         this.#event('guest_up', guest, {}, time);
       }
-      this.#writer.workloadLine({ ...value, time_ns: time, guest: name });
+      const { time_ns: _time, guest: _guest, ...own } = value;
+      this.#writer.workloadLine({ time_ns: time, guest: name, ...own });
       const { event, workload } = value;
       if (event === 'latency' && !this.#latencies.addLine(guest, value)) {
         this.#event('workload_output_damaged', guest, { line: JSON.stringify(value).slice(0, 200) }, time);

@@ -44,7 +44,7 @@ export class SweepFolder {
   }
 
   /** Writes the account with these changes. */
-  update(changes: Partial<Pick<Sweep, 'cells' | 'density' | 'complete'>>): void {
+  update(changes: Partial<Pick<Sweep, 'axes' | 'cells' | 'density' | 'complete'>>): void {
     this.#account = { ...this.#account, ...changes };
     this.#write();
   }

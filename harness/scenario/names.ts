@@ -8,6 +8,7 @@ import type { Path } from './document.ts';
 import { choice } from './explain.ts';
 import { guestPlans, guestsNamed, resolve } from './resolve.ts';
 import type { scenarioSchema } from './schema.ts';
+import { microguest, startProblem, type Workload, workloadProblem } from './workloads.ts';
 
 /** Scanners that pagefold has. */
 export const scannerNames = ['linux'] as const;
@@ -21,21 +22,32 @@ export async function checkNames(
   file: string,
   fail: Fail,
 ): Promise<void> {
-  for (const [i, { image }] of scenario.guests.entries()) {
-    await checkImage(image, ['guests', i, 'image'], fail);
-  }
+  const check = (problem: string | undefined, path: Path) => {
+    if (problem !== undefined) fail(path, false, problem, 'choose another workload or image');
+  };
+  const checkGroup = async (group: { image: string; workload: Workload }, path: Path) => {
+    await checkImage(group.image, [...path, 'image'], fail);
+    check(workloadProblem(group.workload, group.image), [...path, 'workload']);
+  };
+  for (const [i, group] of scenario.guests.entries()) await checkGroup(group, ['guests', i]);
   const plans = guestPlans(resolve(scenario));
   const known = [...new Set(plans.flatMap(({ name, group }) => [group.name, name]))];
   for (const [i, phase] of scenario.phases.entries()) {
     if (phase.do === 'add guests') {
-      await checkImage(phase.group.image, ['phases', i, 'group', 'image'], fail);
-    } else if (phase.do !== 'set knobs') {
-      for (const name of phase.guests) {
-        if (guestsNamed(name, plans) !== undefined) continue;
-        fail(['phases', i, 'guests'], false, `no guest is called '${name}'`, choice(name, known));
-      }
-    } else if (scenario.host.ksm === 'off') {
+      await checkGroup(phase.group, ['phases', i, 'group']);
+    } else if (phase.do === 'set knobs') {
+      if (scenario.host.ksm !== 'off') continue;
       fail(['phases', i, 'knobs'], false, 'merging is off', 'switch it on under host.ksm');
+    } else {
+      for (const name of phase.guests) {
+        const named =
+          guestsNamed(name, plans) ??
+          fail(['phases', i, 'guests'], false, `no guest is called '${name}'`, choice(name, known));
+        if (phase.do !== 'start workload') continue;
+        for (const { group } of named) {
+          check(startProblem(phase.workload, group.image), ['phases', i, 'workload']);
+        }
+      }
     }
   }
   const { ksm } = scenario.host;
@@ -63,7 +75,7 @@ export async function checkNames(
 async function checkImage(image: string, path: Path, fail: Fail): Promise<void> {
   // One of stated content is looked for when the run begins: only the cache knows it.
   if (image.includes('@')) return;
-  const names = await recipeNames();
+  const names = [...(await recipeNames()), microguest];
   if (names.includes(image) || (await namedDigest(image)) !== undefined) return;
   fail(path, false, `no guest image is called '${image}'`, choice(image, names));
 }
