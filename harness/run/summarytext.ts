@@ -40,7 +40,7 @@ export function summaryText(result: Result): string {
     'guests',
     [
       `${states.length}`,
-      `at most ${host.peak.guests_up ?? 0} at a time`,
+      ...(host.peak.guests_up === undefined ? [] : [`at most ${host.peak.guests_up} at a time`]),
       ...(ended > 0 ? [`${ended} ended`] : []),
       ...(failed > 0 ? [`${failed} failed`] : []),
     ].join(', '),
