@@ -27,10 +27,7 @@ const countsOffset = 0x20;
 
 /** Reads the program. Throws an Error when its bytes are not those that the list of digests names. */
 export async function readMicroguest(): Promise<MicroguestImage> {
-  const [bytes, digests] = await Promise.all([
-    readFile(at(file)),
-    readFile(at('native/SHA256SUMS'), 'utf8'),
-  ]);
+  const [bytes, digests] = await Promise.all([readFile(at(file)), readFile(at('native/SHA256SUMS'), 'utf8')]);
   const digest = sha256(bytes);
   if (!digests.split('\n').includes(`${digest}  ${file}`)) {
     throw new Error(`${file} is not the file that native/SHA256SUMS names; run workloads/native/build.ts`);

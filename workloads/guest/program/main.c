@@ -1,6 +1,6 @@
 /*
- * The program of the workloads `toucher` and `files` in Linux guests: `workload NAME ARGUMENTS` does the work, with its report
- * lines on standard output, until its last phase ends or SIGTERM comes.
+ * The program of the workloads `toucher` and `files` in Linux guests, which goes by one of these names. It does the work that
+ * its argument says, with its report lines on standard output, until its last phase ends or SIGTERM comes.
  */
 #include "../../native/line.h"
 #include "../../native/strings.h"
@@ -149,16 +149,27 @@ static int run(const char *name, const char *arguments)
 	return work_errors != 0;
 }
 
+/* What stands behind the last slash. */
+static const char *last_name(const char *path)
+{
+	const char *name = path;
+	for (; *path; path++)
+		if (*path == '/')
+			name = path + 1;
+	return name;
+}
+
 /* Called with the stack as the kernel leaves it: the number of arguments and the pointers to them. */
 __attribute__((noreturn, used)) static void begin(long *stack)
 {
 	char **arguments = (char **)(stack + 1);
-	if (stack[0] != 3 || !(equal(arguments[1], "toucher") || equal(arguments[1], "files"))) {
-		static const char usage[] = "usage: workload toucher|files ARGUMENTS\n";
+	const char *name = last_name(arguments[0]);
+	if (stack[0] > 2 || !(equal(name, "toucher") || equal(name, "files"))) {
+		static const char usage[] = "usage: toucher|files [ARGUMENTS]\n";
 		system_call(SYS_write, 2, (long)usage, sizeof usage - 1, 0, 0, 0);
 		exit_program(2);
 	}
-	exit_program(run(arguments[1], arguments[2]));
+	exit_program(run(name, stack[0] == 2 ? arguments[1] : ""));
 }
 
 __asm__(".global _start\n"

@@ -1,5 +1,5 @@
 /**
- * What pages contain that a workload of ours filled, as `native/content.h` has it: one 64-bit word, 512 times over,
+ * What pages contain that a workload of ours filled, as `content.h` has it: one 64-bit word, 512 times over,
  * which is zero or the scramble of a key. So the host's side knows every page to the last bit.
  */
 
@@ -9,7 +9,7 @@ export const contentKinds = { zero: 0, equal: 1, within: 2, unique: 3, written: 
 /** A kind of content. */
 export type ContentKind = keyof typeof contentKinds;
 
-/** What a page has in every word. The three numbers are below 2^20; see `native/content.h` for what they stand for. */
+/** What a page has in every word. The three numbers are below 2^20; see `content.h` for what they stand for. */
 export interface ContentKey {
   readonly kind: ContentKind;
   readonly owner: number;
