@@ -5,8 +5,9 @@ import { policies, policiesNamed } from '../density/policies.ts';
 import type { RunProgress } from '../run/progress.ts';
 import { loadScenario } from '../scenario/load.ts';
 import { interruptible } from './interrupt.ts';
+import { reportIn } from './report.ts';
 import { hostOptions, type RunArguments, runOptions, settingsOf, shownProgress } from './run.ts';
-import { progress, styled, table } from './style.ts';
+import { progress, table } from './style.ts';
 import { parseInteger } from './values.ts';
 
 /** The options of `density`. */
@@ -77,7 +78,7 @@ async function density(
     ]);
     process.stdout.write(table([['POLICY', 'GUESTS', 'PER GIB'], ...rows], process.stdout.columns));
     if (interruption.status !== undefined) progress('Interrupted; the same command goes on.');
-    process.stdout.write(`${styled('bold', folder)}\n`);
+    await reportIn(folder);
     return interruption.status ?? 0;
   } finally {
     interruption.release();

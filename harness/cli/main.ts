@@ -8,6 +8,7 @@ import { boot } from './boot.ts';
 import { addCheck, checkOptions } from './check.ts';
 import { addDensity, densityOptions } from './density.ts';
 import { build, exportTo, importFrom, list, show } from './guest.ts';
+import { addReport, reportOptions } from './report.ts';
 import { addRun, ownRunOptions } from './run.ts';
 import { complain } from './style.ts';
 
@@ -34,14 +35,16 @@ const bootOptions = {
 /** The options of each command, for what a misspelt one may have meant. */
 const optionNames = [
   ...new Set(
-    [bootOptions, ownRunOptions, checkOptions, densityOptions].flatMap((options) => Object.keys(options)),
+    [bootOptions, ownRunOptions, checkOptions, densityOptions, reportOptions].flatMap((options) =>
+      Object.keys(options),
+    ),
   ),
   'help',
   'version',
 ];
-const commandNames = ['run', 'check', 'density', 'boot', 'guest'];
+const commandNames = ['run', 'report', 'check', 'density', 'boot', 'guest'];
 /** Options that may be given several times. */
-const repeatable = ['_', 'disk', 'set', 'policy', 'baseline'];
+const repeatable = ['_', 'disk', 'set', 'policy', 'baseline', 'run'];
 const guestCommandNames = ['build', 'list', 'show', 'export', 'import'];
 
 /** Options that may be given only once become arrays when they are not. */
@@ -73,7 +76,7 @@ function commandLine(status: (status: number) => void, version: string): Argv {
     .fail((message, error) => {
       throw error ?? misspelt(message);
     });
-  for (const add of [addRun, addCheck, addDensity]) add(line, status);
+  for (const add of [addRun, addReport, addCheck, addDensity]) add(line, status);
   return line
     .command(
       'boot',

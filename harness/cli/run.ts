@@ -4,12 +4,12 @@ import { makeHost } from '../run/hypervisorhost.ts';
 import { planRuns } from '../run/plan.ts';
 import { RunProgress } from '../run/progress.ts';
 import { type RunOptions, runScenario } from '../run/runner.ts';
-import { summaryText } from '../run/summarytext.ts';
 import { runSweep } from '../run/sweep.ts';
 import { show } from '../scenario/explain.ts';
 import { type LoadedScenario, loadScenario } from '../scenario/load.ts';
 import { type Interruption, interruptible } from './interrupt.ts';
-import { progress, styled } from './style.ts';
+import { reportIn } from './report.ts';
+import { progress } from './style.ts';
 import { parseInteger } from './values.ts';
 
 /** The options that `run` and `density` have in common. */
@@ -98,7 +98,7 @@ async function runOne(
     progress: (state) => shown.update(state),
   }).finally(() => shown.done());
   if (!result.complete) progress(`The run was ${result.reason}; what there is of it is in its folder.`);
-  process.stdout.write(`${summaryText(result)}${styled('bold', folder)}\n`);
+  await reportIn(folder);
   return interruption.status ?? 0;
 }
 
@@ -128,7 +128,8 @@ async function runAll(
     },
   }).finally(() => shown?.done());
   const whole = results.filter(({ complete }) => complete).length;
-  process.stdout.write(`${whole} of ${plans.length} runs are finished\n${styled('bold', folder)}\n`);
+  progress(`${whole} of ${plans.length} runs are finished.`);
+  await reportIn(folder);
   if (whole < plans.length) progress('Go on with the same command and --resume.');
   return interruption.status ?? 0;
 }

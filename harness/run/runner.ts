@@ -281,6 +281,7 @@ class Run {
         this.#event('workload_output_damaged', guest, { line: JSON.stringify(value).slice(0, 200) }, time);
       }
       if (event === 'started') this.#event('workload_started', guest, { workload }, time);
+      if (event === 'error') this.#event('workload_error', guest, { workload, message: value.message }, time);
       if (event === 'finished') this.#event('workload_finished', guest, { workload }, time);
     }
   }

@@ -1,0 +1,147 @@
+/** The parts of a run by themselves: lines, latencies, balloon watch, progress. */
+import test from 'ava';
+import { BalloonWatch } from './balloonwatch.ts';
+import { Latencies } from './latencies.ts';
+import { WorkloadReader } from './lines.ts';
+import { RunProgress } from './progress.ts';
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+test('lines are put together from whatever pieces they come in', (t) => {
+  const reader = new WorkloadReader();
+  t.deepEqual(reader.push(bytes('{"a":1}\n\n{"b"')), [{ kind: 'object', value: { a: 1 } }]);
+  t.deepEqual(reader.push(bytes(':2}\r\n[1]\n')), [
+    { kind: 'object', value: { b: 2 } },
+    { kind: 'damaged', line: '[1]' },
+  ]);
+  t.deepEqual(reader.push(bytes('{"é":"\ud83d\ude00"}\n')), [{ kind: 'object', value: { é: '😀' } }]);
+  t.deepEqual(reader.push(bytes('no\n')), [{ kind: 'damaged', line: 'no' }]);
+});
+
+test('a guest that never ends its line is cut', (t) => {
+  const reader = new WorkloadReader();
+  const [message, ...more] = reader.push(bytes('x'.repeat(65_536)));
+  t.deepEqual(message, { kind: 'damaged', line: 'x'.repeat(200) });
+  t.deepEqual(more, []);
+  t.deepEqual(reader.push(bytes('{}\n')), [{ kind: 'object', value: {} }]);
+});
+
+test('the times of faults are those since counting began, by cause and together', (t) => {
+  const latencies = new Latencies(['a', 'b']);
+  const before = [
+    { guest: 0, cause: 'first_touch', buckets: [{ upper: 10, count: 3 }], max: 9 },
+    { guest: 1, cause: 'swap_in', buckets: [{ upper: 100, count: 1 }], max: 99 },
+  ];
+  latencies.startCounting(before);
+  const after = [
+    { guest: 0, cause: 'first_touch', buckets: [{ upper: 10, count: 5 }], max: 9 },
+    { guest: 0, cause: 'cow_break', buckets: [{ upper: 20, count: 1 }], max: 15 },
+    {
+      guest: 1,
+      cause: 'swap_in',
+      buckets: [
+        { upper: 50, count: 2 },
+        { upper: 100, count: 1 },
+      ],
+      max: 99,
+    },
+  ];
+  t.deepEqual(
+    latencies
+      .records(after)
+      .map(({ scope, kind, cause, distribution: { count, p50_ns, max_ns } }) => [
+        scope,
+        kind,
+        cause,
+        count,
+        p50_ns,
+        max_ns,
+      ]),
+    [
+      ['host', 'fault', 'all', 5, 20, 50],
+      ['host', 'fault', 'first_touch', 2, 9, 9],
+      ['host', 'fault', 'cow_break', 1, 15, 15],
+      // The longest came before counting began: the end of the last range stands for it.
+      ['host', 'fault', 'swap_in', 2, 50, 50],
+      ['a', 'fault', 'all', 3, 10, 15],
+      ['a', 'fault', 'first_touch', 2, 9, 9],
+      ['a', 'fault', 'cow_break', 1, 15, 15],
+      ['b', 'fault', 'all', 2, 50, 50],
+      ['b', 'fault', 'swap_in', 2, 50, 50],
+    ],
+  );
+});
+
+test('what workloads measure is added up by operation, and must be what such a line is', (t) => {
+  const latencies = new Latencies(['a']);
+  t.true(latencies.addLine(0, { name: 'get', buckets: [[5, 1]], max_ns: 5, count: 1 }));
+  t.true(
+    latencies.addLine(0, {
+      name: 'get',
+      buckets: [
+        [5, 1],
+        [9, 2],
+      ],
+      max_ns: 8,
+    }),
+  );
+  for (const line of [
+    {},
+    { name: 'get', buckets: [[5]], max_ns: 1 },
+    { name: 'x', buckets: [[-1, 1]], max_ns: 1 },
+  ]) {
+    t.false(latencies.addLine(0, line));
+  }
+  const [record, ...more] = latencies.records([]);
+  t.deepEqual(more, []);
+  t.like(record, {
+    scope: 'a',
+    kind: 'application',
+    cause: 'get',
+    distribution: { count: 4, p50_ns: 5, p99_ns: 8, max_ns: 8 },
+  });
+});
+
+test('a balloon that does not move is told once a target', (t) => {
+  const watch = new BalloonWatch();
+  const second = 1e9;
+  t.is(watch.notice(0, 1000, 0), undefined);
+  t.is(watch.notice(5 * second, 1000, 300), undefined, 'it moves');
+  t.is(watch.notice(14 * second, 1000, 300), undefined, 'nine seconds');
+  t.is(watch.notice(16 * second, 1000, 300), 11 * second);
+  t.is(watch.notice(30 * second, 1000, 300), undefined, 'told already');
+  t.is(watch.notice(31 * second, 2000, 300), undefined);
+  t.is(watch.notice(41 * second, 2000, 300), 10 * second);
+  t.is(watch.notice(60 * second, 400, 300), undefined);
+  t.is(watch.notice(99 * second, 400, 300), undefined, 'near enough');
+});
+
+/** What a progress of ten steps writes; each step takes a second of wall time. */
+function shown(stream: { isTTY?: boolean; columns?: number }, mergedPages?: number): string[] {
+  const written: string[] = [];
+  let wall = 0;
+  const progress = new RunProgress('run', { ...stream, write: (text) => written.push(text) }, () => wall);
+  for (let step = 1; step <= 10; step++) {
+    wall += 1000;
+    progress.update({ time: step * 1e9, duration: 10e9, guestsUp: 2, guests: 4, mergedPages });
+  }
+  progress.done();
+  return written;
+}
+
+test('progress is a line that is drawn anew on a terminal', (t) => {
+  const written = shown({ isTTY: true, columns: 120 }, 77);
+  t.is(
+    written[4],
+    '\r\x1b[2K[############............] run: 5.0 of 10s, 2 of 4 guests up, 77 pages merged, about 5 s left',
+  );
+  t.is(written.at(-1), '\r\x1b[2K');
+  t.true(shown({ isTTY: true, columns: 40 }).every((text) => text.length <= 39 + '\r\x1b[2K'.length));
+});
+
+test('progress is plain lines elsewhere', (t) => {
+  const written = shown({});
+  t.is(written.length, 10);
+  t.is(written[0], 'run: 1.0 of 10s, 2 of 4 guests up\n');
+  t.is(written[4], 'run: 5.0 of 10s, 2 of 4 guests up, about 5 s left\n');
+});
