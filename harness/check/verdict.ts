@@ -45,7 +45,7 @@ function by(was: number, is: number): string {
   const difference = sign(Number((is - was).toPrecision(12)));
   return was === 0
     ? difference
-    : `${difference}, ${sign(Number(((100 * (is - was)) / Math.abs(was)).toFixed(2)))} %`;
+    : `${difference}, ${sign(Number(((100 * (is - was)) / Math.abs(was)).toPrecision(3)))} %`;
 }
 
 /** The exit status: 1 when a figure regressed, else 2 when something could not be run, else 0. */

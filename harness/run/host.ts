@@ -16,6 +16,8 @@ export interface GuestSetup {
   /** A kernel as `Guest.boot` takes it. */
   readonly kernel: Uint8Array;
   readonly initrd: Uint8Array;
+  /** Path of the image's read-only disk, which guests of the image share; undefined when it has none. */
+  readonly disk: string | undefined;
   readonly commandLine: string;
   /** Where the guest's randomness comes from. */
   readonly seed: number;

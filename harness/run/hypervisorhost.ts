@@ -3,6 +3,7 @@ import type { GuestEnd } from '../../hypervisor/guest.ts';
 import { Host } from '../../hypervisor/host.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import { BALLOON_FEATURES, F_PAGE_REPORTING } from '../../hypervisor/virtio/balloon/features.ts';
+import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
 import { columns } from '../../reports/format/columns.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
 import { epoch } from '../epoch.ts';
@@ -39,7 +40,7 @@ export function makeHost({ scenario, guests: setups, listener, workers }: HostSe
   const frames = host.frames.free;
   const serial = setups.map(() => [] as number[]);
   const removed = new Set<number>();
-  const guests = setups.map(({ plan, seed }, number) =>
+  const guests = setups.map(({ plan, seed, disk }, number) =>
     host.addGuest({
       memory: plan.group.memory,
       cpus: plan.group.cpus,
@@ -50,7 +51,7 @@ export function makeHost({ scenario, guests: setups, listener, workers }: HostSe
         { onOutput: () => {} },
         { name: workloadPortName, onOutput: (bytes) => listener.workload(number, bytes, host.time) },
       ],
-      disks: [],
+      disks: disk === undefined ? [] : [new FileDisk(disk, true)],
       balloonFeatures: BALLOON_FEATURES.filter(
         (feature) => feature !== F_PAGE_REPORTING || scenario.host.balloon.free_page_reporting,
       ),

@@ -69,12 +69,13 @@ interface ReadImage {
   readonly recorded: RecordedImage;
   readonly kernel: Uint8Array;
   readonly initrd: Uint8Array;
+  readonly disk: string | undefined;
 }
 
 async function readImage(name: string, progress: (line: string) => void): Promise<ReadImage> {
   if (name === microguest) {
     const { kernel, digest } = await readMicroguest();
-    return { recorded: { name, digest, packages: [] }, kernel, initrd: new Uint8Array(0) };
+    return { recorded: { name, digest, packages: [] }, kernel, initrd: new Uint8Array(0), disk: undefined };
   }
   const image = await resolveImage(name, progress);
   const packages = image.manifest.packages.map(({ name: of, version }) => ({ name: of, version }));
@@ -82,6 +83,7 @@ async function readImage(name: string, progress: (line: string) => void): Promis
     recorded: { name, digest: image.digest, packages },
     kernel: await readFile(image.kernel),
     initrd: await readFile(image.initrd),
+    disk: image.disk,
   };
 }
 
@@ -130,10 +132,10 @@ async function planRun(
     folderName: folderName(scenario.name, digest),
     images: used.map(({ recorded }) => recorded),
     guests: guestPlans(scenario).map((plan, number) => {
-      const { kernel, initrd } = images.get(plan.group.image)!;
+      const { kernel, initrd, disk } = images.get(plan.group.image)!;
       // A scenario's seeds are 32 bits, a guest's may have 53.
       const seed = scenario.seed * 4096 + number;
-      return { plan, kernel, initrd, commandLine: commandLine(plan, number), seed };
+      return { plan, kernel, initrd, disk, commandLine: commandLine(plan, number), seed };
     }),
   };
 }
