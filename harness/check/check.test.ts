@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { microScenario, runOptions, temporaryFolder } from '../run/testing/micro.ts';
+import type { Baseline } from './baseline.ts';
 import { type CheckOptions, checkBaseline } from './check.ts';
 import { exitStatus, junit, type Verdict, verdictText } from './verdict.ts';
 

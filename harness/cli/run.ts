@@ -110,21 +110,24 @@ async function runAll(
 ): Promise<number> {
   const plans = await planRuns(loaded, progress);
   let shown: RunProgress | undefined;
+  const title = (index: number) => `run ${index + 1} of ${plans.length}`;
+  const values = (index: number) =>
+    Object.entries(plans[index]!.parameters)
+      .map(([path, value]) => `${path}=${show(value)}`)
+      .join(' ');
   const { folder, results } = await runSweep(loaded.name, loaded.axes, plans, {
     ...options,
     resume,
     signal: interruption.signal,
-    cellBegins: (index, count, { parameters }) => {
-      const values = Object.entries(parameters).map(([path, value]) => `${path}=${show(value)}`);
-      const title = `run ${index + 1} of ${count}`;
-      progress(`${title}: ${values.join(' ')}`);
-      shown = shownProgress(title);
+    cellBegins: (index) => {
+      progress(`${title(index)}: ${values(index)}`);
+      shown = shownProgress(title(index));
       return (state) => shown!.update(state);
     },
-    cellEnds: (result, taken) => {
+    cellEnds: (index, result, taken) => {
       shown?.done();
-      if (taken) progress('taken as it is there');
-      else if (!result.complete) progress(`${result.reason}`);
+      if (taken) progress(`${title(index)}: ${values(index)}: finished before`);
+      else if (!result.complete) progress(`${title(index)}: ${result.reason}`);
     },
   }).finally(() => shown?.done());
   const whole = results.filter(({ complete }) => complete).length;

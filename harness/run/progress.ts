@@ -62,8 +62,8 @@ export class RunProgress {
   #describe({ time, duration, guestsUp, guests, mergedPages }: RunState): string {
     const merged = mergedPages === undefined ? '' : `, ${mergedPages} pages merged`;
     const left = this.#left(duration - time);
-    const seconds = (ns: number) => (ns / 1e9).toFixed(1);
-    return `${this.#title}: ${seconds(time)} of ${formatTime(duration)}, ${guestsUp} of ${guests} guests up${merged}${left}`;
+    const seconds = (time / 1e9).toFixed(duration < 10e9 ? 2 : 1);
+    return `${this.#title}: ${seconds} of ${formatTime(duration)}, ${guestsUp} of ${guests} guests up${merged}${left}`;
   }
 
   /** What is left in wall time, from how fast it went of late. */

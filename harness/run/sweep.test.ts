@@ -23,7 +23,7 @@ async function sweep(out: string, more: Partial<SweepOptions> = {}) {
       begun.push(index);
       return () => {};
     },
-    cellEnds: (_, was) => {
+    cellEnds: (_index, _result, was) => {
       taken += was ? 1 : 0;
     },
     ...more,

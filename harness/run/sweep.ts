@@ -16,8 +16,9 @@ export interface SweepOptions extends Omit<RunOptions, 'progress'> {
   /** Whether cells that are there and whole are taken as they are. */
   readonly resume: boolean;
   /** Told when a cell begins; gives what is told of its progress. */
-  readonly cellBegins: (index: number, count: number, plan: RunPlan) => RunOptions['progress'];
-  readonly cellEnds: (result: Result, taken: boolean) => void;
+  readonly cellBegins: (index: number) => RunOptions['progress'];
+  /** Told what a cell gave, and whether it was there already. */
+  readonly cellEnds: (index: number, result: Result, taken: boolean) => void;
 }
 
 /** A folder of several runs, with its account. */
@@ -101,7 +102,7 @@ export async function runSweep(
       (await runScenario(plan, {
         ...options,
         out: folder.path,
-        progress: options.cellBegins(index, plans.length, plan),
+        progress: options.cellBegins(index),
       }));
     const { complete } = outcome.result;
     cells[index] = {
@@ -111,7 +112,7 @@ export async function runSweep(
     };
     folder.update({ cells, complete: cells.every((cell) => cell.complete) });
     results.push(outcome.result);
-    options.cellEnds(outcome.result, finished !== undefined);
+    options.cellEnds(index, outcome.result, finished !== undefined);
   }
   return { folder: folder.path, results };
 }
