@@ -1,6 +1,6 @@
 /** The part of a scenario that says how pages are merged. Knobs have Linux's names, ranges and defaults. */
 import { z } from 'zod';
-import { time } from './units.ts';
+import { hostTime } from './units.ts';
 
 /** Linux versions whose ksmd can be had, oldest first. */
 export const ksmProfiles = ['linux-6.1', 'linux-6.8', 'linux-6.12', 'linux-6.18'] as const;
@@ -49,7 +49,7 @@ export const ksm = linuxKnobs
       .default('linux')
       .describe('linux, the name of another scanner, or a file with a scanner of your own'),
     profile: z.enum(ksmProfiles).default('linux-6.12').describe('The Linux version whose ksmd is followed'),
-    start: time.prefault('0s').describe('When merging is switched on'),
+    start: hostTime.prefault('0s').describe('When merging is switched on'),
     knobs: z
       .record(z.string(), z.union([z.number(), z.string()]))
       .optional()

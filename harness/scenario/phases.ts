@@ -1,10 +1,10 @@
 /** Phases of a scenario: what happens at stated times of a run. */
 import { z } from 'zod';
 import { linuxKnobs } from './ksm.ts';
-import { size, time } from './units.ts';
+import { hostTime, size } from './units.ts';
 import { workload } from './workloads.ts';
 
-const at = time.describe('When, since the start of the run');
+const at = hostTime.describe('When, since the start of the run');
 const which = z
   .union([z.string(), z.array(z.string()).min(1)])
   .transform((given) => [given].flat())

@@ -113,6 +113,7 @@ const mistakes: readonly (readonly [from: string, to: string, message: string])[
     'q.yaml:11:5: guests.0.start: not all guests are started before the end of the run.',
   ],
   ['duration: 60s\n', '', 'q.yaml:1:1: duration: the key is missing. Remedy: give a time with its unit'],
+  ['500ms', '1.5us', "q.yaml:3:9: sample: '1.5us' is finer than the rounds of 100us"],
   ['500ms', '0s', "q.yaml:3:9: sample: '0s' is no time at all."],
   ['500ms', '2min', 'q.yaml:3:9: sample: longer than the whole run. Remedy: sample more often.'],
   [

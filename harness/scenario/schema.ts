@@ -5,7 +5,7 @@ import { STORAGE_PROFILES } from '../../hypervisor/clock/storage.ts';
 import { MAX_CPUS } from '../../hypervisor/platform/acpi/tables.ts';
 import { ksm } from './ksm.ts';
 import { phaseSchema } from './phases.ts';
-import { formatSize, size, sizeWithin, time, timeSpan } from './units.ts';
+import { formatSize, hostSpan, hostTime, size, sizeWithin, timeSpan } from './units.ts';
 import { workload } from './workloads.ts';
 
 const MiB = 2 ** 20;
@@ -101,8 +101,8 @@ const group = z.strictObject({
   cpus: z.int().min(1).max(MAX_CPUS).default(1).describe('vCPUs of each'),
   append: z.string().default('').describe('Words added to the kernel’s command line'),
   workload: workload.prefault('idle'),
-  start: time.prefault('0s').describe('When the first is switched on'),
-  stagger: time.prefault('0s').describe('How long after it each next one is'),
+  start: hostTime.prefault('0s').describe('When the first is switched on'),
+  stagger: hostTime.prefault('0s').describe('How long after it each next one is'),
 });
 
 /** Bounds that `slo` may name: of what, and which of its percentiles. */
@@ -133,9 +133,9 @@ export const scenarioSchema = z
       .max(2 ** 32 - 1)
       .default(1)
       .describe('Where the guests’ randomness starts from'),
-    duration: timeSpan.describe('Virtual time to run'),
-    sample: timeSpan.prefault('500ms').describe('Virtual time between samples'),
-    warmup: time
+    duration: hostSpan.describe('Virtual time to run'),
+    sample: hostSpan.prefault('500ms').describe('Virtual time between samples'),
+    warmup: hostTime
       .prefault('0s')
       .describe('Latencies of this first part of the run are not counted in its summary'),
     host,

@@ -39,6 +39,15 @@ export function sizeWithin(least: number, most: number) {
   });
 }
 
+/** Virtual ns of the host's rounds (`hypervisor/host.ts`): nothing that the host does comes in between. */
+const round = 100_000;
+
+/** A time at which the host does something, or from one such time to another. */
+export const hostTime = time.refine((ns) => ns % round === 0, {
+  error: 'finer than the rounds of 100us in which the host goes on',
+});
+/** As {@link hostTime}, longer than nothing. */
+export const hostSpan = hostTime.refine((ns) => ns > 0, { error: 'no time at all' });
 /** A time longer than nothing. */
 export const timeSpan = time.refine((ns) => ns > 0, { error: 'no time at all' });
 

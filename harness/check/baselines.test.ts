@@ -1,0 +1,22 @@
+/** The baselines that come with pagefold and need no download. */
+import test from 'ava';
+import { runOptions, temporaryFolder } from '../run/testing/micro.ts';
+import { microguest } from '../scenario/workloads.ts';
+import { baselineNames, readBaseline } from './baseline.ts';
+import { checkBaseline } from './check.ts';
+
+for (const name of await baselineNames()) {
+  const { baseline } = await readBaseline(name, []);
+  const images = Object.keys(baseline.recorded?.images ?? {});
+  if (images.some((image) => image !== microguest)) continue;
+  test(`the baseline ${name} holds`, async (t) => {
+    const verdict = await checkBaseline(name, {
+      ...runOptions(temporaryFolder(t)),
+      update: false,
+      runBegins: () => () => {},
+      building: () => {},
+      now: () => 0,
+    });
+    t.is(verdict.kind, 'passed', verdict.details.join('\n'));
+  });
+}
