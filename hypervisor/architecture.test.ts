@@ -9,6 +9,7 @@ const mayImport: Record<string, readonly string[]> = {
   'hypervisor/state': [],
   'hypervisor/wasm': ['hypervisor/state'],
   'hypervisor/clock': ['hypervisor/state'],
+  'hypervisor/measures': ['hypervisor/state'],
   'hypervisor/memory': ['hypervisor/state', 'hypervisor/wasm'],
   'hypervisor/x86': ['hypervisor/state', 'hypervisor/wasm', 'hypervisor/memory'],
   'hypervisor/platform': ['hypervisor/state', 'hypervisor/x86', 'hypervisor/memory', 'hypervisor/clock'],

@@ -66,6 +66,9 @@ export interface Guest {
   stateHash(): string;
 }
 
+/** Memory that the host has beside the guest's, in bytes: it grants frames before they are needed. */
+const hostReserve = 16 << 20;
+
 /** Bytes of a channel, handed on in pieces. */
 class Channel implements ByteChannel {
   onOutput: (bytes: Uint8Array) => void = () => {};
@@ -95,7 +98,8 @@ class Channel implements ByteChannel {
 
 /** Makes a machine. Throws an error named `BootError`, with a `message` for the user, when it cannot boot. */
 export function createGuest(options: GuestOptions): Guest {
-  const host = new Host({ memory: options.memoryBytes, translate: options.translate });
+  // All of the guest's memory, and what the host keeps free.
+  const host = new Host({ memory: options.memoryBytes + hostReserve, translate: options.translate });
   const serial = new Channel((bytes) => guest.pc.uart.receive(bytes));
   const channels = new Map(
     options.ports.map((name, i) => [name, new Channel((bytes) => guest.console.input(i + 1, bytes))]),

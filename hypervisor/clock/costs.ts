@@ -126,6 +126,12 @@ export const COSTS = {
     basis: 'estimate',
     source: 'unmapping, a flush and a request; 49 µs in Difference Engine (2008)',
   },
+  reclaimPage: {
+    value: 200,
+    meaning: 'reclaim looks at a page of its lists: reverse map and accessed bit',
+    basis: 'estimate',
+    source: 'a cache miss or two for the frame, and for each page that maps it',
+  },
   swapInCpu: {
     value: 4000,
     meaning: "the CPU time to read a page from swap; the device's latency comes on top",

@@ -50,6 +50,34 @@ export class ByteBuffer {
     this.signed(Number(rest));
   }
 
+  /** Forgets what has been written. */
+  clear(): void {
+    this.length = 0;
+  }
+
+  /** Signed LEB128 of a 64-bit integer given as its halves. */
+  signedHalves(low: number, high: number): void {
+    if (high === low >> 31) this.signed(low);
+    else this.signed64((BigInt(high) << 32n) | BigInt(low >>> 0));
+  }
+
+  /** Appends `source[from … to)` and gives where it stands. */
+  copy(source: Uint8Array, from: number, to: number): number {
+    const at = this.length;
+    this.#room(to - from);
+    const bytes = this.#bytes;
+    let next = at;
+    // Mostly a few bytes.
+    for (let i = from; i < to; i++) bytes[next++] = source[i]!;
+    this.length = next;
+    return at;
+  }
+
+  /** Replaces a byte that has been written. */
+  patch(at: number, value: number): void {
+    this.#bytes[at] = value;
+  }
+
   f32(value: number): void {
     this.bytes(new Uint8Array(new Float32Array([value]).buffer));
   }

@@ -8,7 +8,7 @@
  * so the order cannot be observed.
  */
 import { ByteBuffer } from './bytes.ts';
-import type { Block, FunctionBuilder } from './function.ts';
+import type { Block, FunctionBuilder, Variable } from './function.ts';
 import type { PureOp, ValueType } from './opcodes.ts';
 import { valueTypeCode } from './opcodes.ts';
 import type { Value } from './value.ts';
@@ -20,8 +20,14 @@ function isValue(node: Value): boolean {
     node.kind === 'get' ||
     node.kind === 'load' ||
     node.kind === 'result' ||
-    node.kind === 'const'
+    node.kind === 'const' ||
+    node.kind === 'hole'
   );
+}
+
+/** Kinds that are written wherever they are used. */
+function isConstant(node: Value): boolean {
+  return node.kind === 'const' || node.kind === 'hole';
 }
 
 /** Kinds that may write memory (or, being calls, do anything but touch this function's variables). */
@@ -38,8 +44,30 @@ function writesMemory(node: Value): boolean {
   }
 }
 
+/** True when two variables may be the same local. */
+function mayBeSame(a: Variable, b: Variable): boolean {
+  if (a === b) return true;
+  return a.alias === 'unknown' ? b.alias !== 'none' : b.alias === 'unknown' && a.alias !== 'none';
+}
+
+/** Takes down where in the bytes of a template something is to be filled in (`template.ts`). */
+export interface HoleSink {
+  /** The byte at `at` is the number of a local, which is set there or read. */
+  local(at: number, index: number, isSet: boolean): void;
+  /** At `at` belongs a signed LEB128 number. */
+  constant(at: number, what: number, type: ValueType): void;
+  /** At `at` belongs the depth of an outer label, `inside` constructs of the template lying between. */
+  label(at: number, what: number, inside: number): void;
+}
+
 class Emitter {
   readonly #fn: FunctionBuilder;
+  readonly #holes: HoleSink | undefined;
+  /** Variables that are set somewhere. */
+  readonly #set: Variable[];
+  /** Where the last `local.set` ends, and its local: a `local.get` of the same makes it a `local.tee`. */
+  #setEnd = -1;
+  #setLocal = -1;
   readonly #out = new ByteBuffer(512);
   /** Types of the locals behind the parameters. */
   readonly #locals: ValueType[];
@@ -48,9 +76,18 @@ class Emitter {
   readonly #labels: number[] = [];
   #mark = 0;
 
-  constructor(fn: FunctionBuilder) {
+  constructor(fn: FunctionBuilder, holes?: HoleSink) {
     this.#fn = fn;
+    this.#holes = holes;
+    this.#set = fn.variables.filter((variable) => variable.sets > 0);
     this.#locals = fn.variables.slice(fn.type.parameters.length).map((variable) => variable.type);
+  }
+
+  /** Bytes of the instructions alone, and the types of the locals they use behind the parameters. */
+  instructions(): { bytes: Uint8Array; locals: readonly ValueType[] } {
+    this.#need(this.#fn.body);
+    this.#block(this.#fn.body);
+    return { bytes: this.#out.view().slice(), locals: this.#locals };
   }
 
   run(): Uint8Array {
@@ -108,8 +145,7 @@ class Emitter {
       this.#node(node);
       node.local = this.#newLocal(node.type);
       made.push(node);
-      this.#out.byte(0x21);
-      this.#out.unsigned(node.local);
+      this.#setTo(node.local);
     };
     /** Computes waiting nodes for which `hazard` holds and which the statement about to be written does not contain. */
     const settle = (hazard: (node: Value) => boolean): void => {
@@ -122,7 +158,7 @@ class Emitter {
 
     for (const node of block.nodes) {
       if (isValue(node)) {
-        if (node.uses === 0 || node.kind === 'const' || this.#anywhere(node)) continue;
+        if (node.uses === 0 || isConstant(node) || this.#anywhere(node)) continue;
         if (node.kind === 'result') continue;
         if (node.uses === 1 && node.user!.block === block) waiting.push(node);
         else intoLocal(node);
@@ -131,9 +167,10 @@ class Emitter {
       this.#mark++;
       for (const operand of node.operands) this.#markTree(operand);
       if (node.bodies !== undefined) settle((read) => read.kind === 'get' || read.kind === 'load');
-      else if (node.kind === 'set')
-        settle((read) => read.kind === 'get' && read.immediate === node.immediate);
-      else if (writesMemory(node)) settle((read) => read.kind === 'load');
+      else if (node.kind === 'set') {
+        const variable = this.#fn.variables[node.immediate]!;
+        settle((read) => read.kind === 'get' && mayBeSame(this.#fn.variables[read.immediate]!, variable));
+      } else if (writesMemory(node)) settle((read) => read.kind === 'load');
 
       if (node.kind === 'call' || node.kind === 'callIndirect') {
         this.#node(node);
@@ -150,18 +187,21 @@ class Emitter {
 
   /** True when the node may be written at any of its uses: it reads a variable that is never set. */
   #anywhere(node: Value): boolean {
-    return node.kind === 'get' && this.#fn.variables[node.immediate]!.sets === 0;
+    if (node.kind !== 'get') return false;
+    const variable = this.#fn.variables[node.immediate]!;
+    if (variable.alias === 'none') return variable.sets === 0;
+    return !this.#set.some((each) => mayBeSame(each, variable));
   }
 
   #markTree(node: Value): void {
-    if (node.local >= 0 || node.kind === 'const' || node.kind === 'result') return;
+    if (node.local >= 0 || isConstant(node) || node.kind === 'result') return;
     node.mark = this.#mark;
     for (const operand of node.operands) this.#markTree(operand);
   }
 
   /** True when the tree of a waiting node reads something for which `hazard` holds. */
   #reads(node: Value, hazard: (node: Value) => boolean): boolean {
-    if (node.local >= 0 || node.kind === 'const' || this.#anywhere(node)) return false;
+    if (node.local >= 0 || isConstant(node) || this.#anywhere(node)) return false;
     if (hazard(node)) return true;
     for (const operand of node.operands) if (this.#reads(operand, hazard)) return true;
     return false;
@@ -181,14 +221,48 @@ class Emitter {
       }
       result.local = this.#newLocal(result.type);
       made.push(result);
-      this.#out.byte(0x21);
-      this.#out.unsigned(result.local);
+      this.#setTo(result.local);
     }
+  }
+
+  /** Writes the number of a local. */
+  #local(index: number, isSet: boolean): void {
+    if (this.#holes === undefined) this.#out.unsigned(index);
+    else {
+      this.#holes.local(this.#out.length, index, isSet);
+      this.#out.byte(index);
+    }
+  }
+
+  /** Pops the stack's top into a local. */
+  #setTo(index: number): void {
+    this.#out.byte(0x21);
+    this.#local(index, true);
+    this.#setEnd = this.#out.length;
+    this.#setLocal = index;
+  }
+
+  #get(index: number): void {
+    if (this.#out.length === this.#setEnd && this.#setLocal === index) {
+      // local.tee: the value stays on the stack as well.
+      this.#out.patch(this.#setEnd - (index < 0x80 ? 2 : 3), 0x22);
+      this.#setEnd = -1;
+      return;
+    }
+    this.#out.byte(0x20);
+    this.#local(index, false);
   }
 
   #structure(node: Value): void {
     const out = this.#out;
     for (const operand of node.operands) this.#operand(operand);
+    // A condition before nothing but a branch.
+    const only = node.kind === 'if' && node.bodies!.length === 1 ? node.bodies![0]!.nodes : undefined;
+    if (only?.length === 1 && only[0]!.kind === 'br') {
+      out.byte(0x0d);
+      this.#label(only[0]!.immediate);
+      return;
+    }
     out.byte(node.kind === 'if' ? 0x04 : node.kind === 'block' ? 0x02 : 0x03);
     out.byte(0x40);
     this.#labels.push(node.kind === 'if' ? -1 : node.immediate);
@@ -201,6 +275,12 @@ class Emitter {
     out.byte(0x0b);
   }
 
+  /** Writes the depth of a label. */
+  #label(id: number): void {
+    if (id >= 0 || this.#holes === undefined) this.#out.unsigned(this.#depth(id));
+    else this.#holes.label(this.#out.length, id, this.#labels.length);
+  }
+
   /** Relative depth of a label. */
   #depth(id: number): number {
     const at = this.#labels.lastIndexOf(id);
@@ -211,8 +291,7 @@ class Emitter {
   /** Leaves an operand on the stack. */
   #operand(node: Value): void {
     if (node.local >= 0) {
-      this.#out.byte(0x20);
-      this.#out.unsigned(node.local);
+      this.#get(node.local);
       return;
     }
     this.#node(node);
@@ -235,13 +314,15 @@ class Emitter {
         if (node.list !== undefined) for (const lane of node.list) out.byte(lane);
         break;
       }
+      case 'hole':
+        out.byte(node.type === 'i32' ? 0x41 : 0x42);
+        this.#holes!.constant(out.length, node.immediate, node.type);
+        break;
       case 'get':
-        out.byte(0x20);
-        out.unsigned(node.immediate);
+        this.#get(node.immediate);
         break;
       case 'set':
-        out.byte(0x21);
-        out.unsigned(node.immediate);
+        this.#setTo(node.immediate);
         break;
       case 'load':
       case 'store':
@@ -269,7 +350,7 @@ class Emitter {
       case 'br':
       case 'brIf':
         out.byte(node.kind === 'br' ? 0x0c : 0x0d);
-        out.unsigned(this.#depth(node.immediate));
+        this.#label(node.immediate);
         break;
       case 'brTable':
         out.byte(0x0e);
@@ -324,4 +405,12 @@ const memoryFill = new Uint8Array([0xfc, 11, 0]);
 /** The code of a function: its locals and its instructions, as they stand in the code section behind the size. */
 export function emitFunction(fn: FunctionBuilder): Uint8Array {
   return new Emitter(fn).run();
+}
+
+/** The instructions of a template, and the types of its locals behind the parameters; what is to be filled in goes to `holes`. */
+export function emitTemplate(
+  fn: FunctionBuilder,
+  holes: HoleSink,
+): { bytes: Uint8Array; locals: readonly ValueType[] } {
+  return new Emitter(fn, holes).instructions();
 }

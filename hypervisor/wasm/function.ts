@@ -39,6 +39,11 @@ export class Variable {
   readonly index: number;
   /** How many `set` nodes there are; a variable that is never set may be read anywhere. */
   sets = 0;
+  /**
+   * Whether it may be the same local as others: `named` ones are distinct among themselves, an `unknown` one may be any of
+   * them or another unknown one. Only in templates (`template.ts`).
+   */
+  alias: 'none' | 'named' | 'unknown' = 'none';
 
   constructor(fn: FunctionBuilder, type: ValueType, index: number) {
     this.fn = fn;
@@ -142,6 +147,16 @@ export class FunctionBuilder {
   v128(bytes: readonly number[]): Value {
     if (bytes.length !== 16) throw new Error('a v128 constant has 16 bytes');
     return new Value(this, 'const', 'v128', undefined, undefined, 0, undefined, bytes);
+  }
+
+  /** A constant that is filled in when the template under construction is used (`template.ts`); `what` tells with what. */
+  hole(type: 'i32' | 'i64', what: number): Value {
+    return new Value(this, 'hole', type, undefined, undefined, what);
+  }
+
+  /** A label outside the template under construction; its depth is filled in when it is used. `what` is a negative number. */
+  outsideLabel(what: number): Label {
+    return new Label(this, what);
   }
 
   /** The operand as a value; a number becomes a constant of the given type. */

@@ -15,13 +15,11 @@ class DefinedFunction implements FunctionRef {
   readonly #imports: () => number;
   readonly #number: number;
   readonly type: FunctionType;
-  readonly builder: FunctionBuilder;
 
-  constructor(imports: () => number, number: number, type: FunctionType, builder: FunctionBuilder) {
+  constructor(imports: () => number, number: number, type: FunctionType) {
     this.#imports = imports;
     this.#number = number;
     this.type = type;
-    this.builder = builder;
   }
 
   get index(): number {
@@ -35,7 +33,7 @@ export class ModuleBuilder {
   readonly #typeNumbers = new Map<string, number>();
   readonly #imports: Import[] = [];
   #importedFunctions = 0;
-  readonly #functions: { type: number; builder: FunctionBuilder }[] = [];
+  readonly #functions: { type: number; name: string; body: () => Uint8Array }[] = [];
   readonly #exports: { name: string; fn: FunctionRef }[] = [];
   readonly #elements: { offset: number; functions: readonly FunctionRef[] }[] = [];
   #offsetFromGlobal: { module: string; name: string } | undefined;
@@ -89,8 +87,19 @@ export class ModuleBuilder {
   /** Starts a function, to be built through the result's `builder` now or later. */
   declare(name: string, type: FunctionType): FunctionRef & { readonly builder: FunctionBuilder } {
     const builder = new FunctionBuilder(name, type, (each) => this.typeIndex(each));
-    this.#functions.push({ type: this.typeIndex(type), builder });
-    return new DefinedFunction(() => this.#importedFunctions, this.#functions.length - 1, type, builder);
+    this.#functions.push({ type: this.typeIndex(type), name, body: () => emitFunction(builder) });
+    return Object.assign(this.#defined(type), { builder });
+  }
+
+  /** The function that was added last. */
+  #defined(type: FunctionType): FunctionRef {
+    return new DefinedFunction(() => this.#importedFunctions, this.#functions.length - 1, type);
+  }
+
+  /** Defines a function by its body's bytes, as they stand in the code section behind the size: locals, then instructions. */
+  defineBody(name: string, type: FunctionType, body: Uint8Array): FunctionRef {
+    this.#functions.push({ type: this.typeIndex(type), name, body: () => body });
+    return this.#defined(type);
   }
 
   /** Defines a function; `build` writes its body. */
@@ -131,7 +140,7 @@ export class ModuleBuilder {
   /** The module in the binary format. */
   finish(): Uint8Array<ArrayBuffer> {
     // Bodies first: they may add types.
-    const bodies = this.#functions.map(({ builder }) => emitFunction(builder));
+    const bodies = this.#functions.map(({ body }) => body());
     const out = new ByteBuffer(4096);
     out.bytes(new Uint8Array([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]));
     const section = (id: number, count: number, write: (to: ByteBuffer) => void) => {
@@ -210,9 +219,9 @@ export class ModuleBuilder {
   #names(out: ByteBuffer): void {
     const map = new ByteBuffer(1024);
     map.unsigned(this.#functions.length);
-    this.#functions.forEach(({ builder }, i) => {
+    this.#functions.forEach(({ name }, i) => {
       map.unsigned(this.#importedFunctions + i);
-      map.name(builder.name);
+      map.name(name);
     });
     const contents = new ByteBuffer(map.length + 16);
     contents.name('name');

@@ -13,6 +13,7 @@ import { type MemoryOp, type PureOp, pureOp, typedOp, type ValueType } from './o
 /** What a node does. Kinds before `set` have no effect and may be dropped or moved; the others stay in order. */
 export type Kind =
   | 'const'
+  | 'hole'
   | 'op'
   | 'get'
   | 'load'

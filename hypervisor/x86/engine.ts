@@ -3,6 +3,7 @@
  * all vCPUs that run on it.
  */
 import type { HostMemory } from '../memory/hostmemory.ts';
+import type { PageHash } from '../memory/pagehash.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
 import { access } from './core/access.ts';
 import { comparestrings } from './core/comparestrings.ts';
@@ -43,7 +44,7 @@ import { x87Move } from './core/x87move.ts';
 import { x87Stack } from './core/x87stack.ts';
 import { x87State } from './core/x87state.ts';
 import { xsave } from './core/xsave.ts';
-import { CodeCache, type PageHash } from './decode/codecache.ts';
+import { CodeCache } from './decode/codecache.ts';
 import { buildOpcodeMap } from './decode/opcodemap.ts';
 import { Handlers } from './interpret/handlers.ts';
 import { rows } from './isa/rows.ts';
@@ -126,6 +127,7 @@ export interface CoreExports {
   run(cpu: number): void;
   updateMode(cpu: number): void;
   flushTlb(cpu: number, keepGlobal: number): void;
+  forgetFrame(cpu: number, frame: number): void;
   deliver(cpu: number, vector: number, code: number, kind: number): number;
   allFlags(cpu: number): number;
 }
@@ -137,8 +139,8 @@ export class Engine {
   readonly handlers: Handlers;
   readonly code: CodeCache;
   readonly translator: Translator;
-  readonly #vcpus: VcpuHost[] = [];
-  readonly #codeUsers: (() => void)[] = [];
+  readonly #vcpus: (VcpuHost | undefined)[] = [];
+  readonly #codeUsers = new Set<() => void>();
 
   /**
    * @param codeBytes size of the store of decoded code
@@ -183,12 +185,17 @@ export class Engine {
     const map = buildOpcodeMap(rows);
     this.handlers = new Handlers(environment, 1);
     this.code = new CodeCache(memory, this.handlers, map, hash, codeBytes);
-    this.translator = new Translator(memory, environment, this.handlers, map);
+    this.translator = new Translator(memory, environment, this.handlers);
   }
 
   /** Calls `forget` when the store of decoded code is emptied: whoever refers to code pages drops them. */
   onCodeReset(forget: () => void): void {
-    this.#codeUsers.push(forget);
+    this.#codeUsers.add(forget);
+  }
+
+  /** Ends what {@link onCodeReset} began. */
+  offCodeReset(forget: () => void): void {
+    this.#codeUsers.delete(forget);
   }
 
   /** Empties the store of decoded code. No vCPU may be running. */
@@ -200,7 +207,15 @@ export class Engine {
 
   /** Gives a vCPU its number; code calls `host` for it from then on. */
   register(host: VcpuHost): number {
-    return this.#vcpus.push(host) - 1;
+    const free = this.#vcpus.indexOf(undefined);
+    const number = free < 0 ? this.#vcpus.length : free;
+    this.#vcpus[number] = host;
+    return number;
+  }
+
+  /** Takes a vCPU's number back. */
+  unregister(number: number): void {
+    this.#vcpus[number] = undefined;
   }
 }
 

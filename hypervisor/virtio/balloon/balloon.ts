@@ -195,8 +195,9 @@ export class VirtioBalloon implements DeviceModel {
     if (kind === undefined) throw new DriverError(`queue ${index} has no feature negotiated for it`);
     const queue = this.device.queues[index]!;
     if (kind === 'stats') this.#serveStats(queue, now);
+    // Free pages that are told of are writable, and are not written.
     else
-      for (let chain = queue.take(); chain !== undefined; chain = queue.take())
+      for (let chain = queue.take(false); chain !== undefined; chain = queue.take(false))
         this.#serve(kind, chain, queue);
   }
 

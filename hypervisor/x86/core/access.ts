@@ -357,6 +357,26 @@ export const access: CorePart = (define, core, host) => {
     });
   });
 
+  define('forgetFrame', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const frame = fn.parameter(1).get();
+    const at = fn.local('i32', setAddress(cpu, 0));
+    // The set that checks alignment is the last, and stays empty.
+    const end = fn.local('i32', setAddress(cpu, tlb.alignmentCheckSet));
+    fn.loop((again) => {
+      const entry = at.get();
+      const readTag = fn.load('i64', entry, tlb.readTag);
+      const host = readTag.wrap().add(fn.load('i32', entry, tlb.addend));
+      // Whatever may be written may be read, so a page's entry has a tag to read or to execute; the latter leads to no frame.
+      fn.if(host.eq(frame).and(readTag.ne(-1)), () => {
+        fn.store('i64', entry, fn.i64(-1), tlb.readTag);
+        fn.store('i64', entry, fn.i64(-1), tlb.writeTag);
+      });
+      at.set(entry.add(1 << tlb.entryShift));
+      again.brIf(at.get().ltU(end.get()));
+    });
+  });
+
   define('flushPage', (fn) => {
     const cpu = fn.parameter(0).get();
     const page = fn.parameter(1).get().and(-4096);

@@ -93,6 +93,20 @@ export const control: CorePart = (define, core, host) => {
     fn.returnCall(core.jump, cpu, linear, budget);
   });
 
+  define('within', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const offset = fn.parameter(1).get();
+    const budget = fn.parameter(2).get();
+    fn.if(budget.gtS(0).and(offset.ltU(4096)), () => {
+      const code = fn.load('i32', cpu, layout.codePage);
+      const at = fn.local('i32', fn.load('i32', code.add(offset.shl(2)), record.entriesOffset));
+      fn.if(at.get().gtS(0), () => {
+        fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget);
+      });
+    });
+    fn.returnCall(core.goOn, cpu, fn.load('i64', cpu, layout.pageBase).add(offset.extendU()), budget);
+  });
+
   define('interpret', (fn) => {
     const cpu = fn.parameter(0).get();
     const offset = fn.parameter(1).get();

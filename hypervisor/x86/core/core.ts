@@ -41,11 +41,15 @@ export const coreTypes = {
   flushTlb: type('i32 i32'),
   /** (cpu, linear): forgets the translation of one page. */
   flushPage: type('i32 i64'),
+  /** (cpu, host address of a frame): forgets translations that lead there to read or write. */
+  forgetFrame: type('i32 i32'),
   // control.ts
   /** (cpu, linear, budget): goes on there. */
   jump: type('i32 i64 i32'),
   /** (cpu, linear, budget): as jump, but stops there when the budget is used up. */
   goOn: type('i32 i64 i32'),
+  /** (cpu, offset, budget): a jump to that offset of the present page, or one behind it; stops there when the budget is used up. */
+  within: type('i32 i32 i32'),
   /** (cpu, offset, budget): interprets from that offset of the present page on, which has been decoded. */
   interpret: type('i32 i32 i32'),
   /** (cpu, record of a direct jump within its page, budget): finds the target's record, links it, goes on there. */
@@ -229,7 +233,7 @@ function lazily<Name extends string>(
 }
 
 /** The core as imports of another module; only what is used is imported. */
-export function importCore(module: ModuleBuilder): Core {
+export function importCore(module: Pick<ModuleBuilder, 'importFunction'>): Core {
   const routines = lazily(Object.keys(coreTypes) as CoreName[], (name) =>
     module.importFunction('core', name, coreTypes[name]),
   );

@@ -4,6 +4,7 @@
  */
 import type { HostMemory } from '../../memory/hostmemory.ts';
 import { pageSize } from '../../memory/hostmemory.ts';
+import type { PageHash } from '../../memory/pagehash.ts';
 import * as codepage from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
 import type { Handlers } from '../interpret/handlers.ts';
@@ -27,9 +28,6 @@ export interface CodeCacheCounters {
   /** Times the store was full and was emptied. */
   resets: number;
 }
-
-/** Content hash of a page of memory at an address: equal pages give equal keys. */
-export type PageHash = (address: number) => bigint;
 
 /** See the top of this file. */
 export class CodeCache {

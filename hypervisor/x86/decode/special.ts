@@ -25,7 +25,7 @@ export const goTo: Special = {
 };
 
 /** Arrivals at a leader after which its code is worth translating. */
-const hotAfter = 64;
+const hotAfter = 500;
 
 /** Counts an arrival and goes on at the instruction. */
 export const leader: Special = {

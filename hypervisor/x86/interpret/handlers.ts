@@ -32,6 +32,7 @@ interface Pending {
 export class Handlers {
   readonly #environment: HandlerEnvironment;
   readonly #forms = new Map<number, number>();
+  readonly #byIndex: (Form | undefined)[] = [];
   readonly #special = new Map<string, number>();
   #pending: Pending[] = [];
   #next: number;
@@ -50,8 +51,14 @@ export class Handlers {
     if (index === undefined) {
       index = this.#ask(form.row.name, (fn, core) => buildHandler(fn, core, form));
       this.#forms.set(number, index);
+      this.#byIndex[index] = form;
     }
     return index;
+  }
+
+  /** The form that the handler at a table entry executes; undefined when it is no instruction's. */
+  formOf(index: number): Form | undefined {
+    return this.#byIndex[index];
   }
 
   /** Table entry of a handler that is no instruction. */

@@ -10,7 +10,7 @@ export interface Node {
   readonly successors: readonly number[];
 }
 
-/** The structure of a graph whose entry is block 0. */
+/** The structure of a graph from its entry on. */
 export interface Structure {
   /** Position of each block in reverse postorder; −1 when it cannot be reached. */
   readonly order: readonly number[];
@@ -22,8 +22,8 @@ export interface Structure {
   readonly children: readonly (readonly number[])[];
 }
 
-/** Reverse postorder from block 0. */
-function reversePostorder(nodes: readonly Node[]): number[] {
+/** Reverse postorder from the entry. */
+function reversePostorder(nodes: readonly Node[], entry: number): number[] {
   const seen = nodes.map(() => false);
   const post: number[] = [];
   const visit = (at: number): void => {
@@ -31,7 +31,7 @@ function reversePostorder(nodes: readonly Node[]): number[] {
     for (const next of nodes[at]!.successors) if (!seen[next]) visit(next);
     post.push(at);
   };
-  visit(0);
+  visit(entry);
   return post.reverse();
 }
 
@@ -72,14 +72,15 @@ function dominators(sequence: readonly number[], order: readonly number[], nodes
 }
 
 /**
- * Finds the structure of a graph. `irreducible` is told each edge that enters a loop other than by its start; the
+ * Finds the structure of a graph from block `entry` on. `irreducible` is told each edge that enters a loop other than by its start; the
  * caller takes such edges out and asks again.
  */
 export function structure(
   nodes: readonly Node[],
+  entry: number,
   irreducible: (from: number, to: number) => void,
 ): Structure {
-  const sequence = reversePostorder(nodes);
+  const sequence = reversePostorder(nodes, entry);
   const order = nodes.map(() => -1);
   sequence.forEach((block, position) => {
     order[block] = position;

@@ -1,175 +1,273 @@
 /**
  * Regions: what is translated together. A region starts at a leader of a code page and takes in the blocks of that page that
- * can be reached from there by direct jumps, as far as they have been executed. Calls, returns, indirect jumps and
- * instructions that cannot be translated lead out of it.
+ * are reached from there by direct jumps, as far as they are executed often. Calls, indirect jumps and instructions that
+ * cannot be translated lead out of it. Where calls return to is part of it as well, as a further entry.
  */
 import { pageSize } from '../../memory/hostmemory.ts';
-import type { Decoder } from '../decode/decoder.ts';
-import type { Form } from '../form.ts';
-
-/** One instruction of a region, as the decoder found it. */
-export interface Instruction {
-  readonly form: Form;
-  /** Distance from the start of the page. */
-  readonly offset: number;
-  readonly length: number;
-  readonly reg: number;
-  readonly rm: number;
-  readonly index: number;
-  readonly segment: number;
-  readonly scale: number;
-  readonly stack: boolean;
-  readonly displacement: number;
-  readonly immediateLow: number;
-  readonly immediateHigh: number;
-  readonly jumpTarget: number | undefined;
-}
+import * as codepage from '../codepage.ts';
+import { longestBlock } from './exitcode.ts';
+import type { JumpTo } from './semantics.ts';
+import type { FormTemplates, RecordViews, Templates, Variants } from './templates.ts';
 
 /** How a block ends. */
 export type BlockEnd =
-  /** By its last instruction, which never goes on to the next. */
-  | 'jump'
-  /** Straight on to `next`, or by its last instruction's jump. */
+  /** Its last instruction never goes on to the next: a jump, a call, a return. */
+  | 'leaves'
+  /** By a direct jump to `target`, which needs no code of its own. */
+  | 'jumps'
+  /** Straight on to `next`, or by its last instruction's jump to `target`. */
   | 'falls'
-  /** `next` is interpreted: it is no translatable instruction, or has not been executed yet. */
+  /** `next` is executed by the interpreter: it is no translatable instruction. */
   | 'interpreted';
 
 /** A block: instructions that are executed one after the other. */
 export interface Block {
+  /** Distance of its first instruction from the start of the page. */
   readonly start: number;
-  readonly instructions: Instruction[];
+  /** Its instructions: range of {@link Region.instructions}. */
+  readonly first: number;
+  readonly count: number;
   /** Offset behind the last instruction. */
-  next: number;
-  end: BlockEnd;
-  /** Blocks that follow within the region, by number. */
+  readonly next: number;
+  readonly end: BlockEnd;
+  /** Where its direct jump leads, in the page; -1 when there is none or it leads elsewhere. */
+  readonly target: number;
+  /** Numbers of the blocks that follow within the region. */
   successors: number[];
 }
 
+/** An instruction of a region. */
+export interface RegionInstruction {
+  readonly record: number;
+  readonly offset: number;
+  readonly length: number;
+  readonly of: FormTemplates;
+  shape: number;
+  variants: Variants;
+}
+
+/** See the top of this file. */
+export interface Region {
+  readonly page: number;
+  readonly instructions: readonly RegionInstruction[];
+  /** In the order of the page. */
+  readonly blocks: readonly Block[];
+  /** Numbers of the blocks at which control may enter: the first is the one that was hot. */
+  entries: number[];
+}
+
 /** Most instructions in a region. */
-const largestRegion = 400;
+const largestRegion = 600;
 
-/** What the region builder asks about the page. */
-export interface PageCode {
-  /** Memory, and where in it the page's bytes are. */
-  readonly bytes: Uint8Array;
-  readonly origin: number;
-  /** Whether the instruction at an offset has been decoded, which happens when it is about to be executed. */
-  decoded(offset: number): boolean;
-  /** Whether an instruction can be translated. */
-  translatable(form: Form, number: number): boolean;
-}
+/** What is found out about an offset of the page while a region is collected. */
+const seen = 1;
+const isStart = 2;
 
-/** Finds the region that starts at `start`; undefined when its first instruction cannot be translated. */
-export function findRegion(code: PageCode, decoder: Decoder, start: number): Block[] | undefined {
-  const blocks: Block[] = [];
-  const byStart = new Map<number, Block>();
-  const byInstruction = new Map<number, { block: Block; index: number }>();
-  const work = [start];
-  let count = 0;
+/** Finds regions in decoded pages. */
+export class RegionFinder {
+  readonly #views: RecordViews;
+  readonly #templates: Templates;
+  /** The form of a record's handler; undefined for what is no instruction. */
+  readonly #formOf: (handler: number) => FormTemplates | undefined;
+  /** Table entry of the handler of leaders that are not translated. */
+  readonly #leaderHandler: () => number;
+  readonly #marks = new Uint8Array(pageSize + 1);
+  readonly #numbers = new Int32Array(pageSize + 1);
 
-  /** Makes `offset` the start of a block, splitting the one that has it in its middle. */
-  const split = (offset: number): void => {
-    const found = byInstruction.get(offset);
-    if (found === undefined || found.index === 0) return;
-    const { block, index } = found;
-    const rest: Block = {
-      start: offset,
-      instructions: block.instructions.splice(index),
-      next: block.next,
-      end: block.end,
-      successors: [],
-    };
-    block.next = offset;
-    block.end = 'falls';
-    for (const [i, instruction] of rest.instructions.entries()) {
-      byInstruction.set(instruction.offset, { block: rest, index: i });
-    }
-    blocks.push(rest);
-    byStart.set(offset, rest);
-  };
-
-  while (work.length > 0) {
-    const offset = work.pop()!;
-    if (byStart.has(offset)) continue;
-    if (byInstruction.has(offset)) {
-      split(offset);
-      continue;
-    }
-    const block: Block = {
-      start: offset,
-      instructions: [],
-      next: offset,
-      end: 'interpreted',
-      successors: [],
-    };
-    for (;;) {
-      const at = block.next;
-      if (byInstruction.has(at)) {
-        // Runs into code that is known.
-        split(at);
-        block.end = 'falls';
-        break;
-      }
-      if (at >= pageSize || count >= largestRegion || !code.decoded(at)) break;
-      if (decoder.decode(code.bytes, code.origin, code.origin + pageSize, at, 2) !== 'instruction') break;
-      if (!code.translatable(decoder.form, decoder.formNumber)) break;
-      const instruction = snapshot(decoder, at);
-      byInstruction.set(at, { block, index: block.instructions.length });
-      block.instructions.push(instruction);
-      count++;
-      block.next = at + decoder.length;
-      const ends = decoder.form.row.options.ends === true;
-      const target = decoder.jumpTarget;
-      if (target !== undefined || ends) {
-        block.end = ends ? 'jump' : 'falls';
-        // Calls push and leave; only plain jumps stay inside.
-        const stays = target !== undefined && decoder.form.row.name !== 'CALL';
-        if (!ends) work.push(block.next);
-        if (stays && target >= 0 && target < pageSize && code.decoded(target)) work.push(target);
-        break;
-      }
-    }
-    if (block.instructions.length === 0) {
-      if (offset === start) return undefined;
-      continue;
-    }
-    blocks.push(block);
-    byStart.set(offset, block);
+  /**
+   * @param formOf the form that a handler executes
+   * @param leaderHandler the handler of leaders whose code is not translated
+   */
+  constructor(
+    views: RecordViews,
+    templates: Templates,
+    formOf: (handler: number) => FormTemplates | undefined,
+    leaderHandler: () => number,
+  ) {
+    this.#views = views;
+    this.#templates = templates;
+    this.#formOf = formOf;
+    this.#leaderHandler = leaderHandler;
   }
 
-  // The start comes first; the rest in the order of the page.
-  const first = byStart.get(start)!;
-  const rest = blocks.filter((block) => block !== first).sort((a, b) => a.start - b.start);
-  const sorted = [first, ...rest];
-  const numbers = new Map(sorted.map((block, i) => [block.start, i]));
-  for (const block of sorted) {
-    const last = block.instructions.at(-1)!;
-    const follow = (offset: number | undefined): void => {
-      const number = offset === undefined ? undefined : numbers.get(offset);
-      if (number !== undefined) block.successors.push(number);
-    };
-    if (block.end === 'falls') follow(block.next);
-    if (last.jumpTarget !== undefined && last.form.row.name !== 'CALL') follow(last.jumpTarget);
+  /** The leader at an offset of a page; 0 when there is none. */
+  leader(page: number, offset: number): number {
+    return Math.max(this.#views.i32[(page + codepage.entriesOffset + 4 * offset) >> 2]!, 0);
   }
-  return sorted;
-}
 
-function snapshot(decoder: Decoder, offset: number): Instruction {
-  const { form, length, reg, rm, index, segment, scale, stack, displacement } = decoder;
-  const { immediateLow, immediateHigh, jumpTarget } = decoder;
-  return {
-    form,
-    offset,
-    length,
-    reg,
-    rm,
-    index,
-    segment,
-    scale,
-    stack,
-    displacement,
-    immediateLow,
-    immediateHigh,
-    jumpTarget,
-  };
+  /** Whether control may arrive at an offset by a jump and finds it translated. */
+  #translated(leader: number): boolean {
+    return this.#views.i32[(leader + codepage.handler) >> 2] !== this.#leaderHandler();
+  }
+
+  #recordAt(page: number, offset: number): number {
+    const { i32 } = this.#views;
+    const entry = i32[(page + codepage.entriesOffset + 4 * offset) >> 2]!;
+    return entry > 0 ? i32[(entry + codepage.link) >> 2]! : -entry;
+  }
+
+  /**
+   * The region that starts at offset `start`, where there is a leader; undefined when its first instruction cannot be translated.
+   * @param cold arrivals at a leader below which its code is left to the interpreter
+   */
+  find(page: number, start: number, cold: number): Region | undefined {
+    const { i32, u8 } = this.#views;
+    const marks = this.#marks;
+    const found: number[] = [];
+    const work = [start];
+    const returns: number[] = [];
+    const hot = (offset: number): boolean => {
+      const leader = this.leader(page, offset);
+      if (leader === 0 || i32[(leader + codepage.heat) >> 2]! < cold) return false;
+      return offset === start || !this.#translated(leader);
+    };
+
+    /** First pass: which instructions belong to it, and which of them start a block. */
+    const collect = (): void => {
+      while (work.length > 0) {
+        let at = work.pop()!;
+        let first = true;
+        while (found.length < largestRegion && at < pageSize) {
+          if (marks[at] !== 0) {
+            marks[at]! |= isStart;
+            break;
+          }
+          const leader = this.leader(page, at);
+          // What is translated already is not translated again: control goes over to it.
+          if (leader !== 0 && at !== start && this.#translated(leader)) break;
+          const record = this.#recordAt(page, at);
+          if (record === 0) break;
+          const of = this.#formOf(i32[(record + codepage.handler) >> 2]!);
+          if (of === undefined) break;
+          const jump = of.jumps ? 'elsewhere' : 'none';
+          if (this.#templates.find(of, this.#templates.shape(of, this.#views, record, jump)) === undefined)
+            break;
+          marks[at] = first ? seen | isStart : seen;
+          found.push(at);
+          first = false;
+          const next = at + u8[record + codepage.length]!;
+          if (of.jumps) {
+            const target = i32[(record + codepage.immediate) >> 2]!;
+            if (!of.isCall && this.#inPage(record) && hot(target)) work.push(target);
+          }
+          if (of.jumps || of.ends) {
+            if (!of.ends) work.push(next);
+            else if (of.isCall && next < pageSize && hot(next)) returns.push(next);
+            break;
+          }
+          at = next;
+        }
+      }
+    };
+    collect();
+    if (found.length === 0) return undefined;
+    while (returns.length > 0 && found.length < largestRegion) {
+      work.push(returns.shift()!);
+      collect();
+    }
+
+    found.sort((a, b) => a - b);
+    const instructions: RegionInstruction[] = [];
+    const blocks: Block[] = [];
+    const numbers = this.#numbers;
+    const inside = (offset: number) => offset >= 0 && offset < pageSize && marks[offset]! !== 0;
+    // Ascending, so that a start that is made on the way is met later. Instructions may overlap.
+    for (const blockStart of found) {
+      if ((marks[blockStart]! & isStart) === 0) continue;
+      const first = instructions.length;
+      let end: BlockEnd = 'interpreted';
+      let target = -1;
+      let next = blockStart;
+      for (;;) {
+        const at = next;
+        const record = this.#recordAt(page, at);
+        const of = this.#formOf(i32[(record + codepage.handler) >> 2]!)!;
+        next = at + u8[record + codepage.length]!;
+        let jump: JumpTo = 'none';
+        if (of.jumps) {
+          const to = i32[(record + codepage.immediate) >> 2]!;
+          jump = 'elsewhere';
+          if (this.#inPage(record)) {
+            jump = 'within';
+            if (!of.isCall && inside(to) && (marks[to]! & isStart) !== 0) {
+              target = to;
+              jump = 'inside';
+            }
+          }
+        }
+        const shape = this.#templates.shape(of, this.#views, record, jump);
+        const variants = this.#templates.find(of, shape)!;
+        instructions.push({ record, offset: at, length: next - at, of, shape, variants });
+        if (of.ends) {
+          end = target >= 0 ? 'jumps' : 'leaves';
+          break;
+        }
+        if (of.jumps) {
+          end = 'falls';
+          break;
+        }
+        if (!inside(next)) {
+          end = this.#isInterpreted(page, next) ? 'interpreted' : 'falls';
+          break;
+        }
+        if ((marks[next]! & isStart) !== 0 || instructions.length - first >= longestBlock) {
+          marks[next]! |= isStart;
+          end = 'falls';
+          break;
+        }
+      }
+      numbers[blockStart] = blocks.length;
+      blocks.push({
+        start: blockStart,
+        first,
+        count: instructions.length - first,
+        next,
+        end,
+        target,
+        successors: [],
+      });
+    }
+    const numberAt = (offset: number) =>
+      inside(offset) && (marks[offset]! & isStart) !== 0 ? numbers[offset]! : -1;
+    for (const block of blocks) {
+      const follow = (offset: number): void => {
+        const number = numberAt(offset);
+        if (number >= 0) block.successors.push(number);
+      };
+      if (block.end === 'falls') follow(block.next);
+      if (block.target >= 0) follow(block.target);
+    }
+    const entries = [numbers[start]!];
+    for (const [number, block] of blocks.entries()) {
+      if (block.start !== start && this.leader(page, block.start) !== 0) entries.push(number);
+    }
+    for (const offset of found) marks[offset] = 0;
+    return { page, instructions, blocks, entries };
+  }
+
+  /** Lets jumps leave the region whose edges have been taken out of its graph. */
+  settleJumps({ blocks, instructions }: Region): void {
+    const starts = new Map(blocks.map((block, number) => [block.start, number]));
+    for (const { first, count, target, successors } of blocks) {
+      if (target < 0 || successors.includes(starts.get(target)!)) continue;
+      const jump = instructions[first + count - 1]!;
+      jump.shape = this.#templates.shape(jump.of, this.#views, jump.record, 'within');
+      jump.variants = this.#templates.find(jump.of, jump.shape)!;
+    }
+  }
+
+  /** Whether there is an instruction that has been decoded and cannot be translated. */
+  #isInterpreted(page: number, offset: number): boolean {
+    const record = offset < pageSize ? this.#recordAt(page, offset) : 0;
+    if (record === 0) return false;
+    const of = this.#formOf(this.#views.i32[(record + codepage.handler) >> 2]!);
+    if (of === undefined) return true;
+    const shape = this.#templates.shape(of, this.#views, record, of.jumps ? 'elsewhere' : 'none');
+    return this.#templates.find(of, shape) === undefined;
+  }
+
+  /** Whether a direct jump's target is in its page. */
+  #inPage(record: number): boolean {
+    return this.#views.i32[(record + codepage.link) >> 2] !== -1;
+  }
 }

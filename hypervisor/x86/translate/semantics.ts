@@ -1,46 +1,54 @@
 /**
- * The context of meanings in a region: registers and lazy flags in WebAssembly variables, operands known.
+ * The context of meanings while a template is made: registers and lazy flags in WebAssembly locals.
  *
  * A region never raises an exception and never reaches a device. Whenever something out of the ordinary happens (a TLB
  * miss that is no plain memory, a fault, a full budget) it gives up at the start of the present instruction,
  * whose effects have not begun, and the interpreter takes over there.
  */
-import type { FunctionBuilder, Label, Variable } from '../../wasm/function.ts';
+import { FunctionBuilder, type Label, type Variable } from '../../wasm/function.ts';
 import type { Value } from '../../wasm/value.ts';
-import type { Core } from '../core/core.ts';
-import { conditionOf, type FlagKind, kinds, type LazyFlags } from '../flags.ts';
+import { type Core, handlerType } from '../core/core.ts';
+import { conditionOf, type FlagKind, kinds, type LazyFlags, RF } from '../flags.ts';
 import type { Form } from '../form.ts';
 import * as layout from '../layout.ts';
 import { type Access, type Probe, reads, writes } from '../memoryaccess.ts';
 import { type Address, loadName, type RegisterPlace, Semantics, storeName } from '../semantics.ts';
 import * as tlb from '../tlb.ts';
-import type { Instruction } from './region.ts';
+import { leave, variableOp } from './exitcode.ts';
+import { type FlagState, hasOther, knownFlags, opOf, unknownFlags } from './flagstate.ts';
+import { type Code, labels, locals, localTypes, numbers } from './template.ts';
 
 /** Thrown when a meaning does something that only the interpreter can do. */
 export class NotTranslatable extends Error {}
 
-/** How control leaves a region. */
-export const leaveTo = { linear: 0, interpreter: 1, stateRip: 2 } as const;
+/** Where a direct jump leads. */
+export type JumpTo = 'none' | 'inside' | 'within' | 'elsewhere';
 
-/** What a comparison compared, while it is known: conditions on it are made directly. */
-interface Comparison {
-  readonly kind: 'sub' | 'logic';
-  readonly a: Value;
-  readonly b: Value | undefined;
-  readonly size: number;
+/** What a template is made for; see `shape.ts`. */
+export interface TemplateCase {
+  readonly form: Form;
+  /** Places of the operands: offsets into the state, or `generalReg`, `generalRm`. */
+  readonly reg: number;
+  readonly rm: number;
+  readonly base: 'none' | 'register' | 'page';
+  readonly hasIndex: boolean;
+  readonly scale: number;
+  readonly hasDisplacement: boolean;
+  readonly segment: number;
+  readonly stack: boolean;
+  /** The immediate where it is part of the shape. */
+  readonly immediate: number | undefined;
+  readonly jump: JumpTo;
+  readonly flags: FlagState;
+  /** Whether the flags that it sets are seen by anybody. */
+  readonly flagsLive: boolean;
 }
 
-/** What is known about the flags at a point of the code. */
-interface FlagKnowledge {
-  kind: FlagKind | undefined;
-  /** `ccOp`, when its variable has not been set to it yet. */
-  op: number | undefined;
-  comparison: Comparison | undefined;
-}
+/** Places that stand for whatever general register the instruction names; 1 is added for AH … BH. */
+export const generalReg = 0x4000;
+export const generalRm = 0x4010;
 
-const unknownFlags: FlagKnowledge = { kind: undefined, op: undefined, comparison: undefined };
-
-/** Signed and unsigned comparisons by condition code: O, B, Z, BE, S, P, L, LE. */
+/** Unsigned and signed comparisons by condition code: O, B, Z, BE, S, P, L, LE. */
 const comparisons: Record<number, 'ltU' | 'eq' | 'leU' | 'ltS' | 'leS'> = {
   1: 'ltU',
   2: 'eq',
@@ -49,126 +57,99 @@ const comparisons: Record<number, 'ltU' | 'eq' | 'leU' | 'ltS' | 'leS'> = {
   7: 'leS',
 };
 
+/** A function builder whose first locals are those that templates name. */
+export function templateBuilder(): FunctionBuilder {
+  const fn = new FunctionBuilder('template', handlerType, () => {
+    throw new NotTranslatable();
+  });
+  for (let number = handlerType.parameters.length; number < locals.scratch; number++) {
+    const variable = fn.local(localTypes[number]!);
+    if (number >= locals.reg && number <= locals.index) variable.alias = 'unknown';
+    else if (number >= locals.gpr && number < locals.reg) variable.alias = 'named';
+  }
+  return fn;
+}
+
 /** See the top of this file. */
-export class RegionSemantics extends Semantics {
-  readonly #general = new Map<number, Variable>();
-  readonly #written = new Set<number>();
+export class TemplateSemantics extends Semantics {
+  readonly codes: Code[] = [];
+  /** Whether the instruction looked at the flags, and how it set them. */
+  readsFlags = false;
+  writesFlags: 'never' | 'maybe' | 'always' = 'never';
+  flagsAfter: FlagState;
+  exits = false;
+  /** Whether it may leave behind the instruction, when its flags are set. */
+  exitsBehind = false;
+  readonly #case: TemplateCase;
   readonly #budget: Variable;
-  /** The budget at the region's start. */
-  readonly #entryBudget: Variable;
-  readonly #pageBase: Variable;
-  readonly #tlb: Variable;
-  readonly #ccOp: Variable;
-  readonly #ccDst: Variable;
-  readonly #ccSrc: Variable;
-  #flagsWritten = false;
-  readonly #exitKind: Variable;
-  readonly #exitValue: Variable;
   readonly #exit: Label;
-  #instruction!: Instruction;
-  /** Instructions of the block that have been charged and not begun, this one included. */
-  #refund = 0;
-  #flags: FlagKnowledge = { ...unknownFlags };
-  /** Goes to a block of the region; given by who lays the blocks out. False when the offset is not in the region. */
-  readonly #branch: (offset: number) => boolean;
+  readonly #jump: Label;
   #stopsSoon = false;
+  #called = false;
 
-  /** @param branch emits a branch to the block at an offset, or gives false when there is none */
-  constructor(fn: FunctionBuilder, core: Core, form: Form, exit: Label, branch: (offset: number) => boolean) {
-    super(fn, core, form);
-    this.#exit = exit;
-    this.#branch = branch;
-    this.#budget = fn.parameter(2);
-    this.#entryBudget = fn.local('i32');
-    this.#pageBase = fn.local('i64');
-    this.#tlb = fn.local('i32');
-    this.#ccOp = fn.local('i32');
-    this.#ccDst = fn.local('i64');
-    this.#ccSrc = fn.local('i64');
-    this.#exitKind = fn.local('i32');
-    this.#exitValue = fn.local('i64');
+  constructor(fn: FunctionBuilder, core: Core, what: TemplateCase) {
+    super(fn, core, what.form);
+    this.#case = what;
+    this.flagsAfter = what.flags;
+    this.#budget = this.#local(locals.budget);
+    this.#exit = fn.outsideLabel(labels.exit);
+    this.#jump = fn.outsideLabel(labels.jump);
   }
 
-  // Between instructions.
-
-  /** Starts an instruction. `refund` counts the instructions of its block from this one on. */
-  begin(instruction: Instruction, refund: number): void {
-    this.#instruction = instruction;
-    this.form = instruction.form;
-    this.#refund = refund;
-    this.#stopsSoon = false;
+  #local(number: number): Variable {
+    return this.fn.variables[number]!;
   }
 
-  /** Ends an instruction: where it may have made an interrupt possible, looks whether to stop. */
+  #code(code: Code): Value {
+    this.codes.push(code);
+    return this.fn.hole('i32', numbers.code + this.codes.length - 1);
+  }
+
+  /** Instructions of the block from this one on, plus `add` (i32). */
+  #left(add: number): Value {
+    return this.#code({ kind: 'left', add });
+  }
+
+  #number(what: number): Value {
+    return this.fn.hole('i64', what);
+  }
+
+  /** Behind the instruction: where it may have made an interrupt possible, looks whether to stop. */
   end(): void {
     if (!this.#stopsSoon) return;
-    this.fn.if(this.#budget.get().ltS(0), () => {
-      this.#leaveToInterpreter(this.#instruction.offset + this.#instruction.length, this.#refund - 1);
-    });
+    this.fn.if(this.#budget.get().ltS(0), () => this.#leaveBehind(leave.within));
   }
 
   override charge(units: Value): void {
     this.#budget.set(this.#budget.get().sub(units));
     this.setState32(layout.charged, this.state32(layout.charged).add(units));
+    this.#notExecuted(units);
   }
 
-  /** Takes `count` instructions from the budget; when it does not reach, the interpreter goes on at `offset`. */
-  chargeBlock(offset: number, count: number): void {
-    this.#budget.set(this.#budget.get().sub(count));
-    this.fn.if(this.#budget.get().ltS(0), () => this.#leaveToInterpreter(offset, count));
-  }
-
-  /** What is known of the flags here, to be taken up again on another path. */
-  saveKnowledge(): FlagKnowledge {
-    return { ...this.#flags };
-  }
-
-  restoreKnowledge(knowledge: FlagKnowledge): void {
-    this.#flags = { ...knowledge };
-  }
-
-  /** From here on several paths have met: the flags' kind is only in its variable. */
-  forgetKnowledge(): void {
-    this.#flags = { ...unknownFlags };
-  }
-
-  /** Puts into variables what is only known so far, before paths meet. */
-  settleKnowledge(): void {
-    if (this.#flags.op !== undefined) this.#ccOp.set(this.#flags.op);
+  /** The budget falls by what is no instruction that was executed here. */
+  #notExecuted(units: Value): void {
+    this.setState64(layout.translated, this.state64(layout.translated).sub(units.extendU()));
   }
 
   // Leaving.
 
-  #leaveTo(kind: number, value: Value): void {
-    this.settleKnowledge();
-    this.#exitKind.set(kind);
-    this.#exitValue.set(value);
-    this.#exit.br();
+  #leave(code: Code): void {
+    this.exits = true;
+    this.#local(locals.exitCode).set(this.#code(code));
+    (code.kind === 'exit' && code.leave === leave.jump ? this.#jump : this.#exit).br();
   }
 
-  #leaveToInterpreter(offset: number, refund: number): void {
-    if (refund > 0) this.#budget.set(this.#budget.get().add(refund));
-    this.#leaveTo(leaveTo.interpreter, this.i64(offset));
+  /** Leaves with this instruction done. */
+  #leaveBehind(kind: number, at: 'offset' | 'nextOffset' | 'target' = 'nextOffset'): void {
+    this.exitsBehind = true;
+    // As long as it has not set the flags they are what they were before it.
+    const op = this.writesFlags === 'never' ? undefined : opOf(this.flagsAfter);
+    this.#leave({ kind: 'exit', leave: kind, at, refund: -1, op });
   }
 
-  /** The interpreter goes on at `offset`. */
-  interpretAt(offset: number): void {
-    this.#leaveToInterpreter(offset, 0);
-  }
-
-  /** Goes on at an offset of the page (or beyond it): within the region, or by leaving it. */
-  goTo(offset: number): void {
-    if (!this.#branch(offset)) this.leaveToOffset(offset);
-  }
-
-  /** Leaves for an offset of the page, or beyond it. */
-  leaveToOffset(offset: number): void {
-    this.#leaveTo(leaveTo.linear, this.#pageBase.get().add(offset));
-  }
-
-  /** Gives up at the start of the present instruction. */
+  /** Gives up at the start of the instruction. */
   #giveUp(): void {
-    this.#leaveToInterpreter(this.#instruction.offset, this.#refund);
+    this.#leave({ kind: 'exit', leave: leave.interpret, at: 'offset', refund: 0, op: undefined });
   }
 
   override fault(): void {
@@ -180,30 +161,35 @@ export class RegionSemantics extends Semantics {
   }
 
   override jumpDirect(): void {
-    const target = this.#instruction.jumpTarget!;
-    // A call leaves, even when its target is in the region: the graph has no edge for it.
-    if (this.form.row.name === 'CALL') this.leaveToOffset(target);
-    else this.goTo(target);
+    switch (this.#case.jump) {
+      case 'inside':
+        this.fn.outsideLabel(labels.taken).br();
+        break;
+      case 'within':
+        this.#leaveBehind(leave.within, 'target');
+        break;
+      default:
+        this.jumpTo(this.directTarget());
+    }
   }
 
   override directTarget(): Value {
-    return this.#pageBase.get().add(this.#instruction.jumpTarget!);
+    return this.#local(locals.pageBase).get().add(this.#number(numbers.target));
   }
 
   override checkDirectTarget(): void {
-    const target = this.#instruction.jumpTarget!;
-    if (target < 0 || target >= 4096) super.checkDirectTarget();
+    if (this.#case.jump === 'elsewhere') super.checkDirectTarget();
   }
 
   override jumpTo(ip: Value): void {
-    this.#leaveTo(leaveTo.linear, ip);
+    this.#local(locals.exitValue).set(ip);
+    this.#leaveBehind(leave.jump);
   }
 
   override resume(): void {
     // What always ends a block works on state that a region has in variables.
     if (this.form.row.options.ends === true) throw new NotTranslatable();
-    if (this.#refund > 1) this.#budget.set(this.#budget.get().add(this.#refund - 1));
-    this.#leaveTo(leaveTo.stateRip, this.i64(0));
+    this.#leaveBehind(leave.enter);
   }
 
   override transfer(): void {
@@ -212,11 +198,17 @@ export class RegionSemantics extends Semantics {
 
   override startShadow(kind: number): void {
     this.setState32(layout.shadow, kind);
-    this.setState32(layout.shadowBudget, this.#budget.get().add(this.#refund - 1));
+    this.setState32(layout.shadowBudget, this.#budget.get().add(this.#left(-1)));
   }
 
   override again(): void {
-    throw new NotTranslatable();
+    const left = this.#budget.get().add(this.#left(-1));
+    // As in the interpreter: an event that is taken here finds RF set (SDM vol. 3, 17.3.1.1).
+    this.fn.if(left.leS(0), () => {
+      this.setState32(layout.systemFlags, this.state32(layout.systemFlags).or(RF));
+      this.setState32(layout.resumeBudget, left);
+    });
+    this.#leaveBehind(leave.interpret, 'offset');
   }
 
   override leave(): void {
@@ -224,49 +216,45 @@ export class RegionSemantics extends Semantics {
   }
 
   override beforeCall(): void {
-    throw new NotTranslatable();
+    this.#called = true;
+    this.setState32(layout.budget, this.#budget.get().add(this.#left(0)));
   }
 
+  /** A call that may change the budget may do anything to the vCPU, whose state is in variables here. */
   override afterCall(): void {
-    throw new NotTranslatable();
+    if (this.#called) throw new NotTranslatable();
   }
 
   override stopSoon(after: 0 | 1): void {
     // The instructions behind this one have been charged; beyond them, `after` may remain.
-    const behind = this.#refund - 1;
-    const cut = this.#budget.get().add(behind - after);
+    const cut = this.#budget.get().add(this.#left(-1 - after));
     this.fn.if(cut.gtS(0), () => {
       this.setState32(layout.budgetStart, this.state32(layout.budgetStart).sub(cut));
-      this.#budget.set(after - behind);
+      this.#notExecuted(cut);
+      this.#budget.set(this.#code({ kind: 'minusLeft', add: 1 + after }));
     });
     this.#stopsSoon = true;
   }
 
   // Registers.
 
-  #variable(index: number): Variable {
-    let variable = this.#general.get(index);
-    if (variable === undefined) {
-      variable = this.fn.local('i64');
-      this.#general.set(index, variable);
-    }
-    return variable;
-  }
-
-  /** The general register at an offset of the state; undefined when it is something else. */
-  #general64(place: RegisterPlace): { index: number; high: boolean } | undefined {
+  /** The local of the general register at a place, and whether its second byte is meant; undefined when it is something else. */
+  #general(place: RegisterPlace): { variable: Variable; high: boolean } | undefined {
     if (typeof place !== 'number') throw new Error('a region knows its registers');
+    if (place >= generalRm) return { variable: this.#local(locals.rm), high: place !== generalRm };
+    if (place >= generalReg) return { variable: this.#local(locals.reg), high: place !== generalReg };
     if (place >= layout.gpr + 128 || place < layout.gpr) return undefined;
-    return { index: (place - layout.gpr) >> 3, high: (place & 7) === 1 };
+    const number = (place - layout.gpr) >> 3;
+    return { variable: this.#local(locals.gpr + number), high: (place & 7) === 1 };
   }
 
   override readRegister(place: RegisterPlace, size: number): Value {
-    const general = this.#general64(place);
+    const general = this.#general(place);
     if (general === undefined) {
       if (place === layout.zero) return this.i64(0);
       return this.fn.load(loadName(size), this.cpu, place as number);
     }
-    const whole = this.#variable(general.index).get();
+    const whole = general.variable.get();
     if (size === 8) return whole;
     if (size === 4) return whole.wrap();
     if (size === 2) return whole.wrap().and(0xffff);
@@ -274,18 +262,17 @@ export class RegionSemantics extends Semantics {
   }
 
   override writeRegister(place: RegisterPlace, size: number, value: Value): void {
-    const general = this.#general64(place);
+    const general = this.#general(place);
     if (general === undefined) {
       this.fn.store(storeName(size), this.cpu, value, place as number);
       return;
     }
-    const variable = this.#variable(general.index);
-    this.#written.add(general.index);
+    const { variable, high } = general;
     if (size === 8) variable.set(value);
     else if (size === 4) variable.set(value.extendU());
     else {
       const mask = size === 2 ? 0xffff : 0xff;
-      const shift = general.high ? 8 : 0;
+      const shift = high ? 8 : 0;
       const part = value.and(mask).extendU().shl(shift);
       variable.set(
         variable
@@ -297,105 +284,108 @@ export class RegionSemantics extends Semantics {
   }
 
   override regPlace(): number {
-    return this.#instruction.reg;
+    return this.#case.reg;
   }
 
   override rmPlace(): number {
-    return this.#instruction.rm;
+    return this.#case.rm;
   }
 
   override regNumber(): Value {
-    return this.i32(this.#instruction.reg);
+    return this.i32(this.#case.reg);
   }
 
   override immediateValue(size: number): Value {
-    const { immediateLow, immediateHigh } = this.#instruction;
-    if (size === 8) return this.i64((BigInt(immediateHigh) << 32n) | BigInt(immediateLow >>> 0));
-    return this.i32(size === 1 ? immediateLow & 0xff : size === 2 ? immediateLow & 0xffff : immediateLow);
+    const known = this.#case.immediate;
+    if (known !== undefined) {
+      if (size === 8) return this.i64(known);
+      return this.i32(size === 1 ? known & 0xff : size === 2 ? known & 0xffff : known);
+    }
+    if (size === 8) return this.#number(numbers.immediate);
+    const value = this.fn.hole('i32', numbers.immediate);
+    return size === 1 ? value.and(0xff) : size === 2 ? value.and(0xffff) : value;
   }
 
   override memoryAddress(): Address {
-    const { rm, index, scale, displacement, segment, stack } = this.#instruction;
+    const { base, hasIndex, scale, hasDisplacement, segment, stack } = this.#case;
     if (this.form.row.operands.some((spec) => spec.kind === 'O')) {
       return { segment, stack, offset: this.cut(this.immediateValue(8)) };
     }
-    let offset = rm === layout.pageBase ? this.#pageBase.get() : this.readRegister(rm, 8);
-    if (index !== layout.zero) offset = offset.add(this.readRegister(index, 8).shl(scale));
-    return { segment, stack, offset: this.cut(offset.add(displacement)) };
+    let offset =
+      base === 'page'
+        ? this.#local(locals.pageBase).get()
+        : base === 'register'
+          ? this.#local(locals.rm).get()
+          : undefined;
+    if (hasIndex) {
+      const index = this.#local(locals.index).get().shl(scale);
+      offset = offset === undefined ? index : offset.add(index);
+    }
+    if (hasDisplacement) {
+      const displacement = this.#number(numbers.displacement);
+      offset = offset === undefined ? displacement : offset.add(displacement);
+    }
+    return { segment, stack, offset: this.cut(offset ?? this.i64(0)) };
   }
 
   override dataSegment(): number {
-    return this.#instruction.segment;
+    return this.#case.segment;
   }
 
   override thisIp(): Value {
-    return this.#pageBase.get().add(this.#instruction.offset);
+    return this.#local(locals.pageBase).get().add(this.#number(numbers.offset));
   }
 
   override nextIp(): Value {
-    return this.#pageBase.get().add(this.#instruction.offset + this.#instruction.length);
+    return this.#local(locals.pageBase).get().add(this.#number(numbers.nextOffset));
   }
 
   // Flags.
 
   override lazyFlags(): { flags: LazyFlags; kind: FlagKind | undefined } {
-    const { kind, op } = this.#flags;
+    this.readsFlags = true;
+    const op = opOf(this.flagsAfter);
+    const known = op !== variableOp;
     return {
-      kind,
+      kind: known ? kinds[op >> 2] : undefined,
       flags: {
-        op: op === undefined ? this.#ccOp.get() : this.i32(op),
-        dst: this.#ccDst.get(),
-        src: this.#ccSrc.get(),
+        op: known ? this.i32(op) : this.#local(locals.ccOp).get(),
+        dst: this.#local(locals.ccDst).get(),
+        src: this.#local(locals.ccSrc).get(),
       },
     };
   }
 
   override setLazyFlags(op: Value, dst: Value, src: Value): void {
-    this.#flagsWritten = true;
-    this.#ccDst.set(dst);
-    this.#ccSrc.set(src);
+    const always = this.fn.currentBlock === this.fn.body;
+    if (this.writesFlags !== 'always') this.writesFlags = always ? 'always' : 'maybe';
+    this.flagsAfter = unknownFlags;
+    if (!this.#case.flagsLive) return;
+    this.#local(locals.ccDst).set(dst);
+    this.#local(locals.ccSrc).set(src);
     const known = op.number;
-    if (known === undefined) this.#ccOp.set(op);
-    this.#flags = {
-      op: known,
-      kind: known === undefined ? undefined : kinds[known >> 2],
-      comparison: undefined,
-    };
+    // Where they are not always set, the variable must hold the operation on all paths.
+    if (known === undefined || !always) this.#local(locals.ccOp).set(op);
+    else this.flagsAfter = knownFlags(known, false);
   }
 
   override setCompareFlags(a: Value, b: Value, size: number): Value {
     const result = super.setCompareFlags(a, b, size);
-    this.#flags.comparison = { kind: 'sub', a, b, size };
+    if (this.#case.flagsLive && this.flagsAfter !== unknownFlags) {
+      this.#local(locals.ccOther).set(this.signed(b, size));
+      this.flagsAfter = knownFlags(opOf(this.flagsAfter), true);
+    }
     return result;
   }
 
-  override setLogicFlags(result: Value, size: number): void {
-    super.setLogicFlags(result, size);
-    this.#flags.comparison = { kind: 'logic', a: result, b: undefined, size };
-  }
-
   override condition(code: number): Value {
-    const { comparison, kind } = this.#flags;
-    if (comparison === undefined || kind === undefined) return super.condition(code);
-    const direct = this.#compare(comparison, code >> 1);
-    if (direct === undefined) return conditionOf(code, kind, this.lazyFlags().flags);
+    const { flags, kind } = this.lazyFlags();
+    if (kind === undefined) return super.condition(code);
+    const comparison = comparisons[code >> 1];
+    if (comparison === undefined || !hasOther(this.flagsAfter)) return conditionOf(code, kind, flags);
+    // Both are sign-extended, which keeps the order of unsigned numbers as well.
+    const direct = flags.src[comparison](this.#local(locals.ccOther).get());
     return (code & 1) !== 0 ? direct.eqz() : direct;
-  }
-
-  /** Condition `pair` (without its lowest bit) made from what was compared; undefined when it is not a comparison. */
-  #compare({ kind, a, b, size }: Comparison, pair: number): Value | undefined {
-    if (kind === 'logic') {
-      // The result against zero; below 32 bits its sign is not the i32's.
-      const signed = size >= 4 ? a : size === 2 ? a.extend16S() : a.extend8S();
-      if (pair === 2) return size >= 4 ? a.eqz() : this.unsigned(a, size).eqz();
-      if (pair === 4 || pair === 6) return signed.ltS(0);
-      return pair === 7 ? signed.leS(0) : undefined;
-    }
-    const comparison = comparisons[pair];
-    if (comparison === undefined) return undefined;
-    if (size >= 4 || (comparison !== 'ltS' && comparison !== 'leS')) return a[comparison](b!);
-    const widen = (value: Value) => (size === 2 ? value.extend16S() : value.extend8S());
-    return widen(a)[comparison](widen(b!));
   }
 
   // Memory.
@@ -404,12 +394,14 @@ export class RegionSemantics extends Semantics {
     const { fn } = this;
     const linear = this.linear(address, size, access);
     const host = fn.local('i32');
-    const entry = this.#tlb.get().add(
-      linear
-        .shrU(12 - tlb.entryShift)
-        .wrap()
-        .and(tlb.entryMask),
-    );
+    const entry = this.#local(locals.tlb)
+      .get()
+      .add(
+        linear
+          .shrU(12 - tlb.entryShift)
+          .wrap()
+          .and(tlb.entryMask),
+      );
     const tag = fn.load('i64', entry, access === 'r' ? tlb.readTag : tlb.writeTag);
     fn.if(
       tag.eq(linear.add(size - 1).and(-4096)),
@@ -426,44 +418,6 @@ export class RegionSemantics extends Semantics {
   /** The privilege or RFLAGS.AC changed: another TLB set. */
   override updateMode(): void {
     super.updateMode();
-    this.#tlb.set(this.state32(layout.tlb));
-  }
-
-  // The frame around the region's code.
-
-  /** Behind all blocks: writes the state back and goes where control left to. */
-  epilogue(): void {
-    const { fn } = this;
-    for (const index of this.#written) this.setState64(layout.gprOffset(index), this.#variable(index).get());
-    if (this.#flagsWritten) {
-      this.setState32(layout.ccOp, this.#ccOp.get());
-      this.setState64(layout.ccDst, this.#ccDst.get());
-      this.setState64(layout.ccSrc, this.#ccSrc.get());
-    }
-    const done = this.#entryBudget.get().sub(this.#budget.get());
-    this.setState64(layout.translated, this.state64(layout.translated).add(done.extendS()));
-    const value = this.#exitValue.get();
-    const kind = this.#exitKind.get();
-    fn.if(kind, () => {
-      fn.if(kind.eq(leaveTo.interpreter), () => {
-        fn.returnCall(this.core.interpret, this.cpu, value.wrap(), this.#budget.get());
-      });
-      this.setState32(layout.budget, this.#budget.get());
-      fn.returnCall(this.core.enter, this.cpu);
-    });
-    fn.returnCall(this.core.goOn, this.cpu, value, this.#budget.get());
-  }
-
-  /** In front of all blocks: loads what they use. */
-  prologue(): void {
-    this.fn.atStart(() => {
-      for (const [index, variable] of this.#general) variable.set(this.state64(layout.gprOffset(index)));
-      this.#entryBudget.set(this.#budget.get());
-      this.#pageBase.set(this.state64(layout.pageBase));
-      this.#tlb.set(this.state32(layout.tlb));
-      this.#ccOp.set(this.state32(layout.ccOp));
-      this.#ccDst.set(this.state64(layout.ccDst));
-      this.#ccSrc.set(this.state64(layout.ccSrc));
-    });
+    this.#local(locals.tlb).set(this.state32(layout.tlb));
   }
 }

@@ -6,15 +6,15 @@ import type { HostMemory } from '../../memory/hostmemory.ts';
 import type { FunctionRef } from '../../wasm/function.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import * as codepage from '../codepage.ts';
-import { handlerType, importCore } from '../core/core.ts';
-import { Decoder } from '../decode/decoder.ts';
-import type { OpcodeMap } from '../decode/opcodemap.ts';
-import { emitInstruction } from '../execute.ts';
-import type { Form } from '../form.ts';
+import { handlerType } from '../core/core.ts';
+import { leader as leaderHandler } from '../decode/special.ts';
 import type { HandlerEnvironment, Handlers } from '../interpret/handlers.ts';
-import { emitRegion } from './emit.ts';
-import { findRegion, type Instruction, type PageCode } from './region.ts';
-import { NotTranslatable, RegionSemantics } from './semantics.ts';
+import { Composer, handlerTypeIndex, leaderEntry } from './compose.ts';
+import { CoreImports } from './coreimports.ts';
+import { settleEntries } from './entries.ts';
+import { findFlow } from './flow.ts';
+import { type Region, RegionFinder } from './region.ts';
+import { type FormTemplates, Templates } from './templates.ts';
 
 /** Most regions in one module. */
 const largestBatch = 64;
@@ -23,14 +23,19 @@ const smallestBatch = 16;
 const longestWait = 8;
 /** Code size of 64-bit code, the only one that is translated. */
 const code64 = 2;
+/** Arrivals at a leader below which a region leaves its code out. */
+const cold = 50;
 
 /** Counters of the translator. */
 export interface TranslatorCounters {
   regions: number;
+  entries: number;
   instructions: number;
   modules: number;
   /** Bytes of the modules. */
   bytes: number;
+  /** Templates made. */
+  templates: number;
   /** Leaders given up, by reason. */
   notCode64: number;
   notTranslatable: number;
@@ -52,8 +57,11 @@ export class Translator {
   readonly #memory: HostMemory;
   readonly #environment: HandlerEnvironment;
   readonly #handlers: Handlers;
-  readonly #decoder: Decoder;
-  readonly #translatable = new Map<number, boolean>();
+  readonly #imports = new CoreImports();
+  readonly #templates: Templates;
+  readonly #finder: RegionFinder;
+  readonly #composer: Composer;
+  readonly #forms: (FormTemplates | undefined)[] = [];
   #hot: Leader[] = [];
   #waited = 0;
   /** Ranges of table entries that hold regions, and those that may be used again. */
@@ -61,19 +69,43 @@ export class Translator {
   readonly #free: EntryRange[] = [];
   readonly counters: TranslatorCounters = {
     regions: 0,
+    entries: 0,
     instructions: 0,
     modules: 0,
     bytes: 0,
+    templates: 0,
     notCode64: 0,
     notTranslatable: 0,
     tableFull: 0,
   };
 
-  constructor(memory: HostMemory, environment: HandlerEnvironment, handlers: Handlers, map: OpcodeMap) {
+  constructor(memory: HostMemory, environment: HandlerEnvironment, handlers: Handlers) {
     this.#memory = memory;
     this.#environment = environment;
     this.#handlers = handlers;
-    this.#decoder = new Decoder(map);
+    this.#templates = new Templates(this.#imports.core);
+    this.#composer = new Composer(memory, this.#imports.core);
+    this.#finder = new RegionFinder(
+      memory,
+      this.#templates,
+      (handler) => this.#formOf(handler),
+      () => this.#leaderHandler,
+    );
+  }
+
+  get #leaderHandler(): number {
+    return this.#handlers.special(leaderHandler.name, leaderHandler.build);
+  }
+
+  #formOf(handler: number): FormTemplates | undefined {
+    let known = this.#forms[handler];
+    if (known === undefined) {
+      const form = this.#handlers.formOf(handler);
+      if (form === undefined) return undefined;
+      known = this.#templates.of(form);
+      this.#forms[handler] = known;
+    }
+    return known;
   }
 
   /** The leader at an offset of a code page has become hot. */
@@ -94,45 +126,71 @@ export class Translator {
   }
 
   #translate(leaders: readonly Leader[]): void {
-    const module = new ModuleBuilder();
-    const { table, memoryPages, core: exports, host } = this.#environment;
-    module.importMemory('host', 'memory', memoryPages, memoryPages);
-    module.importTable('host', 'table', table.length);
-    const core = importCore(module);
-    const functions: FunctionRef[] = [];
-    const done: Leader[] = [];
-    for (const leader of leaders) {
-      const code = this.#page(leader.page);
-      if (code === undefined) {
-        this.counters.notCode64++;
-        continue;
-      }
-      const blocks = findRegion(code, this.#decoder, leader.offset);
-      if (blocks === undefined) {
-        this.counters.notTranslatable++;
-        continue;
-      }
-      functions.push(module.define('region', handlerType, (fn) => emitRegion(fn, core, blocks, code)));
-      done.push(leader);
-      this.counters.regions++;
-      for (const block of blocks) this.counters.instructions += block.instructions.length;
-    }
-    if (functions.length === 0) return;
-    const first = this.#entries(functions.length);
+    const first = this.#entries(leaders.length);
     if (first === 0) {
-      this.counters.tableFull += functions.length;
+      this.counters.tableFull += leaders.length;
       return;
     }
+    const bodies: Uint8Array[] = [];
+    for (const { page, offset } of leaders) {
+      const region = this.#region(page, offset);
+      if (region === undefined) continue;
+      const structure = settleEntries(region);
+      this.#finder.settleJumps(region);
+      const sequence = region.blocks
+        .map((_, number) => number)
+        .filter((number) => structure.order[number]! >= 0);
+      sequence.sort((a, b) => structure.order[a]! - structure.order[b]!);
+      const flow = findFlow(region, sequence, this.#templates);
+      const body = this.#composer.compose(region, structure, flow).slice();
+      this.#place(region, first + bodies.length);
+      bodies.push(body);
+      this.counters.regions++;
+      this.counters.entries += region.entries.length;
+      for (const number of sequence) this.counters.instructions += region.blocks[number]!.count;
+    }
+    this.counters.templates = this.#templates.made;
+    if (bodies.length > 0) this.#instantiate(bodies, first);
+  }
+
+  #region(page: number, offset: number): Region | undefined {
+    const { i32 } = this.#memory;
+    if (i32[(page + codepage.codeModeOffset) >> 2] !== code64) {
+      this.counters.notCode64++;
+      return undefined;
+    }
+    // Another region may have taken it in meanwhile.
+    const leader = this.#finder.leader(page, offset);
+    if (i32[(leader + codepage.handler) >> 2] !== this.#leaderHandler) return undefined;
+    const region = this.#finder.find(page, offset, cold);
+    if (region === undefined) this.counters.notTranslatable++;
+    return region;
+  }
+
+  /** Makes the leaders of a region's entries lead to it. */
+  #place({ page, blocks, entries }: Region, tableEntry: number): void {
+    const { i32 } = this.#memory;
+    entries.forEach((entry, number) => {
+      const leader = this.#finder.leader(page, blocks[entry]!.start);
+      i32[(leader + codepage.handler) >> 2] = tableEntry;
+      i32[(leader + leaderEntry) >> 2] = number;
+    });
+  }
+
+  #instantiate(bodies: readonly Uint8Array[], first: number): void {
+    const module = new ModuleBuilder();
+    const { table, memoryPages, core: exports } = this.#environment;
+    module.importMemory('host', 'memory', memoryPages, memoryPages);
+    module.importTable('host', 'table', table.length);
+    if (module.typeIndex(handlerType) !== handlerTypeIndex) throw new Error('another type came first');
+    this.#imports.importInto(module);
+    const functions: FunctionRef[] = bodies.map((body) => module.defineBody('region', handlerType, body));
     module.tableEntries(first, functions);
     const bytes = module.finish();
     this.counters.modules++;
     this.counters.bytes += bytes.length;
+    const host = this.#environment.host;
     new WebAssembly.Instance(new WebAssembly.Module(bytes), { host, core: exports });
-    const { i32 } = this.#memory;
-    done.forEach(({ page, offset }, i) => {
-      const record = i32[(page + codepage.entriesOffset + 4 * offset) >> 2]!;
-      i32[(record + codepage.handler) >> 2] = first + i;
-    });
   }
 
   /** Table entries in a row for `count` regions; 0 when there are none. */
@@ -155,58 +213,4 @@ export class Translator {
     this.#hot = [];
     this.#free.push(...this.#used.splice(0));
   }
-
-  #page(page: number): PageCode | undefined {
-    const { i32, u8 } = this.#memory;
-    if (i32[(page + codepage.codeModeOffset) >> 2] !== code64) return undefined;
-    const entries = (page + codepage.entriesOffset) >> 2;
-    return {
-      bytes: u8,
-      origin: page + codepage.contentOffset,
-      decoded: (offset) => i32[entries + offset] !== 0,
-      translatable: (form, number) => this.#canTranslate(form, number),
-    };
-  }
-
-  /** Whether an instruction's meaning does nothing that only the interpreter can do: found out by emitting it once. */
-  #canTranslate(form: Form, number: number): boolean {
-    let known = this.#translatable.get(number);
-    if (known === undefined) {
-      known = tryEmitting(form);
-      this.#translatable.set(number, known);
-    }
-    return known;
-  }
-}
-
-function tryEmitting(form: Form): boolean {
-  const module = new ModuleBuilder();
-  const { builder } = module.declare('trial', handlerType);
-  const instruction: Instruction = {
-    form,
-    offset: 0,
-    length: 1,
-    reg: 0,
-    rm: 0,
-    index: 0,
-    segment: 0,
-    scale: 0,
-    stack: false,
-    displacement: 0,
-    immediateLow: 1,
-    immediateHigh: 0,
-    jumpTarget: 0,
-  };
-  let translatable = true;
-  builder.block((exit) => {
-    const c = new RegionSemantics(builder, importCore(module), form, exit, () => false);
-    c.begin(instruction, 1);
-    try {
-      emitInstruction(c);
-    } catch (error) {
-      if (!(error instanceof NotTranslatable)) throw error;
-      translatable = false;
-    }
-  });
-  return translatable;
 }

@@ -1,0 +1,543 @@
+/**
+ * Puts a region's function together: its blocks as structured control flow, their instructions' templates with what belongs
+ * into the holes, and around them code that loads the registers and writes them back.
+ */
+import { CodeBuffer, codes } from '../../wasm/codebuffer.ts';
+import type { FunctionRef } from '../../wasm/function.ts';
+import { type ValueType, valueTypeCode } from '../../wasm/opcodes.ts';
+import * as codepage from '../codepage.ts';
+import type { Core } from '../core/core.ts';
+import * as layout from '../layout.ts';
+import * as tlb from '../tlb.ts';
+import { exitFields, leave, packExit, variableOp } from './exitcode.ts';
+import { opOf } from './flagstate.ts';
+import type { Flow } from './flow.ts';
+import type { Structure } from './graph.ts';
+import type { Block, Region, RegionInstruction } from './region.ts';
+import { holeKinds, locals, mostLocals, numbers, type Template } from './template.ts';
+import type { RecordViews } from './templates.ts';
+
+/** Value types in the order in which a function declares its locals. */
+const typeOrder: readonly ValueType[] = ['i64', 'i32', 'f64', 'f32', 'v128'];
+
+/** Stand on the stack of labels for the region's ends: that of jumps, and that of all else. */
+const jumpLabel = -1;
+const exitLabel = -2;
+
+/** Number of the handlers' type in the modules of regions: it is their first. */
+export const handlerTypeIndex = 0;
+
+/** Where the leader says which of its region's entries it is, and that it was used. */
+export const leaderEntry = codepage.immediate;
+export const leaderUsed = codepage.immediate + 4;
+
+/** See the top of this file. One composer serves for all regions, one after the other. */
+export class Composer {
+  readonly #views: RecordViews;
+  readonly #core: Core;
+  readonly #out = new CodeBuffer();
+  readonly #body = new CodeBuffer();
+  /** From the numbers that templates use to the region's own locals. */
+  readonly #map = new Uint8Array(mostLocals);
+  #labels: number[] = [];
+  #region!: Region;
+  #structure!: Structure;
+  #flow!: Flow;
+  #needsLabel: boolean[] = [];
+  #byStart = new Map<number, number>();
+  #scratch!: Record<ValueType, number>;
+  #entryBudget = 0;
+
+  constructor(views: RecordViews, core: Core) {
+    this.#views = views;
+    this.#core = core;
+  }
+
+  /** The function's body, as it stands in the code section behind its size; valid until the next call. */
+  compose(region: Region, structure: Structure, flow: Flow): Uint8Array {
+    this.#region = region;
+    this.#structure = structure;
+    this.#flow = flow;
+    this.#out.clear();
+    this.#body.clear();
+    this.#labels = [];
+    const { read, written, flags, declared } = this.#allocate();
+    this.#findLabels();
+    const out = this.#out;
+    this.#prologue(read | written, flags);
+    out.block();
+    this.#labels.push(exitLabel);
+    out.block();
+    this.#labels.push(jumpLabel);
+    const several = region.entries.length > 1;
+    this.#tree(several ? region.blocks.length : region.entries[0]!);
+    this.#labels.pop();
+    out.end();
+    this.#writeBack(written, flags);
+    this.#jump();
+    this.#labels.pop();
+    out.end();
+    this.#writeBack(written, flags);
+    this.#leave();
+    out.end();
+
+    const body = this.#body;
+    const groups = typeOrder.filter((type) => declared[type] > 0);
+    body.unsigned(groups.length);
+    for (const type of groups) {
+      body.unsigned(declared[type]);
+      body.byte(valueTypeCode[type]);
+    }
+    body.bytes(out.view());
+    return body.view();
+  }
+
+  /** Gives every local that the region's templates use its number. */
+  #allocate() {
+    let read = 0;
+    let written = 0;
+    let flags = false;
+    const most: Record<ValueType, number> = { i32: 0, i64: 0, f32: 0, f64: 0, v128: 0 };
+    this.#region.instructions.forEach((instruction, i) => {
+      const template = this.#flow.templates[i];
+      if (template === undefined) return;
+      const { reg, rm, index } = this.#registers(instruction);
+      read |= template.gprRead;
+      written |= template.gprWritten;
+      if (template.usesReg) read |= 1 << reg;
+      if (template.writesReg) written |= 1 << reg;
+      if (template.usesRm) read |= 1 << rm;
+      if (template.writesRm) written |= 1 << rm;
+      if (template.usesIndex) read |= 1 << index;
+      if (template.readsFlags || template.writesFlags !== 'never') flags = true;
+      template.scratchTypes.forEach((type, k) => {
+        most[type] = Math.max(most[type], template.scratchOrdinals[k]! + 1);
+      });
+    });
+    const map = this.#map;
+    const declared: Record<ValueType, number> = { ...most };
+    let next = 3;
+    for (let number = 0; number < 16; number++) {
+      if (((read | written) & (1 << number)) !== 0) map[locals.gpr + number] = next++;
+    }
+    for (const each of [locals.pageBase, locals.ccDst, locals.ccSrc, locals.ccOther, locals.exitValue])
+      map[each] = next++;
+    declared.i64 += next - 3;
+    const scratch = { i64: next, i32: 0, f64: 0, f32: 0, v128: 0 };
+    next += most.i64;
+    const first32 = next;
+    for (const each of [locals.tlb, locals.ccOp, locals.exitCode]) map[each] = next++;
+    this.#entryBudget = next++;
+    declared.i32 += next - first32;
+    scratch.i32 = next;
+    next += most.i32;
+    for (const type of ['f64', 'f32', 'v128'] as const) {
+      scratch[type] = next;
+      next += most[type];
+    }
+    this.#scratch = scratch;
+    return { read, written, flags, declared };
+  }
+
+  #registers({ record }: RegionInstruction) {
+    const { u16 } = this.#views;
+    const number = (field: number) => ((u16[(record + field) >> 1]! - layout.gpr) >> 3) & 15;
+    return {
+      reg: number(codepage.reg),
+      rm: number(codepage.rm),
+      index: number(codepage.index),
+    };
+  }
+
+  /** Blocks that are reached by a branch, not only by going on from the one before. */
+  #findLabels(): void {
+    const { blocks, entries } = this.#region;
+    const { isMerge } = this.#structure;
+    this.#needsLabel = blocks.map((_, number) => isMerge[number]!);
+    this.#byStart = new Map(blocks.map((block, number) => [block.start, number]));
+    for (const { end, target, successors } of blocks) {
+      const number = this.#byStart.get(target);
+      if (end === 'falls' && number !== undefined && successors.includes(number))
+        this.#needsLabel[number] = true;
+    }
+    if (entries.length > 1) for (const entry of entries) this.#needsLabel[entry] = true;
+  }
+
+  /** A block and all that it dominates: those that are branched to come behind it, the others where control goes on to them. */
+  #tree(number: number): void {
+    const { children, isLoop } = this.#structure;
+    const out = this.#out;
+    const behind = children[number]!.filter((child) => this.#needsLabel[child]!);
+    if (isLoop[number]!) {
+      out.loop();
+      this.#labels.push(number);
+    }
+    for (const child of behind) {
+      out.block();
+      this.#labels.push(child);
+    }
+    if (number === this.#region.blocks.length) this.#dispatch();
+    else this.#block(this.#region.blocks[number]!, number);
+    // The innermost block's label is that of the last child: it comes first.
+    for (const child of behind.toReversed()) {
+      this.#labels.pop();
+      out.end();
+      this.#tree(child);
+    }
+    if (isLoop[number]!) {
+      this.#labels.pop();
+      out.end();
+    }
+  }
+
+  #depth(label: number): number {
+    return this.#labels.length - 1 - this.#labels.lastIndexOf(label);
+  }
+
+  /** Goes to the entry that the leader names. */
+  #dispatch(): void {
+    const out = this.#out;
+    const { entries } = this.#region;
+    out.get(locals.record);
+    out.load32(leaderEntry);
+    // Entries are numbered from 0 on; the last stands for all other numbers.
+    out.brTable(entries.map((entry) => this.#depth(entry)));
+  }
+
+  #block(block: Block, number: number): void {
+    const out = this.#out;
+    const { instructions } = this.#region;
+    const { templates, before, settleAt, atStart } = this.#flow;
+    // All its instructions are charged at once; when the budget does not reach, the interpreter goes on here.
+    out.constant32(packExit(leave.interpret, block.start, block.count, opOf(atStart[number]!)));
+    out.set(this.#map[locals.exitCode]!);
+    out.get(locals.budget);
+    out.constant32(block.count);
+    out.op(codes.i32Sub);
+    out.tee(locals.budget);
+    out.constant32(0);
+    out.op(codes.i32LtS);
+    out.brIf(this.#depth(exitLabel));
+    const settle = settleAt[number]!;
+    const last = block.first + block.count;
+    for (let i = block.first; i < last; i++) {
+      const template = templates[i]!;
+      const op = opOf(before[i]!);
+      if ((settle === i || template.writesFlags === 'maybe') && op !== variableOp) this.#settle(op);
+      // A direct jump within the region is where control goes on.
+      if (i === last - 1 && block.end === 'jumps' && this.#follows(block, block.target)) break;
+      this.#instruction(instructions[i]!, template, last - i, op, block.target);
+    }
+    if (block.end === 'leaves') return;
+    const stateAfter = settle === last ? opOf(this.#stateBehind(last - 1)) : variableOp;
+    if (settle === last) this.#settle(stateAfter);
+    if (block.end === 'jumps') {
+      if (this.#follows(block, block.target)) this.#goTo(block, block.target, last - 1);
+    } else if (block.end === 'falls') this.#goTo(block, block.next, last - 1);
+    else this.#exit(leave.interpret, block.next, last - 1);
+  }
+
+  /** What is known of the flags behind an instruction. */
+  #stateBehind(i: number): number {
+    const template = this.#flow.templates[i]!;
+    return template.writesFlags === 'never' ? this.#flow.before[i]! : template.flagsAfter;
+  }
+
+  #settle(op: number): void {
+    this.#out.constant32(op);
+    this.#out.set(this.#map[locals.ccOp]!);
+  }
+
+  #follows(block: Block, offset: number): boolean {
+    const number = this.#byStart.get(offset);
+    return number !== undefined && block.successors.includes(number);
+  }
+
+  /** Goes on at an offset: within the region, or by leaving it. `last` is the instruction before. */
+  #goTo(block: Block, offset: number, last: number): void {
+    const number = this.#byStart.get(offset);
+    if (number === undefined || !block.successors.includes(number)) {
+      this.#exit(leave.within, offset, last);
+      return;
+    }
+    const from = this.#byStart.get(block.start)!;
+    if (this.#structure.order[number]! <= this.#structure.order[from]! || this.#needsLabel[number]!) {
+      this.#out.br(this.#depth(number));
+    } else this.#tree(number);
+  }
+
+  #exit(kind: number, offset: number, last: number): void {
+    const out = this.#out;
+    out.constant32(packExit(kind, offset, 0, opOf(this.#stateBehind(last))));
+    out.set(this.#map[locals.exitCode]!);
+    out.br(this.#depth(exitLabel));
+  }
+
+  /** Writes an instruction's template. `left` counts the instructions of the block from it on. */
+  #instruction(
+    instruction: RegionInstruction,
+    template: Template,
+    left: number,
+    op: number,
+    target: number,
+  ): void {
+    const { i32 } = this.#views;
+    const { record, offset, length } = instruction;
+    const { bytes, holes, localsAt, scratchTypes, scratchOrdinals } = template;
+    const map = this.#map;
+    const { reg, rm, index } = this.#registers(instruction);
+    map[locals.reg] = map[locals.gpr + reg]!;
+    map[locals.rm] = map[locals.gpr + rm]!;
+    map[locals.index] = map[locals.gpr + index]!;
+    for (let k = 0; k < scratchTypes.length; k++) {
+      map[locals.scratch + k] = this.#scratch[scratchTypes[k]!]! + scratchOrdinals[k]!;
+    }
+    const out = this.#out;
+    let from = 0;
+    let atLocal = 0;
+    for (let hole = 0; hole <= holes.length; hole += 3) {
+      const to = hole < holes.length ? holes[hole]! : bytes.length;
+      const shift = out.copy(bytes, from, to) - from;
+      for (; atLocal < localsAt.length && localsAt[atLocal]! < to; atLocal++) {
+        const at = localsAt[atLocal]!;
+        out.patch(at + shift, map[bytes[at]!]!);
+      }
+      from = to;
+      if (hole === holes.length) break;
+      const what = holes[hole + 2]!;
+      switch (holes[hole + 1]!) {
+        case holeKinds.exitLabel:
+          out.unsigned(this.#depth(exitLabel) + what);
+          break;
+        case holeKinds.jumpLabel:
+          out.unsigned(this.#depth(jumpLabel) + what);
+          break;
+        case holeKinds.takenLabel:
+          out.unsigned(this.#depth(this.#byStart.get(target)!) + what);
+          break;
+        case holeKinds.constant32:
+          out.signed(
+            what === numbers.immediate
+              ? i32[(record + codepage.immediate) >> 2]!
+              : this.#code(template, what - numbers.code, instruction, left, op),
+          );
+          break;
+        default:
+          if (what === numbers.displacement) out.signed(i32[(record + codepage.displacement) >> 2]!);
+          else if (what === numbers.offset) out.signed(offset);
+          else if (what === numbers.nextOffset) out.signed(offset + length);
+          else {
+            const low = i32[(record + codepage.immediate) >> 2]!;
+            out.signedHalves(low, i32[(record + codepage.immediate + 4) >> 2]!);
+          }
+      }
+    }
+  }
+
+  #code(
+    template: Template,
+    number: number,
+    instruction: RegionInstruction,
+    left: number,
+    op: number,
+  ): number {
+    const code = template.codes[number]!;
+    if (code.kind === 'left') return left + code.add;
+    if (code.kind === 'minusLeft') return code.add - left;
+    const { offset, length, record } = instruction;
+    const at =
+      code.at === 'offset'
+        ? offset
+        : code.at === 'nextOffset'
+          ? offset + length
+          : this.#views.i32[(record + codepage.immediate) >> 2]!;
+    return packExit(code.leave, at, left + code.refund, code.op ?? op);
+  }
+
+  /** In front of all blocks: loads what they use. */
+  #prologue(registers: number, flags: boolean): void {
+    const out = this.#out;
+    const map = this.#map;
+    const load64 = (field: number, local: number) => {
+      out.get(locals.cpu);
+      out.load64(field);
+      out.set(local);
+    };
+    const load32 = (field: number, local: number) => {
+      out.get(locals.cpu);
+      out.load32(field);
+      out.set(local);
+    };
+    out.get(locals.record);
+    out.constant32(1);
+    out.store32(leaderUsed);
+    for (let number = 0; number < 16; number++) {
+      if ((registers & (1 << number)) !== 0) load64(layout.gprOffset(number), map[locals.gpr + number]!);
+    }
+    load64(layout.pageBase, map[locals.pageBase]!);
+    load32(layout.tlb, map[locals.tlb]!);
+    if (flags) {
+      load32(layout.ccOp, map[locals.ccOp]!);
+      load64(layout.ccDst, map[locals.ccDst]!);
+      load64(layout.ccSrc, map[locals.ccSrc]!);
+    }
+    // What is left of it at the end tells how much was executed here.
+    out.get(locals.budget);
+    out.set(this.#entryBudget);
+  }
+
+  /** A field of the exit code. */
+  #field({ shift, mask }: { readonly shift: number; readonly mask: number }): void {
+    const out = this.#out;
+    out.get(this.#map[locals.exitCode]!);
+    if (shift > 0) {
+      out.constant32(shift);
+      out.op(codes.i32ShrU);
+    }
+    out.constant32(mask);
+    out.op(codes.i32And);
+  }
+
+  /** Behind all blocks: writes the state back. */
+  #writeBack(written: number, flags: boolean): void {
+    const out = this.#out;
+    const map = this.#map;
+    for (let number = 0; number < 16; number++) {
+      if ((written & (1 << number)) === 0) continue;
+      out.get(locals.cpu);
+      out.get(map[locals.gpr + number]!);
+      out.store64(layout.gprOffset(number));
+    }
+    if (flags) {
+      out.get(locals.cpu);
+      out.get(map[locals.ccOp]!);
+      this.#field(exitFields.op);
+      out.tee(map[locals.ccOp]!);
+      out.get(map[locals.ccOp]!);
+      out.constant32(variableOp);
+      out.op(codes.i32Eq);
+      out.op(codes.select);
+      out.store32(layout.ccOp);
+      for (const [field, local] of [
+        [layout.ccDst, locals.ccDst],
+        [layout.ccSrc, locals.ccSrc],
+      ] as const) {
+        out.get(locals.cpu);
+        out.get(map[local]!);
+        out.store64(field);
+      }
+    }
+    out.get(locals.budget);
+    this.#field(exitFields.refund);
+    out.op(codes.i32Add);
+    out.set(locals.budget);
+    out.get(locals.cpu);
+    out.get(locals.cpu);
+    out.load64(layout.translated);
+    out.get(this.#entryBudget);
+    out.get(locals.budget);
+    out.op(codes.i32Sub);
+    out.op(codes.i64ExtendI32S);
+    out.op(codes.i64Add);
+    out.store64(layout.translated);
+  }
+
+  /** Goes on at the linear address in the exit value: at once where the TLB and the decoded page have it, as `core.jump` does. */
+  #jump(): void {
+    const out = this.#out;
+    const map = this.#map;
+    const target = map[locals.exitValue]!;
+    /** Its variable serves for the TLB entry, that of the exit code for the code page and then for the leader. */
+    const entry = map[locals.tlb]!;
+    const at = map[locals.exitCode]!;
+    out.block();
+    out.get(locals.budget);
+    out.constant32(0);
+    out.op(codes.i32LeS);
+    out.brIf(0);
+    out.get(entry);
+    out.get(target);
+    out.op(codes.i32WrapI64);
+    out.constant32(12 - tlb.entryShift);
+    out.op(codes.i32ShrU);
+    out.constant32(tlb.entryMask);
+    out.op(codes.i32And);
+    out.op(codes.i32Add);
+    out.tee(entry);
+    out.load64(tlb.executeTag);
+    out.get(target);
+    out.constant64(-4096);
+    out.op(codes.i64And);
+    out.tee(map[locals.pageBase]!);
+    out.op(codes.i64Ne);
+    out.brIf(0);
+    out.get(locals.cpu);
+    out.get(map[locals.pageBase]!);
+    out.store64(layout.pageBase);
+    out.get(locals.cpu);
+    out.get(entry);
+    out.load32(tlb.code);
+    out.constant32(-2);
+    out.op(codes.i32And);
+    out.tee(at);
+    out.store32(layout.codePage);
+    out.get(at);
+    out.get(target);
+    out.op(codes.i32WrapI64);
+    out.constant32(0xfff);
+    out.op(codes.i32And);
+    out.constant32(2);
+    out.op(codes.i32Shl);
+    out.op(codes.i32Add);
+    out.load32(codepage.entriesOffset);
+    out.tee(at);
+    out.constant32(0);
+    out.op(codes.i32LeS);
+    out.brIf(0);
+    this.#enter(at);
+    out.end();
+    out.get(locals.cpu);
+    out.get(target);
+    out.get(locals.budget);
+    out.returnCall(this.#core.goOn.index);
+  }
+
+  /** Goes on at the leader in a local. */
+  #enter(leader: number): void {
+    const out = this.#out;
+    out.get(locals.cpu);
+    out.get(leader);
+    out.get(locals.budget);
+    out.get(leader);
+    out.load32(codepage.handler);
+    out.returnCallIndirect(handlerTypeIndex);
+  }
+
+  /** Goes on as the exit code says. */
+  #leave(): void {
+    const out = this.#out;
+    // By kind: the innermost block first.
+    for (let kind = 0; kind < 3; kind++) out.block();
+    this.#field(exitFields.kind);
+    out.brTable([leave.interpret, leave.within, leave.enter]);
+    out.end();
+    this.#atOffset(this.#core.interpret);
+    out.end();
+    this.#atOffset(this.#core.within);
+    out.end();
+    out.get(locals.cpu);
+    out.get(locals.budget);
+    out.store32(layout.budget);
+    out.get(locals.cpu);
+    out.returnCall(this.#core.enter.index);
+  }
+
+  /** Goes on at the exit code's offset of the page by a routine. */
+  #atOffset(routine: FunctionRef): void {
+    const out = this.#out;
+    out.get(locals.cpu);
+    this.#field(exitFields.offset);
+    out.get(locals.budget);
+    out.returnCall(routine.index);
+  }
+}

@@ -1,0 +1,82 @@
+/** What is known of the lazy flags throughout a region, and which template each instruction gets by it. */
+
+import { variableOp } from './exitcode.ts';
+import { type FlagState, meet, opOf, unknownFlags } from './flagstate.ts';
+import type { Block, Region, RegionInstruction } from './region.ts';
+import type { Template } from './template.ts';
+import type { Templates } from './templates.ts';
+
+/** The templates of a region's instructions, and the flags around them. */
+export interface Flow {
+  /** By instruction. */
+  readonly templates: readonly Template[];
+  /** What is known of the flags before each instruction. */
+  readonly before: readonly FlagState[];
+  /** By block: before which of its instructions `ccOp` must be put into its variable, as paths meet behind it; -1: none. */
+  readonly settleAt: readonly number[];
+  /** What is known of the flags at the start of each block. */
+  readonly atStart: readonly FlagState[];
+}
+
+function behind({ variants: { general } }: RegionInstruction, before: FlagState): FlagState {
+  return general.writesFlags === 'never' ? before : general.flagsAfter;
+}
+
+/** @param sequence the blocks that can be reached, in reverse postorder; those that are entered from outside are `entries` */
+export function findFlow(region: Region, sequence: readonly number[], templates: Templates): Flow {
+  const { blocks, instructions } = region;
+  const atStart: (FlagState | undefined)[] = blocks.map(() => undefined);
+  for (const entry of region.entries) atStart[entry] = unknownFlags;
+  const endOf = (block: Block, start: FlagState): FlagState => {
+    let state = start;
+    for (let i = block.first; i < block.first + block.count; i++) state = behind(instructions[i]!, state);
+    return state;
+  };
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const number of sequence) {
+      const start = atStart[number];
+      if (start === undefined) continue;
+      const end = endOf(blocks[number]!, start);
+      for (const next of blocks[number]!.successors) {
+        const old = atStart[next];
+        const now = old === undefined ? end : meet(old, end);
+        if (now !== old) {
+          atStart[next] = now;
+          changed = true;
+        }
+      }
+    }
+  }
+  const chosen: Template[] = [];
+  const before: FlagState[] = [];
+  const settleAt: number[] = blocks.map(() => -1);
+  for (const number of sequence) {
+    const block = blocks[number]!;
+    const last = block.first + block.count - 1;
+    let state = atStart[number] ?? unknownFlags;
+    for (let i = block.first; i <= last; i++) {
+      before[i] = state;
+      state = behind(instructions[i]!, state);
+    }
+    if (opOf(state) !== variableOp && block.successors.some((next) => opOf(atStart[next]!) === variableOp)) {
+      // Jumps set no flags: what is known behind them is known before.
+      settleAt[number] = instructions[last]!.of.jumps ? last : last + 1;
+    }
+    // Backwards: flags that are set anew before anybody can see them.
+    let live = true;
+    for (let i = last; i >= block.first; i--) {
+      const instruction = instructions[i]!;
+      const { general } = instruction.variants;
+      chosen[i] = templates.variant(
+        instruction.of,
+        instruction.shape,
+        instruction.variants,
+        before[i]!,
+        live,
+      );
+      live = general.exits || general.readsFlags || (general.writesFlags === 'always' ? false : live);
+    }
+  }
+  return { templates: chosen, before, settleAt, atStart: atStart.map((state) => state ?? unknownFlags) };
+}

@@ -1,0 +1,104 @@
+/**
+ * Templates: the WebAssembly of one instruction, made once from its meaning and used wherever the instruction occurs.
+ *
+ * A template is for a form and a *shape*: what the code depends on besides numbers that can be filled in. Registers are
+ * not part of it: they are locals, whose numbers are filled in. Nor are displacements, most immediates and places.
+ * What the lazy flags are before the instruction, and whether anybody sees those it sets, makes variants.
+ */
+import type { ValueType } from '../../wasm/opcodes.ts';
+import type { FlagState } from './flagstate.ts';
+
+/** Numbers of the locals that templates name; a region maps them to its own. */
+export const locals = {
+  cpu: 0,
+  record: 1,
+  budget: 2,
+  /** General registers 0 … 15. */
+  gpr: 3,
+  /** The general register in ModRM.reg, in ModRM.rm (or the address's base) and the address's index. */
+  reg: 19,
+  rm: 20,
+  index: 21,
+  pageBase: 22,
+  tlb: 23,
+  ccOp: 24,
+  ccDst: 25,
+  ccSrc: 26,
+  /** The second operand of the subtraction that set the flags, sign-extended: only where it is known to be that. */
+  ccOther: 27,
+  exitCode: 28,
+  exitValue: 29,
+  /** First of the template's own. */
+  scratch: 30,
+} as const;
+
+/** Types of the locals that templates name, in order. */
+export const localTypes: readonly ValueType[] = Array.from({ length: locals.scratch }, (_, number) =>
+  number <= locals.budget || number === locals.tlb || number === locals.ccOp || number === locals.exitCode
+    ? 'i32'
+    : 'i64',
+);
+
+/** Most locals of a template: their numbers take one byte. */
+export const mostLocals = 128;
+
+/** What is filled into a constant: the instruction's numbers. */
+export const numbers = {
+  displacement: 0,
+  immediate: 1,
+  offset: 2,
+  nextOffset: 3,
+  target: 4,
+  /** From here on: {@link Template.codes}. */
+  code: 8,
+} as const;
+
+/** Labels outside a template. */
+export const labels = { exit: -1, taken: -2, jump: -3 } as const;
+
+/** A constant that depends on where in its block the instruction stands. */
+export type Code =
+  /** A packed exit (`exitcode.ts`): `at` names the offset, `refund` is added to the instructions left; `op` undefined stands for the flags before the instruction. */
+  | {
+      readonly kind: 'exit';
+      readonly leave: number;
+      readonly at: 'offset' | 'nextOffset' | 'target';
+      readonly refund: number;
+      readonly op: number | undefined;
+    }
+  /** Instructions of the block from this one on, plus `add`; or the negative of that. */
+  | { readonly kind: 'left'; readonly add: number }
+  | { readonly kind: 'minusLeft'; readonly add: number };
+
+/** Code of one instruction with holes. */
+export interface Template {
+  readonly bytes: Uint8Array;
+  /** Places of numbers of locals in `bytes`. */
+  readonly localsAt: Uint16Array;
+  /** Places where LEB128 numbers belong, ascending; with each what belongs there: see {@link holeKinds}. */
+  readonly holes: Int32Array;
+  readonly codes: readonly Code[];
+  /** Types of its own locals, from `locals.scratch` on; and the how-manieth of its type each is. */
+  readonly scratchTypes: readonly ValueType[];
+  readonly scratchOrdinals: readonly number[];
+  /** General registers that it reads or writes by number, as masks. */
+  readonly gprRead: number;
+  readonly gprWritten: number;
+  /** Whether it writes the register in ModRM.reg and ModRM.rm, and names them and the index at all. */
+  readonly writesReg: boolean;
+  readonly writesRm: boolean;
+  readonly usesReg: boolean;
+  readonly usesRm: boolean;
+  readonly usesIndex: boolean;
+  /** Whether it can leave the region at its start, or behind it. */
+  readonly exits: boolean;
+  /** Whether it can leave once its flags are set. */
+  readonly exitsBehind: boolean;
+  readonly readsFlags: boolean;
+  readonly writesFlags: 'never' | 'maybe' | 'always';
+  /** The flags behind it, when it writes them. */
+  readonly flagsAfter: FlagState;
+}
+
+/** A hole is three numbers: place in the bytes, kind, and what: a number of `numbers`, or a label and the constructs inside. */
+export const holeKinds = { constant32: 0, constant64: 1, exitLabel: 2, takenLabel: 3, jumpLabel: 4 } as const;

@@ -1,0 +1,263 @@
+/** The store of templates: finds or makes the one for a decoded instruction. */
+import { emitTemplate, type HoleSink } from '../../wasm/emit.ts';
+import type { ValueType } from '../../wasm/opcodes.ts';
+import * as codepage from '../codepage.ts';
+import type { Core } from '../core/core.ts';
+import { emitInstruction } from '../execute.ts';
+import type { Form } from '../form.ts';
+import * as layout from '../layout.ts';
+import { type FlagState, unknownFlags } from './flagstate.ts';
+import {
+  generalReg,
+  generalRm,
+  type JumpTo,
+  NotTranslatable,
+  type TemplateCase,
+  TemplateSemantics,
+  templateBuilder,
+} from './semantics.ts';
+import { holeKinds, labels, locals, mostLocals, type Template } from './template.ts';
+
+/** A form as the translator sees it. */
+export interface FormTemplates {
+  readonly form: Form;
+  /** Whether ModRM.reg and ModRM.rm name general registers. */
+  readonly generalReg: boolean;
+  readonly generalRm: boolean;
+  /** Whether the immediate is part of the shape: where the code is far shorter when it is known (shift counts, shuffles). */
+  readonly fixedImmediate: boolean;
+  /** Whether the last operand is a jump's target. */
+  readonly jumps: boolean;
+  readonly isCall: boolean;
+  /** Whether control never just goes on to the next instruction. */
+  readonly ends: boolean;
+  /** By shape; undefined for a shape that cannot be translated. */
+  readonly shapes: Map<number, Variants | undefined>;
+}
+
+/** The templates of one shape: the one that knows nothing of the flags, and the others by what they know. */
+export interface Variants {
+  readonly general: Template;
+  readonly others: Map<number, Template>;
+}
+
+const jumpNumbers: Record<JumpTo, number> = { none: 0, inside: 1, within: 2, elsewhere: 3 };
+const jumpNames: readonly JumpTo[] = ['none', 'inside', 'within', 'elsewhere'];
+
+const kindsOfReg = new Set(['G', 'Z']);
+const kindsOfRm = new Set(['E', 'R']);
+
+function describe(form: Form): FormTemplates {
+  const { operands, options, name } = form.row;
+  const first = operands[0];
+  return {
+    form,
+    generalReg: operands.some((spec) => kindsOfReg.has(spec.kind)),
+    generalRm: !form.memory && operands.some((spec) => kindsOfRm.has(spec.kind)),
+    // Of the byte forms, those of arithmetic would be too many.
+    fixedImmediate: first?.size !== 'b' && operands.some((spec) => spec.kind === 'I' && spec.size === 'b'),
+    jumps: operands.some((spec) => spec.kind === 'J'),
+    isCall: name === 'CALL',
+    ends: options.ends === true,
+    shapes: new Map(),
+  };
+}
+
+/** Fields of a shape: what each takes of its number. */
+const shapeOf = {
+  reg: 1,
+  rm: 2 ** 12,
+  base: 2 ** 24,
+  hasIndex: 2 ** 26,
+  scale: 2 ** 27,
+  hasDisplacement: 2 ** 29,
+  segment: 2 ** 30,
+  stack: 2 ** 32,
+  jump: 2 ** 33,
+  immediate: 2 ** 35,
+} as const;
+const bases = ['none', 'register', 'page'] as const;
+const segments = [layout.zero, layout.segmentOffset(layout.FS), layout.segmentOffset(layout.GS)];
+
+function field(shape: number, unit: number, size: number): number {
+  return Math.floor(shape / unit) % size;
+}
+
+/** Memory as typed arrays, for records. */
+export interface RecordViews {
+  readonly i32: Int32Array;
+  readonly u16: Uint16Array;
+  readonly u8: Uint8Array;
+}
+
+/** See the top of this file. */
+export class Templates {
+  readonly #core: Core;
+  readonly #forms = new Map<Form, FormTemplates>();
+  /** Templates made, and what the time went into: for statistics. */
+  made = 0;
+
+  /** @param core the routines as imports whose numbers are the same in every module of regions */
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** What the translator knows of a form. */
+  of(form: Form): FormTemplates {
+    let known = this.#forms.get(form);
+    if (known === undefined) {
+      known = describe(form);
+      this.#forms.set(form, known);
+    }
+    return known;
+  }
+
+  /** The shape of the instruction at a record. */
+  shape(of: FormTemplates, { i32, u16, u8 }: RecordViews, record: number, jump: JumpTo): number {
+    const { form } = of;
+    const reg = u16[(record + codepage.reg) >> 1]!;
+    const rm = u16[(record + codepage.rm) >> 1]!;
+    const flags = u8[record + codepage.addressFlags]!;
+    let shape = of.generalReg ? reg & 1 : reg;
+    if (form.memory) {
+      if (rm === layout.pageBase) shape += 2 * shapeOf.base;
+      else if (rm !== layout.zero) shape += shapeOf.base;
+      if (u16[(record + codepage.index) >> 1] !== layout.zero) {
+        shape += shapeOf.hasIndex + (flags & 3) * shapeOf.scale;
+      }
+      if (i32[(record + codepage.displacement) >> 2] !== 0) shape += shapeOf.hasDisplacement;
+    } else shape += (of.generalRm ? rm & 1 : rm) * shapeOf.rm;
+    const segment = segments.indexOf(u16[(record + codepage.segment) >> 1]!);
+    shape += Math.max(segment, 0) * shapeOf.segment;
+    if ((flags & codepage.stackFlag) !== 0) shape += shapeOf.stack;
+    shape += jumpNumbers[jump] * shapeOf.jump;
+    if (of.fixedImmediate)
+      shape += (i32[(record + codepage.immediate) >> 2]! & 0xff_ffff) * shapeOf.immediate;
+    return shape;
+  }
+
+  /** The templates of a shape of a form; undefined when it cannot be translated. */
+  find(of: FormTemplates, shape: number): Variants | undefined {
+    const known = of.shapes.get(shape);
+    if (known !== undefined || of.shapes.has(shape)) return known;
+    const general = this.#make(of, shape, unknownFlags, true);
+    const variants = general === undefined ? undefined : { general, others: new Map<number, Template>() };
+    of.shapes.set(shape, variants);
+    return variants;
+  }
+
+  /** The template for what is known of the flags before the instruction, and whether those behind it are seen. */
+  variant(
+    of: FormTemplates,
+    shape: number,
+    variants: Variants,
+    flags: FlagState,
+    flagsLive: boolean,
+  ): Template {
+    const { general, others } = variants;
+    const before = general.readsFlags ? flags : unknownFlags;
+    const live = flagsLive || general.writesFlags === 'never' || general.exitsBehind;
+    if (before === unknownFlags && live) return general;
+    const key = before * 2 + Number(live);
+    let found = others.get(key);
+    if (found === undefined) {
+      found = this.#make(of, shape, before, live)!;
+      others.set(key, found);
+    }
+    return found;
+  }
+
+  #make(of: FormTemplates, shape: number, flags: FlagState, flagsLive: boolean): Template | undefined {
+    const { form } = of;
+    const reg = field(shape, shapeOf.reg, 4096);
+    const rm = field(shape, shapeOf.rm, 4096);
+    const what: TemplateCase = {
+      form,
+      reg: of.generalReg ? generalReg + reg : reg,
+      rm: of.generalRm ? generalRm + rm : rm,
+      base: bases[field(shape, shapeOf.base, 4)]!,
+      hasIndex: field(shape, shapeOf.hasIndex, 2) === 1,
+      scale: field(shape, shapeOf.scale, 4),
+      hasDisplacement: field(shape, shapeOf.hasDisplacement, 2) === 1,
+      segment: segments[field(shape, shapeOf.segment, 4)]!,
+      stack: field(shape, shapeOf.stack, 2) === 1,
+      immediate: of.fixedImmediate ? field(shape, shapeOf.immediate, 2 ** 24) : undefined,
+      jump: jumpNames[field(shape, shapeOf.jump, 4)]!,
+      flags,
+      flagsLive,
+    };
+    const fn = templateBuilder();
+    const c = new TemplateSemantics(fn, this.#core, what);
+    try {
+      emitInstruction(c);
+      c.end();
+    } catch (error) {
+      if (error instanceof NotTranslatable) return undefined;
+      throw error;
+    }
+    const sink = new Holes();
+    const { bytes, locals: types } = emitTemplate(fn, sink);
+    const scratchTypes = types.slice(locals.scratch - 3);
+    if (locals.scratch + scratchTypes.length > mostLocals) return undefined;
+    const counts = new Map<ValueType, number>();
+    const scratchOrdinals = scratchTypes.map((type) => {
+      const ordinal = counts.get(type) ?? 0;
+      counts.set(type, ordinal + 1);
+      return ordinal;
+    });
+    const mask = (used: ReadonlySet<number>) => {
+      let bits = 0;
+      for (let number = 0; number < 16; number++) if (used.has(locals.gpr + number)) bits |= 1 << number;
+      return bits;
+    };
+    const uses = (local: number) => sink.read.has(local) || sink.written.has(local);
+    this.made++;
+    return {
+      bytes,
+      localsAt: Uint16Array.from(sink.localsAt),
+      holes: Int32Array.from(sink.holes),
+      codes: c.codes,
+      scratchTypes,
+      scratchOrdinals,
+      gprRead: mask(sink.read),
+      gprWritten: mask(sink.written),
+      writesReg: sink.written.has(locals.reg),
+      writesRm: sink.written.has(locals.rm),
+      usesReg: uses(locals.reg),
+      usesRm: uses(locals.rm),
+      usesIndex: uses(locals.index),
+      exits: c.exits,
+      exitsBehind: c.exitsBehind,
+      readsFlags: c.readsFlags,
+      writesFlags: c.writesFlags,
+      flagsAfter: c.flagsAfter,
+    };
+  }
+}
+
+/** Collects the holes of a template. */
+class Holes implements HoleSink {
+  readonly localsAt: number[] = [];
+  readonly holes: number[] = [];
+  readonly read = new Set<number>();
+  readonly written = new Set<number>();
+
+  local(at: number, index: number, isSet: boolean): void {
+    if (index > locals.budget) this.localsAt.push(at);
+    (isSet ? this.written : this.read).add(index);
+  }
+
+  constant(at: number, what: number, type: ValueType): void {
+    this.holes.push(at, type === 'i32' ? holeKinds.constant32 : holeKinds.constant64, what);
+  }
+
+  label(at: number, what: number, inside: number): void {
+    const kind =
+      what === labels.exit
+        ? holeKinds.exitLabel
+        : what === labels.jump
+          ? holeKinds.jumpLabel
+          : holeKinds.takenLabel;
+    this.holes.push(at, kind, inside);
+  }
+}
