@@ -105,4 +105,4 @@ export interface RunHost {
 }
 
 /** Makes a host. Throws `UserError` for what it cannot be. */
-export type MakeHost = (setup: HostSetup) => RunHost;
+export type MakeHost = (setup: HostSetup) => Promise<RunHost>;

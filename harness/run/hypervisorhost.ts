@@ -1,31 +1,21 @@
 /** The hypervisor as the runner sees it. Every column that it lists is measured; none stands for what is not there. */
-import type { GuestEnd } from '../../hypervisor/guest.ts';
-import { Host } from '../../hypervisor/host.ts';
+import { costs } from '../../hypervisor/clock/costs.ts';
+import type { Guest, GuestEnd } from '../../hypervisor/guest.ts';
+import { Host, type HostTask } from '../../hypervisor/host.ts';
+import type { Scanner } from '../../hypervisor/ksm/scanner.ts';
+import { FAULT_CAUSES } from '../../hypervisor/measures/measures.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
+import type { MemoryEvent } from '../../hypervisor/memory/hostpages.ts';
 import { BALLOON_FEATURES, F_PAGE_REPORTING } from '../../hypervisor/virtio/balloon/features.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
-import { columns } from '../../reports/format/columns.ts';
+import type { RunEvent } from '../../reports/format/lines.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
 import { epoch } from '../epoch.ts';
 import type { Scenario } from '../scenario/resolve.ts';
-import type { GuestEnding, HostSetup, RunHost } from './host.ts';
-
-/** Columns that {@link makeHost}'s hosts fill. */
-const filled: Readonly<Record<string, readonly string[]>> = {
-  samples: ['frames_free', 'frames_private', 'mapped_pages'],
-  guests: [
-    'resident_pages',
-    'balloon_target_pages',
-    'balloon_actual_pages',
-    'guest_total_bytes',
-    'guest_free_bytes',
-    'guest_available_bytes',
-    'guest_disk_caches_bytes',
-    'guest_major_faults',
-    'guest_minor_faults',
-    'instructions',
-  ],
-};
+import type { FaultTimes, GuestEnding, GuestSetup, HostSetup, RunHost } from './host.ts';
+import { Sampler } from './sampler.ts';
+import { makeScanner } from './scanner.ts';
+import { withUnnamedFile } from './swapfile.ts';
 
 /** The port of the workload: 0 is the virtio console's console. */
 const workloadPort = 1;
@@ -34,102 +24,176 @@ const workloadPortName = 'pagefold.workload';
 const statisticsInterval = 1e9;
 
 /** Makes a host of the hypervisor for a run. */
-export function makeHost({ scenario, guests: setups, listener, workers }: HostSetup): RunHost {
-  refuseMissing(scenario, workers);
-  const host = new Host({ memory: scenario.host.memory, translate: true });
-  const frames = host.frames.free;
-  const serial = setups.map(() => [] as number[]);
-  const removed = new Set<number>();
-  const guests = setups.map(({ plan, seed, disk }, number) =>
-    host.addGuest({
+export async function makeHost(setup: HostSetup): Promise<RunHost> {
+  refuseMissing(setup.scenario, setup.workers);
+  const { ksm, swap, memory, cpus, cost } = setup.scenario.host;
+  const events: RunEvent[] = [];
+  const names = new Map<number, string>();
+  const options = {
+    memory,
+    cpus,
+    translate: true,
+    costs: costs(cost),
+    onMemoryEvent: (event: MemoryEvent, now: number) => events.push(eventOf(event, now, names)),
+  };
+  const host =
+    swap === 'none'
+      ? new Host(options)
+      : withUnnamedFile((file) => new Host({ ...options, swap: { ...swap, file } }));
+  const scanner =
+    ksm === 'off'
+      ? undefined
+      : await makeScanner(ksm, setup.scannerFile, {
+          memory: host.pages.merging,
+          costs: host.costs,
+          seed: setup.scenario.seed,
+        });
+  return new HypervisorHost(setup, host, scanner, events, names);
+}
+
+class HypervisorHost implements RunHost {
+  readonly columns: RunHost['columns'];
+  readonly #setup: HostSetup;
+  readonly #host: Host;
+  readonly #scanner: Scanner | undefined;
+  readonly #events: RunEvent[];
+  readonly #guests: readonly Guest[];
+  readonly #serial: readonly number[][];
+  readonly #removed = new Set<number>();
+  readonly #sampler: Sampler;
+
+  constructor(
+    setup: HostSetup,
+    host: Host,
+    scanner: Scanner | undefined,
+    events: RunEvent[],
+    names: Map<number, string>,
+  ) {
+    this.#setup = setup;
+    this.#host = host;
+    this.#scanner = scanner;
+    this.#events = events;
+    this.#serial = setup.guests.map(() => []);
+    this.#guests = setup.guests.map((each, number) => this.#addGuest(each, number));
+    for (const [number, { space }] of this.#guests.entries()) {
+      names.set(space.id, setup.guests[number]!.plan.name);
+    }
+    const ksmd = scanner === undefined ? undefined : taskOf(scanner);
+    if (ksmd !== undefined) host.addTask(ksmd);
+    this.#sampler = new Sampler(host, this.#guests, setup.scenario.host.cpus, scanner, ksmd);
+    this.columns = this.#sampler.columns;
+  }
+
+  #addGuest({ plan, seed, disk }: GuestSetup, number: number): Guest {
+    const { listener, scenario } = this.#setup;
+    return this.#host.addGuest({
       memory: plan.group.memory,
       cpus: plan.group.cpus,
       seed,
       epoch,
-      serialOutput: (byte) => serial[number]!.push(byte),
+      serialOutput: (byte) => this.#serial[number]!.push(byte),
       ports: [
         { onOutput: () => {} },
-        { name: workloadPortName, onOutput: (bytes) => listener.workload(number, bytes, host.time) },
+        {
+          name: workloadPortName,
+          onOutput: (bytes) => listener.workload(number, bytes, this.#host.time),
+        },
       ],
       disks: disk === undefined ? [] : [new FileDisk(disk, true)],
       balloonFeatures: BALLOON_FEATURES.filter(
         (feature) => feature !== F_PAGE_REPORTING || scenario.host.balloon.free_page_reporting,
       ),
-    }),
-  );
-  return {
-    get time() {
-      return host.time;
-    },
-    columns: columns.filter(({ table, name }) => filled[table]?.includes(name)),
-    costs: {},
-    run(until) {
-      host.run(until);
-      for (const [number, bytes] of serial.entries()) {
-        if (bytes.length === 0) continue;
-        listener.console(number, Uint8Array.from(bytes));
-        bytes.length = 0;
-      }
-    },
-    start(number) {
-      const { kernel, initrd, commandLine, plan } = setups[number]!;
-      const guest = guests[number]!;
-      guest.boot({ kernel, initrd, commandLine });
-      guest.console.setOpen(workloadPort, true);
-      guest.balloon.setStatsInterval(statisticsInterval);
-      const { policy, target } = scenario.host.balloon;
-      if (policy === 'static')
-        guest.balloon.setTarget(Math.floor(Math.min(target!, plan.group.memory) / pageSize));
-    },
-    remove(number) {
-      const guest = guests[number]!;
-      if (guest.end !== undefined) return;
-      guest.end = { kind: 'power off' };
-      removed.add(number);
-      for (let page = 0; page < guest.space.pageCount; page++) {
-        if (guest.space.isPresent(page)) guest.space.discard(page);
-      }
-    },
-    ending: (number) =>
-      removed.has(number) ? { reason: 'removed', failed: false } : ending(guests[number]!.end),
-    tellWorkload: (number, bytes) => guests[number]!.console.input(workloadPort, bytes),
-    setBalloon: (number, bytes) => guests[number]!.balloon.setTarget(Math.floor(bytes / pageSize)),
-    setKnob: (name) => {
-      throw new Error(`there is no scanner whose knob ${name} could be set`);
-    },
-    sample: () => ({
-      host: {
-        frames_free: host.frames.free,
-        frames_private: frames - host.frames.free,
-        mapped_pages: guests.reduce((sum, { space }) => sum + space.present, 0),
-      },
-      guests: guests.map(({ space, balloon, instructions }) => {
-        const stats = balloon.stats?.values;
-        return {
-          resident_pages: space.present,
-          balloon_target_pages: balloon.target,
-          balloon_actual_pages: balloon.actual,
-          guest_total_bytes: stats?.total_memory,
-          guest_free_bytes: stats?.free_memory,
-          guest_available_bytes: stats?.available_memory,
-          guest_disk_caches_bytes: stats?.disk_caches,
-          guest_major_faults: stats?.major_faults,
-          guest_minor_faults: stats?.minor_faults,
-          instructions,
-        };
+    });
+  }
+
+  get time(): number {
+    return this.#host.time;
+  }
+
+  get costs(): Readonly<Record<string, number>> {
+    return this.#host.costs;
+  }
+
+  run(until: number): void {
+    this.#host.run(until);
+    for (const [number, bytes] of this.#serial.entries()) {
+      if (bytes.length === 0) continue;
+      this.#setup.listener.console(number, Uint8Array.from(bytes));
+      bytes.length = 0;
+    }
+  }
+
+  start(number: number): void {
+    const { kernel, initrd, commandLine, plan } = this.#setup.guests[number]!;
+    const guest = this.#guests[number]!;
+    guest.boot({ kernel, initrd, commandLine });
+    guest.console.setOpen(workloadPort, true);
+    guest.balloon.setStatsInterval(statisticsInterval);
+    const { policy, target } = this.#setup.scenario.host.balloon;
+    if (policy === 'static') this.setBalloon(number, Math.min(target!, plan.group.memory));
+  }
+
+  remove(number: number): void {
+    if (this.#removed.has(number)) return;
+    this.#removed.add(number);
+    this.#sampler.removing(number);
+    this.#host.removeGuest(this.#guests[number]!);
+  }
+
+  ending(number: number): GuestEnding | undefined {
+    if (this.#removed.has(number)) return { reason: 'removed', failed: false };
+    return endingOf(this.#guests[number]!.end);
+  }
+
+  tellWorkload(number: number, bytes: Uint8Array): void {
+    this.#guests[number]!.console.input(workloadPort, bytes);
+  }
+
+  setBalloon(number: number, bytes: number): void {
+    this.#guests[number]!.balloon.setTarget(Math.floor(bytes / pageSize));
+  }
+
+  setKnob(name: string, value: number | string): void {
+    this.#scanner!.knobs.set(name, value);
+  }
+
+  sample(): ReturnType<RunHost['sample']> {
+    return this.#sampler.sample();
+  }
+
+  faultTimes(): FaultTimes[] {
+    return this.#guests.flatMap(({ measures }, guest) =>
+      FAULT_CAUSES.map((cause) => {
+        const histogram = measures.faults[cause];
+        const buckets: { upper: number; count: number }[] = [];
+        histogram.buckets((upper, count) => buckets.push({ upper, count }));
+        return { guest, cause, buckets, max: histogram.max };
       }),
-    }),
-    faultTimes: () => [],
-    takeEvents: () => [],
-    close: () => {},
+    );
+  }
+
+  takeEvents(): RunEvent[] {
+    return this.#events.splice(0);
+  }
+
+  close(): void {
+    this.#host.close();
+  }
+}
+
+function taskOf(scanner: Scanner): HostTask {
+  return {
+    name: 'ksmd',
+    get next() {
+      return scanner.next;
+    },
+    run: (now, budget) => scanner.run(now, budget).used,
   };
 }
 
 /** What the hypervisor does not have is refused rather than left out. */
 function refuseMissing({ host }: Scenario, workers: number): void {
   const missing = [
-    host.swap !== 'none' && 'host.swap',
-    host.ksm !== 'off' && 'host.ksm',
     host.balloon.policy === 'mom' && 'host.balloon.policy: mom',
     workers > 1 && '--workers',
   ].find((name) => name !== false);
@@ -141,7 +205,16 @@ function refuseMissing({ host }: Scenario, workers: number): void {
   });
 }
 
-function ending(end: GuestEnd | undefined): GuestEnding | undefined {
+function eventOf(event: MemoryEvent, now: number, names: ReadonlyMap<number, string>): RunEvent {
+  const { reason } = event;
+  if (event.event === 'swap write failed') return { time_ns: now, event: 'swap_error', reason };
+  const guest = names.get(event.guest)!;
+  return event.event === 'out of memory'
+    ? { time_ns: now, event: 'oom', guest, victim: guest, reason }
+    : { time_ns: now, event: 'swap_error', guest, reason };
+}
+
+function endingOf(end: GuestEnd | undefined): GuestEnding | undefined {
   switch (end?.kind) {
     case undefined:
       return undefined;

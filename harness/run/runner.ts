@@ -88,7 +88,7 @@ const ownColumns = ['time_ns', 'guests_up', 'guests_ended', 'believed_bytes', 'g
 class Run {
   readonly #plan: RunPlan;
   readonly #options: RunOptions;
-  readonly #host: RunHost;
+  #host!: RunHost;
   #writer!: RunFolderWriter;
   readonly #states: GuestState[];
   readonly #readers: WorkloadReader[];
@@ -102,13 +102,7 @@ class Run {
   constructor(plan: RunPlan, options: RunOptions) {
     this.#plan = plan;
     this.#options = options;
-    const { guests, scenario, scannerFile } = plan;
-    const listener: GuestListener = {
-      console: (guest, bytes) => this.#writer.console(guests[guest]!.plan.name, bytes),
-      workload: (guest, bytes, time) => this.#hear(guest, bytes, time),
-    };
-    const { workers, makeHost } = options;
-    this.#host = makeHost({ scenario, scannerFile, guests, listener, workers });
+    const { guests, scenario } = plan;
     this.#states = guests.map(() => 'waiting');
     this.#readers = guests.map(() => new WorkloadReader());
     this.#watches = guests.map(() => new BalloonWatch());
@@ -121,7 +115,13 @@ class Run {
   }
 
   async begin(): Promise<void> {
-    const { scenario, guests, digest, pagefold, parameters, images, folderName } = this.#plan;
+    const { scenario, guests, digest, pagefold, parameters, images, folderName, scannerFile } = this.#plan;
+    const listener: GuestListener = {
+      console: (guest, bytes) => this.#writer.console(guests[guest]!.plan.name, bytes),
+      workload: (guest, bytes, time) => this.#hear(guest, bytes, time),
+    };
+    const { workers, makeHost } = this.#options;
+    this.#host = await makeHost({ scenario, scannerFile, guests, listener, workers });
     const own = columns.filter(
       ({ table, name }) => table === 'latency' || table === 'histogram' || ownColumns.includes(name),
     );
@@ -358,6 +358,6 @@ class Run {
   }
 
   close(): void {
-    this.#host.close();
+    this.#host?.close();
   }
 }

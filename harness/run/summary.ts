@@ -57,6 +57,7 @@ const ksmColumns = [
   'ksm_zero_pages',
   'stable_node_chains',
   'stable_node_dups',
+  'ksm_rmap_items',
   'general_profit',
   'cow_ksm',
   'ksm_swpin_copy',

@@ -5,15 +5,17 @@ import { STORAGE_PROFILES } from '../../hypervisor/clock/storage.ts';
 import { MAX_CPUS } from '../../hypervisor/platform/acpi/tables.ts';
 import { ksm } from './ksm.ts';
 import { phaseSchema } from './phases.ts';
-import { formatSize, hostSpan, hostTime, size, sizeWithin, timeSpan } from './units.ts';
+import { hostSpan, hostTime, size, sizeWithin, timeSpan } from './units.ts';
 import { workload } from './workloads.ts';
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
 /** A host has no more memory than its addresses leave beside its arena (`hypervisor/host.ts`). */
 const mostHostMemory = 3 * GiB;
-/** Guests whose pages the host can number: a guest page is 20 bits of a word, the guest the other 12. */
-const mostGuestMemory = 4 * GiB;
+/** A guest page's number has 20 bits, and the last GiB below 4 GiB belongs to devices. */
+const mostGuestMemory = 3 * GiB;
+/** A swap slot's number has 20 bits. */
+const mostSwap = 4 * GiB;
 const mostGuests = 1000;
 
 const identifier = z
@@ -24,7 +26,7 @@ const swap = z
   .union([
     z.literal('none'),
     z.strictObject({
-      size: sizeWithin(MiB, 1024 * GiB).describe('Size of the swap device'),
+      size: sizeWithin(MiB, mostSwap).describe('Size of the swap device'),
       device: z
         .enum(Object.keys(STORAGE_PROFILES) as (keyof typeof STORAGE_PROFILES)[])
         .default('nvme')
@@ -183,5 +185,3 @@ export function scenarioJsonSchema(): object {
 export type GuestGroup = z.output<typeof group>;
 /** How pages are merged. */
 export type Ksm = z.output<typeof ksm>;
-/** The most memory that a host may have, for messages. */
-export const largestHost = formatSize(mostHostMemory);

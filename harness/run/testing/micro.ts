@@ -67,8 +67,8 @@ export function contents(folder: string): Record<string, string> {
 
 /** As `makeHost`, of a host that fails at a virtual time. */
 export function failingAt(time: number): MakeHost {
-  return (setup) => {
-    const host = makeHost(setup);
+  return async (setup) => {
+    const host = await makeHost(setup);
     return Object.create(host, {
       run: {
         value: (until: number) => {
