@@ -29,16 +29,16 @@ static struct {
 
 static struct virtio device;
 static bool opened;
-/* Page number behind memory, and behind the area. */
-static u32 memory_end, area_end;
+/* Page number behind memory. */
+static u32 memory_end;
 static u32 actual;
 /* The last target that was told of. */
 static u32 told;
 
-/* How many pages there are to give. */
+/* How many pages there are to give: all from the area's freed ones on. */
 static u32 capacity(void)
 {
-	return work_area.pages - work_area.kept + memory_end - area_end;
+	return memory_end - (work_area.base / PAGE_SIZE + work_area.kept);
 }
 
 /* The page that is given as number `place`. */
@@ -65,7 +65,6 @@ static void give_stats(void)
 void balloon_open(u64 end)
 {
 	memory_end = end / PAGE_SIZE;
-	area_end = work_area.base / PAGE_SIZE + work_area.pages;
 	opened = virtio_open(&device, VIRTIO_BALLOON, FEATURE_MUST_TELL_HOST | FEATURE_STATS, EVENT_BALLOON_CONFIG);
 	if (!opened)
 		return;
@@ -111,6 +110,11 @@ static void follow_target(void)
 	line_number("target", target);
 	line_number("actual", actual);
 	line_end();
+}
+
+bool balloon_empty(void)
+{
+	return actual == 0;
 }
 
 void balloon_serve(void)

@@ -7,8 +7,10 @@
 #define PAGEFOLD_BALLOON_H
 #include "../native/types.h"
 
-/* Opens the device, if there is one. `memory_end` is the first byte behind memory. The area must be known. */
+/* Opens the device, if there is one. `memory_end` is the first byte behind memory. */
 void balloon_open(u64 memory_end);
+/* True while the area may change: nothing is in the balloon. */
+bool balloon_empty(void);
 /* Does what the host has asked for since it was called last. */
 void balloon_serve(void);
 

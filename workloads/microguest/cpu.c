@@ -15,6 +15,8 @@
 #define APIC_DIVIDE_BY_16 3
 
 #define COM1 0x3f8
+#define COM1_LINE_CONTROL (COM1 + 3)
+#define COM1_EIGHT_BITS 3
 #define COM1_STATUS (COM1 + 5)
 #define COM1_CAN_SEND 0x20
 
@@ -66,6 +68,7 @@ static void measure_frequencies(void)
 
 void cpu_setup(void)
 {
+	out8(COM1_LINE_CONTROL, COM1_EIGHT_BITS);
 	/* The 8259As are silent, and what they would send is not taken. */
 	out8(0x21, 0xff);
 	out8(0xa1, 0xff);

@@ -49,6 +49,7 @@ struct pvh_start {
 extern char private_start[], private_end[];
 
 static char arguments[ARGUMENTS_BYTES];
+static u64 memory_end;
 
 /* The end of the RAM that the area is in. */
 static u64 ram_end(u64 map, u32 entries, u32 entry_bytes)
@@ -80,18 +81,14 @@ static bool is_word(const char *text, const char *word)
 	return starts_with(text, word) && (text[length(word)] == 0 || text[length(word)] == ' ');
 }
 
-/*
- * Keeps the arguments; false when another workload is asked for. `idle` has none, and fills nothing.
- */
+/* Keeps the arguments; false when another workload is asked for. */
 static bool read_command_line(const char *text)
 {
 	const char *workload = find_word(text, "pagefold.workload=");
 	const char *given = find_word(text, "pagefold.args=");
-	if (workload && is_word(workload, "idle"))
-		return true;
 	for (u64 i = 0; given && given[i] && given[i] != ' ' && i < ARGUMENTS_BYTES - 1; i++)
 		arguments[i] = given[i];
-	return !workload || is_word(workload, "recipe");
+	return !workload || is_word(workload, "recipe") || is_word(workload, "idle");
 }
 
 /*
@@ -122,18 +119,33 @@ static void mark_private_pages(void)
 	}
 }
 
+/* Does what a recipe's arguments say; the first time that they describe an area, it is filled. */
+static void follow_recipe(const char *given)
+{
+	bool filled = work_area.pages;
+	if (!work_arguments("recipe", given))
+		return;
+	u64 end = work_area.base + work_area.pages * PAGE_SIZE;
+	if (!filled && (end > memory_end || !balloon_empty())) {
+		work_area.pages = work_area.kept = work_area.segment_count = 0;
+		work_error(end > memory_end ? "the area does not fit into memory" : "the balloon is not empty", NULL);
+		return;
+	}
+	if (!filled && work_area.pages)
+		work_fill();
+	work_begin();
+}
+
 static void obey(const char *command)
 {
-	static const char start[] = "start toucher";
-	if (equal(command, "stop"))
-		work_end();
-	else if (equal(command, "verify"))
+	static const char start[] = "start recipe ", idle[] = "start idle";
+	if (equal(command, "verify"))
 		work_verify();
-	else if (starts_with(command, start) && (command[sizeof start - 1] == ' ' || !command[sizeof start - 1])) {
+	else if (equal(command, "stop") || starts_with(command, idle))
 		work_end();
-		const char *given = command + sizeof start - 1;
-		if (work_arguments("toucher", *given ? given + 1 : given, false))
-			work_begin();
+	else if (starts_with(command, start)) {
+		work_end();
+		follow_recipe(command + sizeof start - 1);
 	} else
 		work_error("the microguest knows no such command", command);
 }
@@ -141,7 +153,6 @@ static void obey(const char *command)
 /* Called by start.S, on a stack of one page, with the zero page or, when that is 0, PVH's start information. */
 __attribute__((noreturn)) void microguest(u64 zero_page, const struct pvh_start *pvh)
 {
-	u64 memory_end;
 	bool known;
 	if (zero_page) {
 		const char *command_line = (const char *)(u64)*(u32 *)(zero_page + ZERO_PAGE_COMMAND_LINE);
@@ -159,19 +170,11 @@ __attribute__((noreturn)) void microguest(u64 zero_page, const struct pvh_start 
 	line_number("memory_pages", memory_end / PAGE_SIZE);
 	line_end();
 	work_area.base = AREA;
-	bool valid = work_arguments("recipe", arguments, true);
-	if (!known)
+	if (known)
+		follow_recipe(arguments);
+	else
 		work_error("the microguest has the workloads recipe and idle only", NULL);
-	if (valid && work_area.base + work_area.pages * PAGE_SIZE > memory_end) {
-		work_error("the area does not fit into memory", NULL);
-		valid = false;
-	}
-	if (!valid || !known)
-		work_area.pages = work_area.kept = work_area.segment_count = 0;
 	mark_private_pages();
-	work_fill();
-	if (valid && known)
-		work_begin();
 	balloon_open(memory_end);
 	for (;;) {
 		for (const char *command; (command = console_line());)

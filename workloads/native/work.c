@@ -52,6 +52,8 @@ u64 work_errors;
 
 static char text[TEXT];
 static const char *name;
+/* What the arguments say of the area. */
+static struct area described;
 /* Where the arguments of the next phase begin. */
 static const char *next;
 static struct touching touching;
@@ -142,27 +144,31 @@ static bool touch_argument(struct touching *to, const struct argument *argument)
 	return true;
 }
 
-static const char *touching_problem(const struct touching *it)
+static const char *touching_problem(const struct touching *it, u64 kept)
 {
 	if (it->write > 100 || it->hot > 100 || it->heat > 100)
 		return "a share is larger than 100";
 	if (it->rate > 100000000)
 		return "the rate is larger than 100000000";
-	if (it->from + it->pages > work_area.kept || (it->pages == 0 && it->from > 0))
+	if (it->from + it->pages > kept || (it->pages == 0 && it->from > 0))
 		return "the working set is not within the area";
-	if (it->pages == 0 && work_area.kept == 0 && (it->rate || it->unlimited))
+	if (kept == 0 && (it->rate || it->unlimited))
 		return "there is nothing to touch";
 	return NULL;
 }
 
-/* Reads a phase's arguments, which add to those of the phase before. Gives what is wrong, and sets *about. */
+/*
+ * Reads a phase's arguments, which add to those of the phase before; only its duration is its own. Gives what is wrong, and sets
+ * `*about` to the key.
+ */
 static const char *read_phase(const char **at, struct touching *to, struct area *area, const char **about)
 {
 	static struct argument argument;
 	const char *problem = NULL;
 	*about = argument.key;
+	to->duration = 0;
 	while (next_argument(at, &argument, &problem)) {
-		if (!(area && area_argument(area, &argument, &problem)) && !touch_argument(to, &argument))
+		if (!area_argument(area, &argument, &problem) && !touch_argument(to, &argument))
 			problem = "there is no such argument, or it has no such value";
 		if (problem)
 			return problem;
@@ -170,36 +176,64 @@ static const char *read_phase(const char **at, struct touching *to, struct area 
 	if (problem)
 		return problem;
 	*about = NULL;
-	return touching_problem(to);
+	return touching_problem(to, area->kept);
 }
 
-bool work_arguments(const char *workload, const char *given, bool with_area)
+static bool same_area(const struct area *one, const struct area *other)
 {
-	struct touching all = { .hot = 10, .heat = 90, .report = 1000 };
-	const char *problem = NULL, *about = NULL;
+	bool same = one->owner == other->owner && one->segment_count == other->segment_count;
+	for (u32 i = 0; same && i < one->segment_count; i++) {
+		const struct segment *a = &one->segments[i], *b = &other->segments[i];
+		same = a->kind == b->kind && a->pages == b->pages && a->detail == b->detail;
+	}
+	return same;
+}
+
+/* Reads all phases, to see whether they are right. */
+static const char *read_arguments(const char **about)
+{
+	struct touching all = touching;
+	const char *at = text;
+	memset(&described, 0, sizeof described);
+	const char *problem = read_phase(&at, &all, &described, about);
+	u32 segments = described.segment_count;
+	while (!problem && next_phase(&at)) {
+		problem = read_phase(&at, &all, &described, about);
+		if (!problem && described.segment_count != segments)
+			problem = "a later phase describes more of the area";
+	}
+	if (problem)
+		return problem;
+	if (*at && *at != ' ' && *at != '\n')
+		return "something stands behind the arguments";
+	if (work_area.pages && !same_area(&work_area, &described))
+		return "the area is another than the one that was filled";
+	return NULL;
+}
+
+bool work_arguments(const char *workload, const char *given)
+{
+	const char *problem, *about = NULL;
 	name = workload;
 	active = false;
 	phase_end = next_report = next_verify = NEVER;
+	touching = (struct touching){ .hot = 10, .heat = 90, .report = 1000 };
+	next = text;
 	u64 count = length(given);
-	if (count >= TEXT)
-		problem = "the arguments are longer than 511 characters";
-	else
+	if (count < TEXT) {
 		memcpy(text, given, count + 1);
-	next = text;
-	struct touching first = all;
-	struct area *area = with_area ? &work_area : NULL;
-	do {
-		if (!problem)
-			problem = read_phase(&next, &all, area, &about);
-		area = NULL;
-	} while (!problem && next_phase(&next));
-	if (!problem && *next && *next != ' ' && *next != '\n')
-		problem = "something stands behind the arguments";
-	next = text;
-	touching = first;
-	if (problem)
+		problem = read_arguments(&about);
+	} else
+		problem = "the arguments are longer than 511 characters";
+	if (problem) {
 		work_error(problem, about);
-	return !problem;
+		return false;
+	}
+	if (!work_area.pages) {
+		described.base = work_area.base;
+		work_area = described;
+	}
+	return true;
 }
 
 void work_fill(void)
@@ -217,13 +251,11 @@ void work_fill(void)
 /* Takes up the next phase; false when there is none. */
 static bool begin_phase(void)
 {
-	/* Arguments of the area were read before: those here go nowhere. */
-	static struct area ignored;
 	const char *about;
 	if (next != text && !next_phase(&next))
 		return false;
-	memset(&ignored, 0, sizeof ignored);
-	read_phase(&next, &touching, &ignored, &about);
+	memset(&described, 0, sizeof described);
+	read_phase(&next, &touching, &described, &about);
 	u64 now = platform_now();
 	active = touching.rate || touching.unlimited;
 	if (touching.rate && !touching.unlimited)

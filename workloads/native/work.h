@@ -7,16 +7,16 @@
 #include "area.h"
 #include "types.h"
 
-/* The area. The platform reads it, and sets its base before `work_fill`. */
+/* The area that is filled, or to be filled. The platform sets its base. */
 extern struct area work_area;
 /* Wrong pages found so far. */
 extern u64 work_errors;
 
 /*
- * Takes up the arguments of a workload of that name; nothing is touched yet. What describes the area is allowed with
- * `with_area` only. When they are wrong, a line of event "error" is sent and the result is false.
+ * Takes up the arguments of a workload of that name; nothing is touched yet. When there is an area already, they must
+ * describe the same. When they are wrong, a line of event "error" is sent and the result is false.
  */
-bool work_arguments(const char *workload, const char *text, bool with_area);
+bool work_arguments(const char *workload, const char *text);
 /* Fills the area and lets its changing pages change from now on. */
 void work_fill(void);
 /* Begins the first phase of touching, if the arguments ask for any. */

@@ -132,7 +132,7 @@ static int run(const char *name, const char *arguments)
 	system_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&ending, 0, sizeof ending, 0, 0);
 	signals = system_call(SYS_signalfd4, -1, (long)&ending, sizeof ending, 0, 0, 0);
 	find_frequency();
-	if (!work_arguments(name, arguments, true))
+	if (!work_arguments(name, arguments))
 		return 2;
 	if (!(equal(name, "files") ? open_files() : make_memory()))
 		return 1;
