@@ -9,6 +9,7 @@ import type { MemoryEvent } from '../../hypervisor/memory/hostpages.ts';
 import { BALLOON_FEATURES, F_PAGE_REPORTING } from '../../hypervisor/virtio/balloon/features.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
 import type { RunEvent } from '../../reports/format/lines.ts';
+import { workloadPort } from '../../workloads/catalog.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
 import { epoch } from '../epoch.ts';
 import type { Scenario } from '../scenario/resolve.ts';
@@ -17,9 +18,8 @@ import { Sampler } from './sampler.ts';
 import { makeScanner } from './scanner.ts';
 import { withUnnamedFile } from './swapfile.ts';
 
-/** The port of the workload: 0 is the virtio console's console. */
-const workloadPort = 1;
-const workloadPortName = 'pagefold.workload';
+/** Number of the port of the workload: 0 is the virtio console's console. */
+const portNumber = 1;
 /** Guests are asked for balloon statistics so often, in virtual ns. */
 const statisticsInterval = 1e9;
 
@@ -95,8 +95,8 @@ class HypervisorHost implements RunHost {
       ports: [
         { onOutput: () => {} },
         {
-          name: workloadPortName,
-          onOutput: (bytes) => listener.workload(number, bytes, this.#host.time),
+          name: workloadPort,
+          onOutput: (bytes) => listener.workload(number, bytes, this.#guests[number]!.time),
         },
       ],
       disks: disk === undefined ? [] : [new FileDisk(disk, true)],
@@ -127,7 +127,7 @@ class HypervisorHost implements RunHost {
     const { kernel, initrd, commandLine, plan } = this.#setup.guests[number]!;
     const guest = this.#guests[number]!;
     guest.boot({ kernel, initrd, commandLine });
-    guest.console.setOpen(workloadPort, true);
+    guest.console.setOpen(portNumber, true);
     guest.balloon.setStatsInterval(statisticsInterval);
     const { policy, target } = this.#setup.scenario.host.balloon;
     if (policy === 'static') this.setBalloon(number, Math.min(target!, plan.group.memory));
@@ -146,7 +146,7 @@ class HypervisorHost implements RunHost {
   }
 
   tellWorkload(number: number, bytes: Uint8Array): void {
-    this.#guests[number]!.console.input(workloadPort, bytes);
+    this.#guests[number]!.console.input(portNumber, bytes);
   }
 
   setBalloon(number: number, bytes: number): void {

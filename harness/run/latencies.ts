@@ -2,17 +2,10 @@
  * Adds up the times that are measured in a run: those that vCPUs waited for the host, which the host counts from the
  * start, and those that workloads measure, which they report piece by piece.
  */
-import { z } from 'zod';
 import { type Bucket, distributionOf } from '../../reports/format/distribution.ts';
 import type { LatencyRecord } from '../../reports/format/write.ts';
+import type { LatencyLine } from '../../workloads/report.ts';
 import type { FaultTimes } from './host.ts';
-
-/** A workload's line of event `latency`: counts that no other line has. */
-const latencyLine = z.object({
-  name: z.string().min(1).max(100),
-  buckets: z.array(z.tuple([z.int().nonnegative(), z.int().nonnegative()])),
-  max_ns: z.int().nonnegative(),
-});
 
 /** Times in ranges, to which more can be added. */
 class Times {
@@ -69,14 +62,10 @@ export class Latencies {
     });
   }
 
-  /** Takes a workload's line of event `latency`; false when it is not what such a line has to be. */
-  addLine(guest: number, line: unknown): boolean {
-    const parsed = latencyLine.safeParse(line);
-    if (!parsed.success) return false;
-    const { name, buckets, max_ns } = parsed.data;
+  /** Takes a workload's line of event `latency`, which counts what no other line does. */
+  addLine(guest: number, { name, buckets, max_ns }: LatencyLine): void {
     const counted = buckets.map(([upper, count]) => ({ upper, count }));
     this.#applications[guest]!.add(name, counted, max_ns);
-    return true;
   }
 
   /** All that was counted, for the host (all guests together) and for each guest. `faults` is what the host has counted by now. */

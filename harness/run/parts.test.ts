@@ -1,30 +1,8 @@
-/** The parts of a run by themselves: lines, latencies, balloon watch, progress. */
+/** The parts of a run by themselves: latencies, balloon watch, progress. */
 import test from 'ava';
 import { BalloonWatch } from './balloonwatch.ts';
 import { Latencies } from './latencies.ts';
-import { WorkloadReader } from './lines.ts';
 import { RunProgress } from './progress.ts';
-
-const bytes = (text: string) => new TextEncoder().encode(text);
-
-test('lines are put together from whatever pieces they come in', (t) => {
-  const reader = new WorkloadReader();
-  t.deepEqual(reader.push(bytes('{"a":1}\n\n{"b"')), [{ kind: 'object', value: { a: 1 } }]);
-  t.deepEqual(reader.push(bytes(':2}\r\n[1]\n')), [
-    { kind: 'object', value: { b: 2 } },
-    { kind: 'damaged', line: '[1]' },
-  ]);
-  t.deepEqual(reader.push(bytes('{"é":"\ud83d\ude00"}\n')), [{ kind: 'object', value: { é: '😀' } }]);
-  t.deepEqual(reader.push(bytes('no\n')), [{ kind: 'damaged', line: 'no' }]);
-});
-
-test('a guest that never ends its line is cut', (t) => {
-  const reader = new WorkloadReader();
-  const [message, ...more] = reader.push(bytes('x'.repeat(65_536)));
-  t.deepEqual(message, { kind: 'damaged', line: 'x'.repeat(200) });
-  t.deepEqual(more, []);
-  t.deepEqual(reader.push(bytes('{}\n')), [{ kind: 'object', value: {} }]);
-});
 
 test('the times of faults are those since counting began, by cause and together', (t) => {
   const latencies = new Latencies(['a', 'b']);
@@ -72,34 +50,24 @@ test('the times of faults are those since counting began, by cause and together'
   );
 });
 
-test('what workloads measure is added up by operation, and must be what such a line is', (t) => {
-  const latencies = new Latencies(['a']);
-  t.true(latencies.addLine(0, { name: 'get', buckets: [[5, 1]], max_ns: 5, count: 1 }));
-  t.true(
-    latencies.addLine(0, {
-      name: 'get',
-      buckets: [
-        [5, 1],
-        [9, 2],
-      ],
-      max_ns: 8,
-    }),
-  );
-  for (const line of [
-    {},
-    { name: 'get', buckets: [[5]], max_ns: 1 },
-    { name: 'x', buckets: [[-1, 1]], max_ns: 1 },
-  ]) {
-    t.false(latencies.addLine(0, line));
-  }
-  const [record, ...more] = latencies.records([]);
-  t.deepEqual(more, []);
-  t.like(record, {
-    scope: 'a',
-    kind: 'application',
-    cause: 'get',
-    distribution: { count: 4, p50_ns: 5, p99_ns: 8, max_ns: 8 },
+test('what workloads measure is added up by operation', (t) => {
+  const latencies = new Latencies(['a', 'b']);
+  const line = { workload: 'redis', event: 'latency', at_ns: 0, name: 'get' } as const;
+  latencies.addLine(0, { ...line, buckets: [[5, 1]], count: 1, max_ns: 5 });
+  latencies.addLine(0, {
+    ...line,
+    buckets: [
+      [5, 1],
+      [9, 2],
+    ],
+    count: 3,
+    max_ns: 8,
   });
+  latencies.addLine(1, { ...line, name: 'set', buckets: [[7, 1]], count: 1, max_ns: 7 });
+  t.like(latencies.records([]), [
+    { scope: 'a', cause: 'get', distribution: { count: 4, p50_ns: 5, p99_ns: 8, max_ns: 8 } },
+    { scope: 'b', cause: 'set', distribution: { count: 1, max_ns: 7 } },
+  ]);
 });
 
 test('a balloon that does not move is told once a target', (t) => {

@@ -8,11 +8,11 @@ import { promisify } from 'node:util';
 import type { RecordedImage } from '../../reports/format/manifest.ts';
 import { formatVersion } from '../../reports/format/names.ts';
 import { sha256 } from '../../reports/format/read.ts';
+import { microguestImage, workloadParameters } from '../../workloads/catalog.ts';
 import { resolveImage } from '../../workloads/images/resolve.ts';
 import { readMicroguest } from '../../workloads/microguest/image.ts';
 import type { Cell, LoadedScenario } from '../scenario/load.ts';
 import { type GuestPlan, guestPlans, type Scenario } from '../scenario/resolve.ts';
-import { microguest, workloadWords } from '../scenario/workloads.ts';
 import type { GuestSetup } from './host.ts';
 
 /** The pagefold that runs. */
@@ -73,7 +73,7 @@ interface ReadImage {
 }
 
 async function readImage(name: string, progress: (line: string) => void): Promise<ReadImage> {
-  if (name === microguest) {
+  if (name === microguestImage) {
     const { kernel, digest } = await readMicroguest();
     return { recorded: { name, digest, packages: [] }, kernel, initrd: new Uint8Array(0), disk: undefined };
   }
@@ -142,6 +142,6 @@ async function planRun(
 
 /** The console is the serial port; a kernel that panics resets, which ends the guest; then what it is to do. */
 function commandLine({ group }: GuestPlan, number: number): string {
-  const words = ['console=ttyS0', 'panic=-1', ...workloadWords(group.workload, number), group.append];
+  const words = ['console=ttyS0', 'panic=-1', workloadParameters(group.workload, number), group.append];
   return words.filter((word) => word !== '').join(' ');
 }

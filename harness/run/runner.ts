@@ -14,14 +14,14 @@ import type { RunEvent } from '../../reports/format/lines.ts';
 import { formatVersion } from '../../reports/format/names.ts';
 import type { Result } from '../../reports/format/result.ts';
 import { RunFolderWriter } from '../../reports/format/write.ts';
+import { startRequest } from '../../workloads/catalog.ts';
+import { type LatencyLine, type ReportLine, ReportReader } from '../../workloads/report.ts';
 import type { Phase } from '../scenario/phases.ts';
 import { guestsNamed } from '../scenario/resolve.ts';
 import { formatTime } from '../scenario/units.ts';
-import { startCommand } from '../scenario/workloads.ts';
 import { BalloonWatch } from './balloonwatch.ts';
 import type { GuestListener, MakeHost, RunHost } from './host.ts';
 import { Latencies } from './latencies.ts';
-import { WorkloadReader } from './lines.ts';
 import type { RunPlan } from './plan.ts';
 import { SampleKeeper, summarize } from './summary.ts';
 
@@ -54,6 +54,8 @@ export interface RunOutcome {
   readonly result: Result;
 }
 
+/** Of a line that is no report, so much is quoted. */
+const longestQuote = 200;
 /** Virtual ns of a step: workloads' lines carry times no finer than this. */
 const step = 10e6;
 
@@ -85,13 +87,18 @@ export async function runScenario(plan: RunPlan, options: RunOptions): Promise<R
 /** Columns that the runner fills itself. */
 const ownColumns = ['time_ns', 'guests_up', 'guests_ended', 'believed_bytes', 'guest', 'state'];
 
+/** Lines of that event were checked when they were read. */
+function isLatency(line: ReportLine): line is LatencyLine {
+  return line.event === 'latency';
+}
+
 class Run {
   readonly #plan: RunPlan;
   readonly #options: RunOptions;
   #host!: RunHost;
   #writer!: RunFolderWriter;
   readonly #states: GuestState[];
-  readonly #readers: WorkloadReader[];
+  readonly #readers: ReportReader[];
   readonly #watches: BalloonWatch[];
   readonly #latencies: Latencies;
   readonly #samples = new SampleKeeper();
@@ -104,7 +111,7 @@ class Run {
     this.#options = options;
     const { guests, scenario } = plan;
     this.#states = guests.map(() => 'waiting');
-    this.#readers = guests.map(() => new WorkloadReader());
+    this.#readers = guests.map(() => new ReportReader());
     this.#watches = guests.map(() => new BalloonWatch());
     this.#latencies = new Latencies(guests.map((each) => each.plan.name));
     this.#phases = [...scenario.phases];
@@ -255,8 +262,7 @@ class Run {
         break;
       case 'start workload':
         for (const guest of named(phase.guests)) {
-          const command = startCommand(phase.workload, this.#plan.guests[guest]!.plan.group.image, guest);
-          this.#host.tellWorkload(guest, new TextEncoder().encode(command));
+          this.#host.tellWorkload(guest, startRequest(phase.workload, guest));
         }
         break;
     }
@@ -264,25 +270,26 @@ class Run {
 
   #hear(guest: number, bytes: Uint8Array, time: number): void {
     const { name } = this.#plan.guests[guest]!.plan;
-    for (const message of this.#readers[guest]!.push(bytes)) {
-      if (message.kind === 'damaged') {
-        this.#event('workload_output_damaged', guest, { line: message.line }, time);
+    for (const reported of this.#readers[guest]!.push(bytes)) {
+      if (reported.kind === 'damaged') {
+        const { text, reason } = reported;
+        this.#event('workload_output_damaged', guest, { reason, line: text.slice(0, longestQuote) }, time);
         continue;
       }
-      const { value } = message;
+      const { line } = reported;
       if (this.#states[guest] === 'booting') {
         this.#states[guest] = 'up';
         this.#event('guest_up', guest, {}, time);
       }
-      const { time_ns: _time, guest: _guest, ...own } = value;
+      const { time_ns: _time, guest: _guest, ...own } = line;
       this.#writer.workloadLine({ time_ns: time, guest: name, ...own });
-      const { event, workload } = value;
-      if (event === 'latency' && !this.#latencies.addLine(guest, value)) {
-        this.#event('workload_output_damaged', guest, { line: JSON.stringify(value).slice(0, 200) }, time);
+      const { event, workload } = line;
+      if (isLatency(line)) this.#latencies.addLine(guest, line);
+      else if (event === 'started') this.#event('workload_started', guest, { workload }, time);
+      else if (event === 'finished') this.#event('workload_finished', guest, { workload }, time);
+      else if (event === 'error') {
+        this.#event('workload_error', guest, { workload, message: line.message }, time);
       }
-      if (event === 'started') this.#event('workload_started', guest, { workload }, time);
-      if (event === 'error') this.#event('workload_error', guest, { workload, message: value.message }, time);
-      if (event === 'finished') this.#event('workload_finished', guest, { workload }, time);
     }
   }
 

@@ -2,13 +2,13 @@
 import { access } from 'node:fs/promises';
 import { dirname, resolve as resolvePath } from 'node:path';
 import type { z } from 'zod';
-import { recipeNames } from '../../workloads/images/recipe.ts';
+import { imageNames, type Workload } from '../../workloads/catalog.ts';
 import { namedDigest } from '../../workloads/images/store.ts';
 import type { Path } from './document.ts';
 import { choice } from './explain.ts';
 import { guestPlans, guestsNamed, resolve } from './resolve.ts';
 import type { scenarioSchema } from './schema.ts';
-import { microguest, startProblem, type Workload, workloadProblem } from './workloads.ts';
+import { workloadProblem } from './workloads.ts';
 
 /** Scanners that pagefold has. */
 export const scannerNames = ['linux'] as const;
@@ -45,7 +45,7 @@ export async function checkNames(
           fail(['phases', i, 'guests'], false, `no guest is called '${name}'`, choice(name, known));
         if (phase.do !== 'start workload') continue;
         for (const { group } of named) {
-          check(startProblem(phase.workload, group.image), ['phases', i, 'workload']);
+          check(workloadProblem(phase.workload, group.image), ['phases', i, 'workload']);
         }
       }
     }
@@ -75,7 +75,7 @@ export async function checkNames(
 async function checkImage(image: string, path: Path, fail: Fail): Promise<void> {
   // One of stated content is looked for when the run begins: only the cache knows it.
   if (image.includes('@')) return;
-  const names = [...(await recipeNames()), microguest];
+  const names = await imageNames();
   if (names.includes(image) || (await namedDigest(image)) !== undefined) return;
   fail(path, false, `no guest image is called '${image}'`, choice(image, names));
 }

@@ -279,8 +279,8 @@ test('a sweep is a grid, its last axis changing fastest; --set fixes an axis', a
 test('phases are in the order of time, and added guests become a group that starts then', async (t) => {
   const text = `${base}phases:
   - { at: 30s, do: set knobs, knobs: { run: 0 } }
-  - { at: 20s, do: add guests, group: { name: db, start: 1s, workload: { name: toucher, pause: 2s } } }
-  - { at: 10s, do: start workload, guests: [web-2, web-3], workload: files }
+  - { at: 20s, do: add guests, group: { name: db, start: 1s, image: debian-redis, workload: { name: redis, pause: 2s } } }
+  - { at: 10s, do: start workload, guests: [web-2, web-3], workload: { name: toucher, rate: max } }
   - { at: 40s, do: remove guests, guests: web }
 `;
   const { scenario } = (await parseScenario('q.yaml', text, { set: [] })).cells[0]!;
@@ -292,8 +292,8 @@ test('phases are in the order of time, and added guests become a group that star
       [40e9, 'remove guests'],
     ],
   );
-  t.like(scenario.phases[0], { guests: ['web-2', 'web-3'], workload: { name: 'files' } });
-  t.like(scenario.guests[1], { name: 'db', start: 21e9, workload: { name: 'toucher', pause: 2e9 } });
+  t.like(scenario.phases[0], { guests: ['web-2', 'web-3'], workload: { name: 'toucher', rate: 'max' } });
+  t.like(scenario.guests[1], { name: 'db', start: 21e9, workload: { name: 'redis', pause: 2000 } });
 });
 
 test('every scenario that is brought along can be loaded', async (t) => {

@@ -17,7 +17,7 @@ export const eventNames = {
   balloon_not_followed:
     'The guest’s driver has not followed the balloon’s target `target_pages` for `for_ns`',
   swap_error: 'A page could not be read back from swap: `reason`',
-  workload_output_damaged: 'The guest sent a line on its workload port that is no JSON object: `line`',
+  workload_output_damaged: 'The guest sent a `line` on its workload port that is no report, for the `reason`',
 } as const;
 
 /** Schema of a line of `events.jsonl`. Besides these keys, it has those that its event's meaning names. */

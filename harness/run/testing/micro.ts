@@ -22,8 +22,10 @@ guests:
     stagger: 150ms
     workload:
       name: recipe
-      fill: [{ zero: 1MiB }, { equal: 1MiB }, { unique: 1MiB }]
-      touch: { rate: 1000, write: 50, report: 100ms }
+      area: [{ zero: 1MiB }, { equal: 1MiB }, { unique: 1MiB }]
+      rate: 1000
+      write_share: 0.5
+      report: 100ms
 `;
 
 /** A folder of the test's own, removed after it. */
@@ -69,15 +71,16 @@ export function contents(folder: string): Record<string, string> {
 export function failingAt(time: number): MakeHost {
   return async (setup) => {
     const host = await makeHost(setup);
-    return Object.create(host, {
-      run: {
-        value: (until: number) => {
-          if (until > time) throw new Error('the host is on fire');
-          host.run(until);
-        },
+    const run = (until: number) => {
+      if (until > time) throw new Error('the host is on fire');
+      host.run(until);
+    };
+    return new Proxy(host, {
+      get(_, name) {
+        if (name === 'run') return run;
+        const value: unknown = Reflect.get(host, name, host);
+        return typeof value === 'function' ? value.bind(host) : value;
       },
-      // Not by the prototype, which would ask the getter of another object.
-      time: { get: () => host.time },
     });
   };
 }
