@@ -211,6 +211,8 @@ export class Guest implements Stateful {
     this.balloon = new VirtioBalloon(environment, {
       name: 'balloon',
       features: options.balloonFeatures,
+      inflateTime: costs.balloonInflate,
+      deflateTime: costs.balloonDeflate,
       host: {
         inflate: (page, count) => processors.discard(page, count, slots.ballooned),
         // A page that left the balloon gets a frame when it is touched.

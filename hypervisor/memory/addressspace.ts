@@ -95,6 +95,7 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
   inRound = false;
   grantStart = 0;
   grantEnd = 0;
+  grantTop = 0;
   readonly #books: Books;
   readonly #costs: FaultCosts;
   readonly #entries: Int32Array;
@@ -467,7 +468,7 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
   #contents(slot: number): number {
     if ((slot & slots.present) !== 0) return frameIn(slot);
     const bounce = this.#bouncePage();
-    this.#books.swap!.fetch(slot >>> slots.swapShift, bounce);
+    this.#books.swap!.readUnchecked(slot >>> slots.swapShift, bounce);
     return bounce;
   }
 

@@ -107,11 +107,11 @@ export class Books {
           this.join(this.zeroFrame, key);
           break;
         case logged.break:
-          this.leave(second & ~byScanner, key, 'write', (second & byScanner) !== 0);
+          this.leave((second & ~byScanner) >>> 0, key, 'write', (second & byScanner) !== 0);
           this.adopt(first, key);
           break;
         case logged.drop:
-          this.leave(first & ~byScanner, key, 'discard', (first & byScanner) !== 0);
+          this.leave((first & ~byScanner) >>> 0, key, 'discard', (first & byScanner) !== 0);
           break;
         case logged.dropSwapped:
           this.leaveSlot(first, key);
@@ -231,7 +231,10 @@ export class Books {
     const cached = swapSlots.frameOf(slot);
     if (cached !== 0) {
       // Another page's own frame: the slot stays that page's.
-      if (this.frames.mapped(cached) > 0) return;
+      if (this.frames.mapped(cached) > 0) {
+        this.swappedInCopy(key);
+        return;
+      }
       this.frames.setSlot(cached, -1);
       this.free(cached);
     }

@@ -113,7 +113,7 @@ function saveSwap(books: Books, swap: Swap, to: StateWriter): void {
   const buffer = memory.allocate(pageSize, pageSize);
   to.list(used, (slot) => {
     to.u32(slot);
-    swap.fetch(slot, buffer);
+    swap.readUnchecked(slot, buffer);
     to.u64(swap.slots.checksum(slot));
     to.bytes(memory.u8.subarray(buffer, buffer + pageSize));
     saveKeys(books, swap.slots.head(slot), to);

@@ -21,22 +21,30 @@ interface Found {
   readonly bySlot: Map<number, Set<number>>;
 }
 
+/** So many faults are named. */
 const most = 20;
 
-/** Checks the books, between rounds, when all logs are applied. Throws {@link BooksError}. */
-export function checkBooks(books: Books): void {
+/** Runs checks and throws {@link BooksError} with what they found. */
+export function collect(checks: (expect: Expect) => void): void {
   const wrong: string[] = [];
-  const expect = (condition: boolean, what: () => string) => {
+  checks((condition, what) => {
     if (!condition && wrong.length < most) wrong.push(what());
-  };
-  const found = survey(books, expect);
-  checkFrames(books, found, expect);
-  checkFree(books, expect);
-  checkSwap(books, found, expect);
+  });
   if (wrong.length > 0) throw new BooksError(`the books of the host's memory are wrong: ${wrong.join('; ')}`);
 }
 
-type Expect = (condition: boolean, what: () => string) => void;
+/** Checks the books, between rounds, when all logs are applied. Throws {@link BooksError}. */
+export function checkBooks(books: Books): void {
+  collect((expect) => {
+    const found = survey(books, expect);
+    checkFrames(books, found, expect);
+    checkFree(books, expect);
+    checkSwap(books, found, expect);
+  });
+}
+
+/** Notes what is wrong when a condition does not hold. */
+export type Expect = (condition: boolean, what: () => string) => void;
 
 function add(map: Map<number, Set<number>>, at: number, key: number): void {
   const set = map.get(at);

@@ -184,11 +184,12 @@ export class FaultServer {
     }
     // Its page has written to the frame, so it has the slot's contents no more.
     if (cached !== 0) books.parted(cached);
-    return this.#read(request, swapSlot);
+    if (!this.#read(request, swapSlot)) return 'done';
+    return request.ready < horizon ? this.#swapIn(request, swapSlot, now, horizon) : 'waits';
   }
 
-  /** Reads a slot, and those around it, into the swap cache. */
-  #read(request: Pending, swapSlot: number): 'done' | 'waits' {
+  /** Reads a slot, and those around it, into the swap cache; false when that failed and the guest has ended. */
+  #read(request: Pending, swapSlot: number): boolean {
     const books = this.#books;
     const { frames } = books;
     const swap = books.swap!;
@@ -200,7 +201,7 @@ export class FaultServer {
       if (!(error instanceof SwapLoss)) throw error;
       frames.pushUnused(frame);
       this.#host.lost(space, `${error.message}: its page ${request.page} is lost`);
-      return 'done';
+      return false;
     }
     this.#cache(frame, swapSlot);
     const ahead = this.#readAhead(swapSlot);
@@ -216,7 +217,7 @@ export class FaultServer {
     this.counters.pagesRead++;
     this.counters.pagesReadAhead += ahead.length;
     request.ready = done;
-    return 'waits';
+    return true;
   }
 
   #cache(frame: number, swapSlot: number): void {

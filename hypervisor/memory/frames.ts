@@ -14,9 +14,10 @@ const names: readonly FrameClass[] = ['free', 'private', 'zero', 'ksm', 'swapcac
 
 /** Who takes frames from a section of the stack of free frames. */
 export interface Granted {
-  /** The section: places `grantStart` … `grantEnd` − 1. The guest lowers the end. */
+  /** The section: places `grantStart` … `grantEnd` − 1. The guest lowers the end, which was `grantTop` at first. */
   grantStart: number;
   grantEnd: number;
+  grantTop: number;
 }
 
 /** See the top of this file. */
@@ -162,7 +163,8 @@ export class FrameTable {
 
   /** Grants a guest `frames` of those that are free, for the coming round. */
   grant(to: Granted, frames: number): void {
-    to.grantEnd = this.#freeCount - this.#granted;
+    to.grantTop = this.#freeCount - this.#granted;
+    to.grantEnd = to.grantTop;
     to.grantStart = to.grantEnd - frames;
     this.#granted += frames;
     this.#grants.push(to);
@@ -183,6 +185,7 @@ export class FrameTable {
       end += grant.grantEnd - grant.grantStart;
       grant.grantStart = 0;
       grant.grantEnd = 0;
+      grant.grantTop = 0;
     }
     this.#freeCount = end;
     this.#granted = 0;

@@ -61,7 +61,7 @@ export class Swap {
 
   /** Reads a slot into a frame, and holds it against its checksum. Throws {@link SwapLoss}. Its time is the device's business. */
   read(slot: number, frame: number): void {
-    this.fetch(slot, frame);
+    this.readUnchecked(slot, frame);
     if (BigInt.asUintN(64, this.#hash(frame)) !== this.slots.checksum(slot)) {
       throw new SwapLoss(
         `swap slot ${slot} of ${this.name} does not have what was written there (wrong checksum); ` +
@@ -71,7 +71,7 @@ export class Swap {
   }
 
   /** Reads a slot as it is, for saved state. Throws {@link SwapLoss} when it cannot be read. */
-  fetch(slot: number, frame: number): void {
+  readUnchecked(slot: number, frame: number): void {
     try {
       this.#file.read(slot * pageSize, this.#memory.u8.subarray(frame, frame + pageSize));
     } catch (error) {
