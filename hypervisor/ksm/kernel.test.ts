@@ -3,7 +3,8 @@
  * full scan. Runs where `/sys/kernel/mm/ksm/run` can be written and the kernel's KSM is one that a profile follows.
  *
  * What the kernel (6.18) taught, where nothing else tells:
- * - `pages_to_scan` and the other knobs accept what `linux/knobs.test.ts` lists.
+ * - The knobs accept what `linux/knobs.test.ts` lists.
+ * - cow_ksm also counts the pages that run = 2 gives frames of their own, but not those that were on the zero frame.
  */
 import { release } from 'node:os';
 import test, { type ExecutionContext } from 'ava';
@@ -12,7 +13,7 @@ import type { MergeSpace } from '../memory/merge.ts';
 import type { ProfileName } from './linux/profiles.ts';
 import type { KnobValue } from './scanner.ts';
 import { Kernel, KernelGuest, unusable, user } from './testing/kernel.ts';
-import { Lab, pageOf } from './testing/lab.ts';
+import { Lab, mixture, numbers, pageOf } from './testing/lab.ts';
 
 /** The profile that follows the kernel here. */
 function profileHere(): ProfileName | undefined {
@@ -93,6 +94,14 @@ class Both {
     this.compare(what);
   }
 
+  /** A batch of both. */
+  async batch(what: string): Promise<void> {
+    this.lab.batch();
+    await this.kernel.batch();
+    if (this.kernel.disturbedBy !== undefined) throw new Disturbed(`${this.kernel.disturbedBy} came along`);
+    this.compare(what);
+  }
+
   compare(what: string): void {
     const ours = this.lab.scanner.counters();
     for (const [name, value] of Object.entries(this.kernel.counters())) {
@@ -150,43 +159,6 @@ async function once(knobs: Record<string, KnobValue>, act: (both: Both) => Promi
     for (const { theirs } of both.guests) await theirs.end();
     kernel.close();
   }
-}
-
-/** Numbers from a seed, so that both get the same (xorshift, Marsaglia 2003). */
-function numbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
-
-/** Pages of every kind: zero, equal ones, many equal ones, pairs, ones that differ in a byte at the end or in the middle, unique ones. */
-function mixture(seed: number): Uint8Array[] {
-  const below = numbers(seed);
-  const copies = (count: number, page: Uint8Array) => Array.from({ length: count }, () => page);
-  const middle = (value: number) => {
-    const page = pageOf(0);
-    page[2000] = value;
-    return page;
-  };
-  const pages = [
-    ...copies(60, pageOf(0)),
-    ...copies(9, pageOf(11)),
-    ...copies(600, pageOf(12)),
-    ...Array.from({ length: 40 }, (_, i) => pageOf(100 + (i >> 1))),
-    ...Array.from({ length: 40 }, (_, i) => pageOf(13, i >> 2)),
-    ...Array.from({ length: 30 }, (_, i) => middle(i >> 1)),
-    ...Array.from({ length: 150 }, (_, i) => pageOf(1e6 * seed + i)),
-  ];
-  // In any order.
-  for (let i = pages.length - 1; i > 0; i--) {
-    const j = below(i + 1);
-    [pages[i], pages[j]] = [pages[j]!, pages[i]!];
-  }
-  return pages;
 }
 
 for (const useZeroPages of [0, 1]) {
@@ -247,3 +219,57 @@ for (const useZeroPages of [0, 1]) {
     }
   }
 }
+
+serially(
+  'every counter after each batch, guests coming and going in the middle of a full scan',
+  async (t) => {
+    const knobs = {
+      pages_to_scan: 211,
+      max_page_sharing: 7,
+      use_zero_pages: 1,
+      stable_node_chains_prune_millisecs: 0,
+    };
+    const log = await withBoth(t, knobs, async (both) => {
+      const batches = async (count: number, what: string) => {
+        for (let batch = 1; batch <= count; batch++) await both.batch(`${what}, batch ${batch}`);
+      };
+      const one = await both.add(mixture(1));
+      await both.add(mixture(2));
+      const three = await both.add(mixture(3));
+      // A full scan of 2787 pages is 14 batches.
+      await batches(21, 'in the second scan');
+      const four = await both.add(mixture(4));
+      await batches(30, 'a guest came');
+      await both.discard(three, 0, 929);
+      await batches(15, 'a guest was emptied');
+      await both.end(four);
+      await both.end(one);
+      await batches(40, 'guests went');
+      await both.writeAll(three, 0, mixture(3));
+      await batches(40, 'a guest was filled');
+    });
+    t.deepEqual(log.slice(0, 20), []);
+  },
+);
+
+serially('chains that lose their pages', async (t) => {
+  const copies = (count: number) => Array.from({ length: count }, () => pageOf(12));
+  for (const prune of [0, 1_000_000]) {
+    const knobs = { max_page_sharing: 3, stable_node_chains_prune_millisecs: prune };
+    const log = await withBoth(t, knobs, async (both) => {
+      const one = await both.add(copies(30));
+      const two = await both.add([...copies(1), pageOf(1), pageOf(2)]);
+      for (let scan = 1; scan <= 3; scan++) await both.scan(`scan ${scan}`);
+      for (const left of [20, 10, 5, 3, 2, 1, 0]) {
+        await both.discard(one, left, 30 - left);
+        both.compare(`${left} pages left`);
+        // Pages that look for the content, so that the chain is looked at.
+        await both.writeAll(two, 0, [pageOf(left + 50), pageOf(12), pageOf(12)]);
+        for (let scan = 1; scan <= 3; scan++) await both.scan(`${left} pages left, scan ${scan}`);
+        await both.writeAll(two, 0, [pageOf(left + 50), pageOf(70), pageOf(71)]);
+        for (let scan = 1; scan <= 2; scan++) await both.scan(`${left} pages left, written, scan ${scan}`);
+      }
+    });
+    t.deepEqual(log.slice(0, 20), [], `pruned every ${prune} ms`);
+  }
+});

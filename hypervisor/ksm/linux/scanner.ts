@@ -82,7 +82,8 @@ export class LinuxScanner implements Scanner {
       spaceAdded: (added) => this.#addGuest(added),
       spaceRemoved: (removed) => this.#removeGuest(removed),
       dropped: (_space, _page, frame, cause) => {
-        if (cause === 'write' && frame !== memory.zeroFrame) this.#cowKsm++;
+        // Unmerging is done by write faults, so Linux counts it too.
+        if ((cause === 'write' || cause === 'unshare') && frame !== memory.zeroFrame) this.#cowKsm++;
       },
       released: (_frame, tag) => this.#store.write(node.frame, this.#store.nodeAt(tag), 0),
       swappedInCopy: () => {

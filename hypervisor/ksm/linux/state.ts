@@ -3,8 +3,8 @@
  * guest and page, nodes by number. The frame of a node is the one that carries its number as tag.
  */
 import type { MergeMemory, MergeSpace } from '../../memory/merge.ts';
-import * as slots from '../../memory/slots.ts';
 import { StateError, type StateReader, type StateWriter } from '../../state/state.ts';
+import { eachTag } from '../tags.ts';
 import {
   type ControlName,
   chain,
@@ -154,7 +154,7 @@ export function loadRecords(from: StateReader, store: Store, order: Order, memor
   loadFree(from, store, readNode, count);
   store.set('stableRoot', loadTree(from, store, 0, readNode));
   store.set('unstableRoot', loadTree(from, store, 0, readItem));
-  findFrames(store, memory);
+  eachTag(memory, (tag, frame) => store.write(node.frame, store.nodeAt(tag), frame));
 }
 
 /** Reads a guest and its items, without their links. */
@@ -205,18 +205,4 @@ function loadFree(from: StateReader, store: Store, readNode: () => number, count
     store.write(node.left, at, free[i + 1] ?? 0);
   });
   store.set('freeNode', free[0] ?? 0);
-}
-
-/** Finds the frame of each node by its tag. */
-function findFrames(store: Store, memory: MergeMemory): void {
-  const { i32 } = memory.memory;
-  for (const { pageCount, slots: first } of memory.spaces) {
-    for (let page = 0; page < pageCount; page++) {
-      const slot = i32[(first >> 2) + page]!;
-      if ((slot & (slots.present | slots.writable)) !== slots.present) continue;
-      const frame = (slot & slots.frameMask) >>> 0;
-      const tag = memory.tagOf(frame);
-      if (tag !== 0) store.write(node.frame, store.nodeAt(tag), frame);
-    }
-  }
 }

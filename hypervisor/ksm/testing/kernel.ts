@@ -155,20 +155,29 @@ export class Kernel {
     this.set('sleep_millisecs', this.#sleep);
   }
 
+  /** Lets ksmd do one full scan; `pages_to_scan` covers all pages. */
+  async scan(): Promise<Record<string, number>> {
+    const before = readCounter('full_scans');
+    const after = await this.batch();
+    if (after.full_scans === before) throw new Error('ksmd has not ended its full scan');
+    return after;
+  }
+
   /**
-   * Lets ksmd do one full scan. A wake-up before ksmd has gone to sleep would be lost, so its state is awaited: in its sleep
+   * Lets ksmd do one batch. A wake-up before ksmd has gone to sleep would be lost, so its state is awaited: in its sleep
    * between batches, or, when run is not 1, in the wait for that.
    */
-  async scan(): Promise<Record<string, number>> {
+  async batch(): Promise<Record<string, number>> {
     await until('ksmd does not go to sleep', asleep);
     if (readCounter('run') !== 1) {
       this.#wake();
       await until('ksmd does not go to sleep', asleep);
     }
-    const before = readCounter('full_scans');
+    const progress = () => `${readCounter('full_scans')} ${readCounter('pages_scanned')}`;
+    const before = progress();
     if (readCounter('run') === 1) this.#wake();
     else this.set('run', 1);
-    await until('ksmd does not end its full scan', () => readCounter('full_scans') !== before);
+    await until('ksmd does not scan', () => progress() !== before);
     await until('ksmd does not go to sleep', asleep);
     this.disturbedBy ??= stranger();
     return this.counters();

@@ -15,10 +15,49 @@ export function pageOf(value: number, last = value): Uint8Array {
   return new Uint8Array(words.buffer);
 }
 
+/** Numbers from a seed: each call gives one below its argument (xorshift, Marsaglia 2003). */
+export function numbers(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}
+
+/**
+ * Pages of every kind, in any order: zero, equal ones, many equal ones, pairs, ones that differ in a byte at the end or in the
+ * middle, unique ones.
+ */
+export function mixture(seed: number): Uint8Array[] {
+  const below = numbers(seed);
+  const copies = (count: number, page: Uint8Array) => Array.from({ length: count }, () => page);
+  const middle = (value: number) => {
+    const page = pageOf(0);
+    page[2000] = value;
+    return page;
+  };
+  const pages = [
+    ...copies(60, pageOf(0)),
+    ...copies(9, pageOf(11)),
+    ...copies(600, pageOf(12)),
+    ...Array.from({ length: 40 }, (_, i) => pageOf(100 + (i >> 1))),
+    ...Array.from({ length: 40 }, (_, i) => pageOf(13, i >> 2)),
+    ...Array.from({ length: 30 }, (_, i) => middle(i >> 1)),
+    ...Array.from({ length: 150 }, (_, i) => pageOf(1e6 * seed + i)),
+  ];
+  for (let i = pages.length - 1; i > 0; i--) {
+    const j = below(i + 1);
+    [pages[i], pages[j]] = [pages[j]!, pages[i]!];
+  }
+  return pages;
+}
+
 /** See the top of this file. */
 export class Lab {
   readonly memory: TestMemory;
-  readonly scanner: LinuxScanner;
+  scanner: LinuxScanner;
   now = 0;
 
   /** All pages fit in a batch, unless a knob says otherwise. */
@@ -55,6 +94,16 @@ export class Lab {
     return this.scanner.counters();
   }
 
+  /** Lets ksmd do one batch; gives the counters. */
+  batch(): Record<string, number> {
+    do {
+      this.now = Math.max(this.now, this.scanner.next);
+      this.now += this.scanner.run(this.now, 1e6).used;
+    } while (this.scanner.next <= this.now);
+    this.memory.time = this.now;
+    return this.scanner.counters();
+  }
+
   /** The state of the scanner as bytes. */
   save(): Uint8Array {
     const to = new StateWriter();
@@ -62,8 +111,15 @@ export class Lab {
     return to.finish();
   }
 
+  /** Puts a new scanner in the place of the present one, which takes up its state. */
+  renew(): void {
+    const state = this.save();
+    this.scanner = new LinuxScanner(this.scanner.name, { memory: this.memory, costs: costs() });
+    this.load(state);
+  }
+
   /** Gives the scanner a state. */
-  load(bytes: Uint8Array): void {
-    this.scanner.loadState(new StateReader(bytes));
+  load(state: Uint8Array): void {
+    this.scanner.loadState(new StateReader(state));
   }
 }
