@@ -47,6 +47,8 @@ export async function boot(given: BootArguments): Promise<number> {
   if (given.json !== undefined) mustBeWritable(given.json);
   const disks = given.disk.map(diskOf);
   const files = await bootFiles(given);
+  // An image's own disk is the machine's first.
+  if (files.disk !== undefined) disks.unshift({ path: files.disk, readOnly: true });
   const started = performance.now();
   const ports = given.exec === undefined ? [] : [controlPort, outputPort];
   const commandLine = kernelCommandLine(given);
@@ -97,6 +99,8 @@ interface BootFiles {
   kernel: Uint8Array;
   initrdFile?: string;
   initrd?: Uint8Array;
+  /** The disk that the image has. */
+  disk?: string;
   /** Of the image that the kernel is from; null when it is the user's own. */
   imageDigest: string | null;
 }
@@ -122,6 +126,7 @@ async function bootFiles(given: BootArguments): Promise<BootFiles> {
     kernelFile,
     kernel: await read(kernelFile),
     ...(initrdFile === undefined ? {} : { initrdFile, initrd: await read(initrdFile) }),
+    ...(image?.disk === undefined ? {} : { disk: image.disk }),
     imageDigest: image?.digest ?? null,
   };
 }

@@ -57,7 +57,7 @@ static struct area described;
 /* Where the arguments of the next phase begin. */
 static const char *next;
 static struct touching touching;
-static bool active;
+static bool active, over;
 static struct pace pace;
 static u64 random_state, cursor;
 static u64 phase_end, next_report, next_verify;
@@ -284,6 +284,7 @@ static void report(const char *event)
 
 void work_begin(void)
 {
+	over = false;
 	begin_phase();
 	if (active || phase_end != NEVER) {
 		line_begin(name, "started");
@@ -296,7 +297,13 @@ void work_end(void)
 	if (active || phase_end != NEVER)
 		report("finished");
 	active = false;
+	over = true;
 	phase_end = next_report = next_verify = NEVER;
+}
+
+bool work_over(void)
+{
+	return over;
 }
 
 /* SplitMix64's step: the next of a sequence of 64-bit numbers. */

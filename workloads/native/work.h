@@ -23,6 +23,8 @@ void work_fill(void);
 void work_begin(void);
 /* Ends touching, with its last lines. */
 void work_end(void);
+/* True once touching has ended, by `work_end` or with its last phase. */
+bool work_over(void);
 /* Reads the whole area and sends a line of event "verified". */
 void work_verify(void);
 /* Does what is due, or a part of it. Gives when it wants to be called again: a time in ns, NEVER when there is nothing to do. */

@@ -137,15 +137,9 @@ static int run(const char *name, const char *arguments)
 	if (!(equal(name, "files") ? open_files() : make_memory()))
 		return 1;
 	work_begin();
-	for (;;) {
-		u64 due = work_step();
-		if (due == NEVER)
-			break;
-		if (sleep_until(due)) {
+	while (!work_over())
+		if (sleep_until(work_step()))
 			work_end();
-			break;
-		}
-	}
 	return work_errors != 0;
 }
 
