@@ -17,9 +17,13 @@ import { drawPng } from './render/png.ts';
 import { compileChart, drawSvg } from './render/vega.ts';
 import { loadRuns, loadStudy } from './run.ts';
 import { runsSection, type Section, studySection } from './section.ts';
-import type { SummaryLine } from './summary.ts';
+import { linesText, summaryText } from './summary.ts';
 
-export { type SummaryLine, summaryOf, summaryText } from './summary.ts';
+/** The summary of a run in ten lines of text, each with a line feed. Throws as {@link renderReport} does. */
+export async function summarize(runFolder: string): Promise<string> {
+  const [run] = await loadRuns([runFolder]);
+  return summaryText(run!);
+}
 
 /** What was written. Paths begin with the folder that was asked for. */
 export interface Report {
@@ -138,11 +142,6 @@ function sectionText({ heading, warnings, summaries }: Section, several: boolean
   return (
     (several ? `${heading}\n\n` : '') + warnings.map((warning) => `${warning}\n`).join('') + parts.join('\n')
   );
-}
-
-function linesText(lines: readonly SummaryLine[]): string {
-  const width = Math.max(...lines.map(({ question }) => question.length));
-  return lines.map(({ question, answer }) => `${question.padEnd(width)}  ${answer}\n`).join('');
 }
 
 /** Writes files under temporary names and renames each when whole, the page and the list last. */

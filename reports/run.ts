@@ -90,12 +90,14 @@ export function shortPath(path: string): string {
   return last === 'count' ? (parts.at(-2) ?? last) : last;
 }
 
+/** Keys whose values speak for themselves. */
+const naming = ['profile', 'policy', 'name', 'scanner', 'device'];
+
 /** A value of a parameter as text: `off`, `1000`, `linux-6.12`. */
 export function settingText(value: unknown): string {
   if (value === null || typeof value !== 'object') return String(value);
   const entries = Object.entries(value);
   if (entries.length === 0) return Array.isArray(value) ? '[]' : '{}';
-  const naming = ['profile', 'policy', 'name', 'scanner', 'device'];
   return entries
     .map(([key, part]) => (naming.includes(key) ? settingText(part) : `${key} ${settingText(part)}`))
     .join(' ');
@@ -121,8 +123,11 @@ export function labelsOf(runs: readonly RunFolder[]): string[] {
   return new Set(folders).size === folders.length ? folders : runs.map(({ path }) => path);
 }
 
+/** The part of a path that says most: `host.ksm.pages_to_scan` → `pages_to_scan`, `host.balloon.policy` → `balloon`. */
 function leafName(path: string): string {
-  return path.replace(/^host\./, '');
+  const parts = path.split('.').filter((part) => !/^\d+$/.test(part));
+  const last = parts.at(-1)!;
+  return naming.includes(last) || last === 'count' ? (parts.at(-2) ?? last) : last;
 }
 
 /** The leaves of a JSON value with their paths. */

@@ -51,7 +51,7 @@ export function runsSection(runs: readonly Run[]): Section {
   const single = runs.length === 1 ? runs[0] : undefined;
   const partial = runs.filter(({ data }) => !data.manifest.complete);
   return {
-    heading: runs.map(({ label }) => label).join(' and '),
+    heading: headingOf(runs),
     warnings: partial.map(
       ({ label, data }) =>
         `${single === undefined ? label : 'This run'} is partial: ${data.manifest.reason ?? 'it did not end'}. What it had sampled is shown.`,
@@ -76,6 +76,12 @@ export function runsSection(runs: readonly Run[]): Section {
       originTable(runs),
     ].filter(isTable),
   };
+}
+
+/** The names of the scenarios, and how many runs are compared. */
+function headingOf(runs: readonly Run[]): string {
+  const names = [...new Set(runs.map(({ data }) => data.manifest.scenario.name))];
+  return names.join(' and ') + (runs.length > names.length ? `, ${runs.length} runs compared` : '');
 }
 
 /** The part about a sweep or a density search. */
@@ -117,7 +123,7 @@ export function studySummary(study: Study): SummaryLine[] {
       question: 'Runs',
       answer: `${cells.length} of ${sweep.cells.length}, over the ${subject}${named.length > 0 ? `; ${named.join(', ')}` : ''}`,
     },
-    ...densityLines(study).map((answer) => ({ question: 'What fits', answer })),
+    ...densityLines(study),
     { question: 'Most promised', answer: best(figures.believed) },
     { question: 'Highest ratio', answer: best(figures.ratio) },
     { question: 'Most merged', answer: best(figures.merged) },

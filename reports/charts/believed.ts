@@ -53,7 +53,7 @@ export function believedChart(runs: readonly Run[]): Chart | undefined {
       spec: (theme) => ({
         layer: [
           stackedAreas(theme, x, backing, y, rows.length === 1),
-          level(theme, y('host_mib'), dashed),
+          ...level(theme, y('host_mib'), dashed),
           pointerRule(theme, x, [
             { field: 'time_s', title: 'time (s)', format: ',.2f' },
             ...[...backing]

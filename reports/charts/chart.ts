@@ -91,6 +91,11 @@ export function valueAxis(field: string, title: string, top: number, extra: Spec
   };
 }
 
+/** Ticks at just those values: Vega leaves out every other when there are more than it would make. */
+export function ticksAt(values: readonly number[]): Spec {
+  return { values, tickCount: values.length };
+}
+
 /** A line of the box that appears under the pointer. */
 export interface TooltipLine {
   readonly field: string;
@@ -179,13 +184,53 @@ export function stackLegend(parts: readonly Part[]): LegendEntry[] {
   return parts.map(({ label, colour }) => ({ label, colour, mark: 'area' as const })).reverse();
 }
 
-/** A level that does not change: a limit, a size. `field` is in every row. */
-export function level(theme: Theme, axis: Spec, dash: readonly number[] = []): Spec {
-  return {
-    transform: [{ aggregate: [{ op: 'max', field: axis.field, as: axis.field }], groupby: [] }],
-    mark: { type: 'rule', color: theme.ink, strokeWidth: 1.4, strokeDash: dash },
-    encoding: { y: axis },
+/** How {@link inkLine} is drawn. */
+export interface InkLine {
+  readonly interpolate?: 'linear' | 'step-after';
+  /** Whether its rows are marked; a line of one row cannot be seen otherwise. */
+  readonly points?: boolean;
+}
+
+/** Points on a line, in its colour. */
+export function pointsOf(color: string): Spec {
+  return { color, size: 36, filled: true };
+}
+
+/** A line that runs over areas: in ink, on a rim of the background's colour that sets it off from any of them. */
+export function inkLine(
+  theme: Theme,
+  encoding: Spec,
+  strokeDash: readonly number[],
+  mark: InkLine = {},
+): Spec[] {
+  const { interpolate = 'linear', points = false } = mark;
+  const rim = { type: 'line', color: theme.background, strokeWidth: 4, opacity: 0.55, interpolate };
+  const point = points ? pointsOf(theme.ink) : false;
+  const line = {
+    type: 'line',
+    color: theme.ink,
+    strokeWidth: 1.6,
+    strokeDash,
+    strokeCap: 'butt',
+    interpolate,
+    point,
   };
+  return [
+    { mark: rim, encoding },
+    { mark: line, encoding },
+  ];
+}
+
+/** A level that does not change: a limit, a size. The field of `axis` is in every row. */
+export function level(theme: Theme, axis: Spec, strokeDash: readonly number[] = []): Spec[] {
+  const transform = [{ aggregate: [{ op: 'max', field: axis.field, as: axis.field }], groupby: [] }];
+  const encoding = { y: axis };
+  const rim = { type: 'rule', color: theme.background, strokeWidth: 4, opacity: 0.55 };
+  const line = { type: 'rule', color: theme.ink, strokeWidth: 1.6, strokeDash };
+  return [
+    { transform, mark: rim, encoding },
+    { transform, mark: line, encoding },
+  ];
 }
 
 /** A limit that is drawn across the panel and says what it is. */

@@ -9,6 +9,7 @@ import {
   type Panel,
   type Part,
   pointerRule,
+  pointsOf,
   type Row,
   stackedAreas,
   thin,
@@ -38,7 +39,7 @@ export function cpuChart(runs: readonly Run[]): Chart | undefined {
   const percent = (field: string) => valueAxis(field, '% of one CPU', Math.max(daemons, 1));
   const of = (run: Run) => (runs.length > 1 ? ` · ${run.label}` : '');
   const line = (color: string, axis: unknown, single: boolean, strokeDash: readonly number[] = []) => ({
-    mark: { type: 'line', color, strokeDash, point: single },
+    mark: { type: 'line', color, strokeDash, point: single ? pointsOf(color) : false },
     encoding: { x, y: axis },
   });
   const panels = tables.flatMap(({ run, rows }): Panel[] => [

@@ -1,6 +1,7 @@
 /** How many guests fit within the bounds of the scenario, by policy. */
 import type { Study } from '../run.ts';
 import { policyColour } from '../settings.ts';
+import type { SummaryLine } from '../summary.ts';
 import { bytesToGiB, decimal, duration, threeDigits } from '../units.ts';
 import { type Chart, type Row, type Spec, tooltip } from './chart.ts';
 
@@ -17,7 +18,7 @@ export function densityChart({ sweep, cells }: Study): Chart | undefined {
       exact,
       host_gib: bytesToGiB(host_memory),
       guests_per_gib: perGiB,
-      label: `${exact ? '' : '≥ '}${threeDigits(perGiB)} per GiB (${exact ? '' : 'at least '}${guests} guests)`,
+      label: `${exact ? '' : '≥ '}${threeDigits(perGiB)} (${guests} ${guests === 1 ? 'guest' : 'guests'})`,
       missed: missed.join(', '),
     };
   });
@@ -28,7 +29,7 @@ export function densityChart({ sweep, cells }: Study): Chart | undefined {
     type: 'quantitative',
     title: 'guests per GiB of host memory',
     // Room to the right of the longest bar for what is written there.
-    scale: { domain: [0, most > 0 ? most * 1.6 : 1], nice: false },
+    scale: { domain: [0, most > 0 ? most * 1.8 : 1], nice: false },
   };
   const y: Spec = { field: 'policy', type: 'nominal', sort: null, title: null, axis: { labelFontSize: 12 } };
   const uses = (policy: string, technique: string) => policy.split('+').includes(technique);
@@ -107,10 +108,10 @@ export function densityChart({ sweep, cells }: Study): Chart | undefined {
   };
 }
 
-/** The words of {@link densityChart} on one line a policy. */
-export function densityLines({ sweep }: Study): string[] {
-  return (sweep.density ?? []).map(
-    ({ policy, guests, exact, host_memory }) =>
-      `${policy}: ${exact ? '' : 'at least '}${decimal(guests)} guests, ${threeDigits(guests / bytesToGiB(host_memory))} per GiB`,
-  );
+/** The words of {@link densityChart}, a line a policy. */
+export function densityLines({ sweep }: Study): SummaryLine[] {
+  return (sweep.density ?? []).map(({ policy, guests, exact, host_memory }) => ({
+    question: `Fit with ${policy}`,
+    answer: `${exact ? '' : 'at least '}${decimal(guests)} guests, ${threeDigits(guests / bytesToGiB(host_memory))} per GiB`,
+  }));
 }

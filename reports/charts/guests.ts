@@ -1,10 +1,13 @@
 /** Each guest's memory over time, with its balloon hanging from the top. */
 import { type GuestSeries, lastSecond, type Run } from '../run.ts';
 import { known, orZero } from '../series.ts';
+import type { Theme } from '../theme.ts';
 import { bytesToMiB, decimal, pagesToMiB, toSeconds } from '../units.ts';
 import {
   type Chart,
   dotted,
+  inkLine,
+  type LegendEntry,
   largest,
   type Part,
   pointerRule,
@@ -24,6 +27,12 @@ const parts: readonly Part[] = [
   { field: 'reported_mib', label: 'Reported free', colour: 'reported' },
   { field: 'untouched_mib', label: 'Never touched', colour: 'idle' },
   { field: 'ballooned_mib', label: 'In the balloon', colour: 'ballooned' },
+];
+
+/** The lines on the balloon's lower edge. */
+const edges: readonly LegendEntry[] = [
+  { label: 'Balloon: actual size', colour: 'ink', mark: 'line' },
+  { label: 'Balloon: target', colour: 'ink', mark: 'dotted' },
 ];
 
 /** Most panels of a chart; the table has all guests. */
@@ -54,12 +63,8 @@ export function guestsChart(runs: readonly Run[]): Chart | undefined {
       'Each panel is one guest; its areas add up to the memory that it was promised. The balloon hangs from the top: ' +
       'the solid line is its size as the guest’s driver says it, the dotted line the size that the host asks for. Where the ' +
       'two lines part, the guest does not follow, or not yet.',
-    legend: [
-      { label: 'Balloon: actual size', colour: 'ink', mark: 'line' },
-      { label: 'Balloon: target', colour: 'ink', mark: 'dotted' },
-      ...stackLegend(parts),
-    ],
-    columns: runs.length > 1 ? runs.length : Math.min(3, Math.max(1, drawn.length)),
+    legend: [...(all.some((row) => row.balloon_actual_mib !== null) ? edges : []), ...stackLegend(parts)],
+    columns: runs.length > 1 ? runs.length : drawn.length === 4 ? 2 : Math.min(3, Math.max(1, drawn.length)),
     panels: drawn.flatMap((name) =>
       tables.flatMap(({ run, guests }) => {
         const rows = guests.get(name) ?? [];
@@ -70,8 +75,8 @@ export function guestsChart(runs: readonly Run[]): Chart | undefined {
           spec: (theme) => ({
             layer: [
               stackedAreas(theme, x, parts, y, rows.length === 1),
-              line('balloon_actual_edge_mib', theme.ink, rows.length === 1),
-              line('balloon_target_edge_mib', theme.ink, rows.length === 1, dotted),
+              ...edge(theme, 'balloon_actual_edge_mib', rows.length === 1, []),
+              ...edge(theme, 'balloon_target_edge_mib', rows.length === 1, dotted),
               pointerRule(theme, x, [
                 { field: 'time_s', title: 'time (s)', format: ',.2f' },
                 { field: 'state', title: 'state' },
@@ -92,9 +97,8 @@ export function guestsChart(runs: readonly Run[]): Chart | undefined {
     ),
   };
 
-  function line(field: string, color: string, point: boolean, strokeDash: readonly number[] = []) {
-    const mark = { type: 'line', color, strokeDash, strokeWidth: 1.4, interpolate: 'step-after', point };
-    return { mark, encoding: { x, y: y(field) } };
+  function edge(theme: Theme, field: string, point: boolean, dash: readonly number[]) {
+    return inkLine(theme, { x, y: y(field) }, dash, { interpolate: 'step-after', points: point });
   }
 }
 

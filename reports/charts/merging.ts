@@ -5,6 +5,9 @@ import { pagesToMiB, toSeconds } from '../units.ts';
 import {
   type Chart,
   dashed,
+  dotted,
+  inkLine,
+  type LegendEntry,
   largest,
   type Part,
   pointerRule,
@@ -25,6 +28,12 @@ const parts: readonly Part[] = [
   { field: 'ineligible_mib', label: 'Not saved: may not be merged', colour: 'unsaved4' },
 ];
 
+/** The lines of the oracle. */
+const bounds: readonly LegendEntry[] = [
+  { label: 'Bound: all equal pages merged', colour: 'ink', mark: 'dashed' },
+  { label: 'Bound without pages of zeros', colour: 'ink', mark: 'dotted' },
+];
+
 /** See the top of this file. */
 export function mergingChart(runs: readonly Run[]): Chart | undefined {
   const tables = runs.map((run) => ({ run, rows: rowsOf(run) }));
@@ -43,11 +52,7 @@ export function mergingChart(runs: readonly Run[]): Chart | undefined {
       'The dashed line is the bound: an oracle that sees all pages at every sample says what merging of all equal ones ' +
       'would save. The coloured areas are what the scanner has saved of it; the grey ones tell why the rest is not ' +
       'saved. The dotted line is the part of the bound that is not pages of zeros.',
-    legend: [
-      { label: 'Bound: all equal pages merged', colour: 'ink', mark: 'dashed' },
-      { label: 'Bound without pages of zeros', colour: 'ink', mark: 'dotted' },
-      ...stackLegend(parts),
-    ],
+    legend: [...(all.some((row) => row.ideal_mib !== null) ? bounds : []), ...stackLegend(parts)],
     columns: 2,
     panels: tables.map(({ run, rows }) => ({
       title: runs.length > 1 ? run.label : null,
@@ -56,20 +61,8 @@ export function mergingChart(runs: readonly Run[]): Chart | undefined {
       spec: (theme) => ({
         layer: [
           stackedAreas(theme, x, parts, y, rows.length === 1),
-          {
-            mark: {
-              type: 'line',
-              color: theme.ink,
-              strokeDash: [2, 4],
-              strokeWidth: 1.6,
-              point: rows.length === 1,
-            },
-            encoding: { x, y: y('ideal_nonzero_mib') },
-          },
-          {
-            mark: { type: 'line', color: theme.ink, strokeDash: dashed, point: rows.length === 1 },
-            encoding: { x, y: y('ideal_mib') },
-          },
+          ...inkLine(theme, { x, y: y('ideal_nonzero_mib') }, dotted, { points: rows.length === 1 }),
+          ...inkLine(theme, { x, y: y('ideal_mib') }, dashed, { points: rows.length === 1 }),
           pointerRule(theme, x, [
             { field: 'time_s', title: 'time (s)', format: ',.2f' },
             { field: 'ideal_mib', title: 'bound (MiB)', format: ',.1f' },

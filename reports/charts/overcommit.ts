@@ -45,8 +45,8 @@ export function overcommitChart(study: Study): Chart | undefined {
     subtitle: '99th percentile of host faults (logarithmic) against the overcommit ratio',
     reading:
       'Each point is a run. To the right, the guests are promised more of the same memory; up, they wait longer for it. A ' +
-      'technique is worth its price as long as its line stays low. Colours stand for techniques (black: several, grey: ' +
-      'none); hollow points are runs without swap.' +
+      'technique is worth its price as long as its line stays low. Colours stand for techniques (grey: none; as ' +
+      'text: several); hollow points are runs without swap.' +
       (bound === undefined ? '' : ' The thin line is the bound that the scenario sets.'),
     legend: [
       ...tables.map(

@@ -2,7 +2,7 @@
 import type { Latency } from '../latencies.ts';
 import type { Theme } from '../theme.ts';
 import { decimal, duration, durationLabels } from '../units.ts';
-import { type Row, type Spec, tooltip } from './chart.ts';
+import { type Row, type Spec, ticksAt, tooltip } from './chart.ts';
 
 /** Where the share p stands on the axis: each further nine is as wide as the last. */
 function place(share: number): number {
@@ -63,7 +63,7 @@ export function shareAxis(rows: readonly Row[], what: string): Spec {
     title: `share of ${what} that took no longer (%)`,
     scale: { domain: [0, most], nice: false },
     axis: {
-      values: marks.map(place).filter((mark) => mark <= most),
+      ...ticksAt(marks.map(place).filter((mark) => mark <= most)),
       labelExpr: `(${labels})[format(datum.value, '.3f')]`,
       grid: true,
     },
@@ -84,7 +84,7 @@ export function latencyAxis(rows: readonly Row[], title: string, further: readon
     type: 'quantitative',
     title,
     scale: { type: 'log', domain: [low / 1.3, high * 1.3], nice: false },
-    axis: { grid: true, labelExpr: durationLabels, values: powers(low / 1.3, high * 1.3) },
+    axis: { grid: true, labelExpr: durationLabels, ...ticksAt(powers(low / 1.3, high * 1.3)) },
   };
 }
 

@@ -8,6 +8,7 @@ import {
   type Chart,
   colourScale,
   dashed,
+  inkLine,
   largest,
   type Panel,
   type Part,
@@ -15,6 +16,7 @@ import {
   type Row,
   type Spec,
   stackLegend,
+  ticksAt,
   valueAxis,
 } from './chart.ts';
 
@@ -48,7 +50,7 @@ export function savingsChart(study: Study): Chart | undefined {
       ? {
           scale: { domain: rangeOf(all), nice: false },
           axis: {
-            values: [...new Set(all.map((row) => Number(row.value)))].sort((a, b) => a - b),
+            ...ticksAt([...new Set(all.map((row) => Number(row.value)))].sort((a, b) => a - b)),
             labelOverlap: true,
             format: '~g',
           },
@@ -84,15 +86,7 @@ export function savingsChart(study: Study): Chart | undefined {
               ? { type: 'area', stroke: theme.background, strokeWidth: 0.6 }
               : { type: 'bar', size: 28, stroke: theme.background, strokeWidth: 0.6 },
           },
-          {
-            mark: {
-              type: 'line',
-              color: theme.ink,
-              strokeDash: dashed,
-              point: { color: theme.ink, size: 30 },
-            },
-            encoding: { x, y: y(`ideal_${unit}`) },
-          },
+          ...inkLine(theme, { x, y: y(`ideal_${unit}`) }, dashed, { points: true }),
           ...(area
             ? [
                 {

@@ -12,13 +12,8 @@ export function techniquesChart(runs: readonly Run[]): Chart | undefined {
   if (rows.length < 2) return undefined;
   const fields = backing.map(({ field }) => field);
   const x: Spec = { field: 'size', type: 'quantitative', title: 'memory of all guests (MiB)', stack: 'zero' };
-  const y: Spec = {
-    field: 'run',
-    type: 'nominal',
-    sort: null,
-    title: null,
-    axis: { labelLimit: 160, labelFontSize: 12 },
-  };
+  // Names stand above their bars, as they may be long.
+  const y: Spec = { field: 'run', type: 'nominal', sort: null, axis: null };
   return {
     id: 'techniques',
     title: 'What each technique saved, run by run',
@@ -32,7 +27,7 @@ export function techniquesChart(runs: readonly Run[]): Chart | undefined {
       {
         title: null,
         rows,
-        height: Math.max(70, 32 * rows.length),
+        height: 46 * rows.length,
         spec: (theme) => ({
           layer: [
             {
@@ -40,7 +35,7 @@ export function techniquesChart(runs: readonly Run[]): Chart | undefined {
                 { fold: fields, as: ['part', 'size'] },
                 { calculate: `indexof(${JSON.stringify(fields)}, datum.part)`, as: 'level' },
               ],
-              mark: { type: 'bar', height: 20, stroke: theme.background, strokeWidth: 0.6 },
+              mark: { type: 'bar', height: 20, yOffset: 6, stroke: theme.background, strokeWidth: 0.6 },
               encoding: {
                 x,
                 y,
@@ -54,7 +49,11 @@ export function techniquesChart(runs: readonly Run[]): Chart | undefined {
               },
             },
             {
-              mark: { type: 'tick', color: theme.ink, thickness: 2, height: 26, opacity: 1 },
+              mark: { type: 'text', align: 'left', dy: -12, x: 0, color: theme.ink },
+              encoding: { y, text: { field: 'run', type: 'nominal' } },
+            },
+            {
+              mark: { type: 'tick', color: theme.ink, thickness: 2, height: 26, yOffset: 6, opacity: 1 },
               encoding: { x: { field: 'host_mib', type: 'quantitative' }, y },
             },
           ],

@@ -8,6 +8,8 @@ import { readFileSync } from 'node:fs';
 export interface FontMetrics {
   /** Width of a text at a size of one. */
   width(text: string): number;
+  /** Whether the font has a glyph for a character. */
+  has(character: string): boolean;
 }
 
 /** Reads the advance widths of a TrueType font (OpenType 1.9: `head`, `hhea`, `hmtx`, and `cmap` format 4 or 12). */
@@ -42,6 +44,7 @@ export function readFontMetrics(path: string): FontMetrics {
       for (const character of text) sum += widthOf(character);
       return sum;
     },
+    has: (character) => glyphOf(character.codePointAt(0)!) !== 0,
   };
 }
 

@@ -145,7 +145,7 @@ async function panelHtml(chart: Chart, panel: Panel, key: string, drawn: Drawn):
       ...width,
       height: panel.height,
       config: chartConfig(variables, pageFont),
-      ...contents,
+      layer: [headroom, contents],
     });
   const { config, ...spec } = specOf({ width: 'container' }, contents(panel, variables));
   if (Object.keys(drawn.panels).length === 0) drawn.config = config;
@@ -155,6 +155,12 @@ async function panelHtml(chart: Chart, panel: Panel, key: string, drawn: Drawn):
   const svg = await drawSvg(key, specOf(fixed, still(contents(panel, variables))));
   return html`<div class="panel" data-panel="${key}">${title}<div class="drawing">${new Html(ownIds(svg, key))}</div></div>`;
 }
+
+/** Room above the plot for the topmost label, so that panels beside each other have their axes at one height. */
+const headroom: Spec = {
+  data: { values: [{}] },
+  mark: { type: 'point', opacity: 0, size: 1, x: 0, y: -7, aria: false },
+};
 
 /** Makes the names of a drawing's clips its own: they hold for the whole page. */
 function ownIds(svg: string, key: string): string {

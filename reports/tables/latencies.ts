@@ -1,13 +1,25 @@
 /** Percentiles of all distributions of the host and of the applications. */
 import { faultCauses } from '../charts/faults.ts';
-import { hostScope, latenciesOf } from '../latencies.ts';
+import { hostScope, type Latency, latenciesOf } from '../latencies.ts';
 import type { Run } from '../run.ts';
 import { decimal, duration } from '../units.ts';
 import type { Table } from './table.ts';
 
+/** Host faults of all guests first, cause by cause, then those of each guest, then applications. */
+function order({ scope, kind, cause }: Latency): number {
+  if (kind !== 'fault') return 1e6;
+  const causes = Object.keys(faultCauses);
+  const place = causes.includes(cause) ? causes.indexOf(cause) : causes.length;
+  return scope === hostScope ? place : 1000;
+}
+
 /** See the top of this file. Undefined when no run has any. */
 export function latenciesTable(runs: readonly Run[]): Table | undefined {
-  const all = runs.flatMap((run) => latenciesOf(run).map((latency) => ({ run: run.label, ...latency })));
+  const all = runs.flatMap((run) =>
+    latenciesOf(run)
+      .toSorted((a, b) => order(a) - order(b))
+      .map((latency) => ({ run: run.label, ...latency })),
+  );
   if (all.length === 0) return undefined;
   const shown = all.filter(({ scope, kind }) => scope === hostScope || kind === 'application');
   const several = runs.length > 1;

@@ -51,6 +51,7 @@ export function differenceText(
   const change = to - from;
   if (change === 0) return '=';
   const size = figureText(figure, Math.abs(change));
+  if (size === figureText(figure, 0) || Number.parseFloat(size) === 0) return '≈';
   const share =
     from === 0 || figure.unit === '%'
       ? ''

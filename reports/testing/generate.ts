@@ -177,7 +177,7 @@ export async function makeRun(folder: string, given: MadeUp = {}): Promise<strin
     const still = Math.max(0, used() - (hostFrames - kept));
     pages.forEach((each, guest) => {
       const out = made.swap
-        ? Math.min(each.private, Math.ceil((still * (0.9 + 0.2 * random())) / names.length))
+        ? Math.min(each.private, Math.ceil((still * (1 + 0.2 * random())) / names.length))
         : 0;
       const forced = Math.min(each.private - out, made.swap ? 0 : Math.ceil(still / names.length));
       each.private -= out + forced;
@@ -229,7 +229,7 @@ export async function makeRun(folder: string, given: MadeUp = {}): Promise<strin
       guests_up: names.length,
       guests_ended: 0,
       believed_bytes: names.length * made.guestMiB * mebi,
-      frames_free: Math.max(0, hostFrames - used() - 512),
+      frames_free: hostFrames - used() - 512,
       frames_granted: 512,
       frames_private: sum('private'),
       frames_zero: sum('zero') > 0 ? 1 : 0,
@@ -334,7 +334,7 @@ function manifestOf(made: Resolved): Omit<Manifest, 'complete' | 'reason' | 'fin
       name: made.name,
       seed: made.seed,
       duration: made.seconds * 1e9,
-      sample: Math.round((made.seconds / made.samples) * 1e9),
+      sample: Math.round((made.seconds / Math.max(1, made.samples)) * 1e9),
       host: {
         memory: made.hostMiB * mebi,
         cpus: 2,
@@ -494,8 +494,17 @@ function resultOf(
         },
       ]),
     ),
-    slo: [],
+    slo: sloOf(made, latencies),
   };
+}
+
+function sloOf({ slo }: Resolved, latencies: readonly LatencyRecord[]): Result['slo'] {
+  if (!slo) return [];
+  const all = latencies.find(
+    ({ scope, kind, cause }) => scope === 'host' && kind === 'fault' && cause === 'all',
+  );
+  const value = all?.distribution.p99_ns ?? null;
+  return [{ name: 'fault_p99', bound_ns: 5e6, value_ns: value, met: value === null || value <= 5e6 }];
 }
 
 /** Makes a sweep up: numbers of guests with merging off and on. */
