@@ -10,8 +10,15 @@ import { microScenario, temporaryFolder } from '../run/testing/micro.ts';
 
 const entry = fileURLToPath(new URL('pagefold.js', import.meta.url));
 
+/** As the entry's first line has them. */
+const flags = ['--no-wasm-inlining'];
+
 function pagefold(cwd: string, ...words: string[]): SpawnSyncReturns<string> {
-  return spawnSync(process.execPath, [entry, ...words], { cwd, encoding: 'utf8', timeout: 300_000 });
+  return spawnSync(process.execPath, [...flags, entry, ...words], {
+    cwd,
+    encoding: 'utf8',
+    timeout: 300_000,
+  });
 }
 
 const short = ['--set', 'duration=400ms'];
@@ -53,7 +60,9 @@ test('a sweep goes on with --resume', (t) => {
 test('Ctrl-C ends a run with what there is, and the status that the shell has for it', async (t) => {
   const cwd = temporaryFolder(t);
   writeFileSync(join(cwd, 'micro.yaml'), microScenario);
-  const child = spawn(process.execPath, [entry, 'run', './micro.yaml', '--set', 'duration=1h'], { cwd });
+  const child = spawn(process.execPath, [...flags, entry, 'run', './micro.yaml', '--set', 'duration=1h'], {
+    cwd,
+  });
   let stdout = '';
   child.stdout.on('data', (data) => {
     stdout += data;

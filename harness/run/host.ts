@@ -92,10 +92,12 @@ export interface RunHost {
   ending(guest: number): GuestEnding | undefined;
   /** Sends bytes to a guest's workload port. */
   tellWorkload(guest: number, bytes: Uint8Array): void;
-  /** Asks a guest for a balloon of that size. */
+  /** Sets the size of a guest's balloon; a policy may ask for another. */
   setBalloon(guest: number, bytes: number): void;
-  /** Sets a knob of the scanner; `run` is among them. */
-  setKnob(name: string, value: number | string): void;
+  /** Switches merging on, of a scenario that has a scanner. */
+  startMerging(): void;
+  /** Sets a knob of the scanner. Gives why it was refused, if it was. */
+  setKnob(name: string, value: number | string): string | undefined;
   sample(): HostSample;
   faultTimes(): readonly FaultTimes[];
   /** What happened since it was asked last, in the order of time. */

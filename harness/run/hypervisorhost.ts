@@ -1,18 +1,17 @@
 /** The hypervisor as the runner sees it. Every column that it lists is measured; none stands for what is not there. */
+import { balloonFeatures } from '../../hypervisor/balloon/settings.ts';
 import { costs } from '../../hypervisor/clock/costs.ts';
 import type { Guest, GuestEnd } from '../../hypervisor/guest.ts';
 import { Host, type HostTask } from '../../hypervisor/host.ts';
-import type { Scanner } from '../../hypervisor/ksm/scanner.ts';
+import { KnobError, type Scanner } from '../../hypervisor/ksm/scanner.ts';
 import { FAULT_CAUSES } from '../../hypervisor/measures/measures.ts';
-import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import type { MemoryEvent } from '../../hypervisor/memory/hostpages.ts';
-import { BALLOON_FEATURES, F_PAGE_REPORTING } from '../../hypervisor/virtio/balloon/features.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
 import type { RunEvent } from '../../reports/format/lines.ts';
 import { workloadPort } from '../../workloads/catalog.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
 import { epoch } from '../epoch.ts';
-import type { Scenario } from '../scenario/resolve.ts';
+import { Balloons } from './balloons.ts';
 import type { FaultTimes, GuestEnding, GuestSetup, HostSetup, RunHost } from './host.ts';
 import { Sampler } from './sampler.ts';
 import { makeScanner } from './scanner.ts';
@@ -20,12 +19,10 @@ import { withUnnamedFile } from './swapfile.ts';
 
 /** Number of the port of the workload: 0 is the virtio console's console. */
 const portNumber = 1;
-/** Guests are asked for balloon statistics so often, in virtual ns. */
-const statisticsInterval = 1e9;
 
 /** Makes a host of the hypervisor for a run. */
 export async function makeHost(setup: HostSetup): Promise<RunHost> {
-  refuseMissing(setup.scenario, setup.workers);
+  refuseMissing(setup.workers);
   const { ksm, swap, memory, cpus, cost } = setup.scenario.host;
   const events: RunEvent[] = [];
   const names = new Map<number, string>();
@@ -60,6 +57,9 @@ class HypervisorHost implements RunHost {
   readonly #guests: readonly Guest[];
   readonly #serial: readonly number[][];
   readonly #removed = new Set<number>();
+  readonly #balloons: Balloons;
+  /** Whether the scanner has been switched on. */
+  #merging = false;
   readonly #sampler: Sampler;
 
   constructor(
@@ -78,7 +78,10 @@ class HypervisorHost implements RunHost {
     for (const [number, { space }] of this.#guests.entries()) {
       names.set(space.id, setup.guests[number]!.plan.name);
     }
-    const ksmd = scanner === undefined ? undefined : taskOf(scanner);
+    this.#balloons = new Balloons(setup.scenario.host.balloon, host, names, (event) =>
+      this.#events.push(event),
+    );
+    const ksmd = scanner === undefined ? undefined : this.#taskOf(scanner);
     if (ksmd !== undefined) host.addTask(ksmd);
     this.#sampler = new Sampler(host, this.#guests, setup.scenario.host.cpus, scanner, ksmd);
     this.columns = this.#sampler.columns;
@@ -100,9 +103,12 @@ class HypervisorHost implements RunHost {
         },
       ],
       disks: disk === undefined ? [] : [new FileDisk(disk, true)],
-      balloonFeatures: BALLOON_FEATURES.filter(
-        (feature) => feature !== F_PAGE_REPORTING || scenario.host.balloon.free_page_reporting,
-      ),
+      balloonFeatures: balloonFeatures({
+        deflateOnOom: true,
+        pagePoison: false,
+        freePageReporting: scenario.host.balloon.free_page_reporting,
+        freePageHinting: false,
+      }),
     });
   }
 
@@ -115,7 +121,10 @@ class HypervisorHost implements RunHost {
   }
 
   run(until: number): void {
-    this.#host.run(until);
+    while (this.time < until) {
+      this.#host.run(Math.min(until, this.#balloons.next));
+      this.#balloons.run(this.time);
+    }
     for (const [number, bytes] of this.#serial.entries()) {
       if (bytes.length === 0) continue;
       this.#setup.listener.console(number, Uint8Array.from(bytes));
@@ -128,21 +137,22 @@ class HypervisorHost implements RunHost {
     const guest = this.#guests[number]!;
     guest.boot({ kernel, initrd, commandLine });
     guest.console.setOpen(portNumber, true);
-    guest.balloon.setStatsInterval(statisticsInterval);
-    const { policy, target } = this.#setup.scenario.host.balloon;
-    if (policy === 'static') this.setBalloon(number, Math.min(target!, plan.group.memory));
+    this.#balloons.add(guest, plan.group.memory, this.time);
   }
 
   remove(number: number): void {
     if (this.#removed.has(number)) return;
     this.#removed.add(number);
     this.#sampler.removing(number);
+    this.#balloons.remove(this.#guests[number]!);
     this.#host.removeGuest(this.#guests[number]!);
   }
 
   ending(number: number): GuestEnding | undefined {
     if (this.#removed.has(number)) return { reason: 'removed', failed: false };
-    return endingOf(this.#guests[number]!.end);
+    const guest = this.#guests[number]!;
+    if (guest.end !== undefined) this.#balloons.remove(guest);
+    return endingOf(guest.end);
   }
 
   tellWorkload(number: number, bytes: Uint8Array): void {
@@ -150,11 +160,35 @@ class HypervisorHost implements RunHost {
   }
 
   setBalloon(number: number, bytes: number): void {
-    this.#guests[number]!.balloon.setTarget(Math.floor(bytes / pageSize));
+    this.#balloons.set(this.#guests[number]!, this.#setup.guests[number]!.plan.group.memory, bytes);
   }
 
-  setKnob(name: string, value: number | string): void {
-    this.#scanner!.knobs.set(name, value);
+  startMerging(): void {
+    this.#merging = true;
+    const { knobs } = this.#scanner!;
+    if (knobs.names.includes('run')) knobs.set('run', 1);
+  }
+
+  setKnob(name: string, value: number | string): string | undefined {
+    try {
+      this.#scanner!.knobs.set(name, value);
+      return undefined;
+    } catch (error) {
+      if (error instanceof KnobError) return error.message;
+      throw error;
+    }
+  }
+
+  /** The scanner as a thread of the host, which sleeps until it is switched on. */
+  #taskOf(scanner: Scanner): HostTask {
+    const next = () => (this.#merging ? scanner.next : Number.POSITIVE_INFINITY);
+    return {
+      name: 'ksmd',
+      get next() {
+        return next();
+      },
+      run: (now, budget) => scanner.run(now, budget).used,
+    };
   }
 
   sample(): ReturnType<RunHost['sample']> {
@@ -181,26 +215,12 @@ class HypervisorHost implements RunHost {
   }
 }
 
-function taskOf(scanner: Scanner): HostTask {
-  return {
-    name: 'ksmd',
-    get next() {
-      return scanner.next;
-    },
-    run: (now, budget) => scanner.run(now, budget).used,
-  };
-}
-
 /** What the hypervisor does not have is refused rather than left out. */
-function refuseMissing({ host }: Scenario, workers: number): void {
-  const missing = [
-    host.balloon.policy === 'mom' && 'host.balloon.policy: mom',
-    workers > 1 && '--workers',
-  ].find((name) => name !== false);
-  if (missing === undefined) return;
+function refuseMissing(workers: number): void {
+  if (workers === 1) return;
   throw new UserError({
-    file: missing,
-    cause: 'this version of pagefold cannot do that yet',
+    file: `--workers ${workers}`,
+    cause: 'this version of pagefold runs all guests on one thread',
     remedy: 'leave it out',
   });
 }

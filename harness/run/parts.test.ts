@@ -1,6 +1,5 @@
-/** The parts of a run by themselves: latencies, balloon watch, progress. */
+/** The parts of a run by themselves: latencies, progress. */
 import test from 'ava';
-import { BalloonWatch } from './balloonwatch.ts';
 import { Latencies } from './latencies.ts';
 import { RunProgress } from './progress.ts';
 
@@ -68,20 +67,6 @@ test('what workloads measure is added up by operation', (t) => {
     { scope: 'a', cause: 'get', distribution: { count: 4, p50_ns: 5, p99_ns: 8, max_ns: 8 } },
     { scope: 'b', cause: 'set', distribution: { count: 1, max_ns: 7 } },
   ]);
-});
-
-test('a balloon that does not move is told once a target', (t) => {
-  const watch = new BalloonWatch();
-  const second = 1e9;
-  t.is(watch.notice(0, 1000, 0), undefined);
-  t.is(watch.notice(5 * second, 1000, 300), undefined, 'it moves');
-  t.is(watch.notice(14 * second, 1000, 300), undefined, 'nine seconds');
-  t.is(watch.notice(16 * second, 1000, 300), 11 * second);
-  t.is(watch.notice(30 * second, 1000, 300), undefined, 'told already');
-  t.is(watch.notice(31 * second, 2000, 300), undefined);
-  t.is(watch.notice(41 * second, 2000, 300), 10 * second);
-  t.is(watch.notice(60 * second, 400, 300), undefined);
-  t.is(watch.notice(99 * second, 400, 300), undefined, 'near enough');
 });
 
 /** What a progress of ten steps writes; each step takes a second of wall time. */

@@ -1,7 +1,10 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
 import { readConsole, readRun } from '../../reports/format/read.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
+import { parseScenario } from '../scenario/load.ts';
+import { planRuns } from './plan.ts';
 import { runScenario } from './runner.ts';
 import {
   contents,
@@ -179,13 +182,58 @@ test('a host that fails leaves what was there, and the reason', async (t) => {
 
 test('what the host cannot be is said before anything is written', async (t) => {
   const out = temporaryFolder(t);
-  const text = microScenario.replace('cpus: 1', 'cpus: 1, balloon: { policy: mom }');
+  const run = runText(microScenario, out, { workers: 2 });
+  await t.throwsAsync(run, { instanceOf: UserError, message: /^--workers 2: / });
+  const text = microScenario.replace('cpus: 1', 'cpus: 1, ksm: { scanner: esx, knobs: { ShareScan: 1 } }');
   await t.throwsAsync(() => runText(text, out), {
     instanceOf: UserError,
-    message: /^host\.balloon\.policy: mom: /,
+    message: /^host\.ksm: ShareScan: the scanner esx has no knob 'ShareScan'/,
   });
   t.deepEqual(readdirSync(out), []);
-  t.false(existsSync('runs'));
+});
+
+test('a scanner of one’s own is a file beside the scenario', async (t) => {
+  const out = temporaryFolder(t);
+  const linux = new URL('../../hypervisor/ksm/linux/scanner.ts', import.meta.url);
+  const source = `import { LinuxScanner } from '${linux}';
+export function createScanner(options) {
+  const scanner = new LinuxScanner('linux-6.12', options);
+  const counters = scanner.counters.bind(scanner);
+  scanner.counters = () => ({ ...counters(), my_counter: 7 });
+  return scanner;
+}
+`;
+  writeFileSync(join(out, 'mine.ts'), source);
+  const ksm = 'ksm: { scanner: ./mine.ts, knobs: { pages_to_scan: 5000 } }';
+  const text = microScenario.replace('cpus: 1', `cpus: 1, ${ksm}`);
+  const loaded = await parseScenario(join(out, 'micro.yaml'), text, { set: [] });
+  const [plan] = await planRuns(loaded, () => {});
+  const { folder, result } = await runScenario(plan!, runOptions(out));
+  const { columns, tables } = await readRun(folder);
+  t.true(result.ksm.pages_sharing! > 256);
+  t.is(tables.samples.numbers('my_counter')[4], 7);
+  t.is(columns.find(({ name }) => name === 'my_counter')!.meaning, 'The scanner’s own counter my_counter');
+  writeFileSync(join(out, 'mine.ts'), `${source}// changed\n`);
+  const [changed] = await planRuns(loaded, () => {});
+  t.not(changed!.digest, plan!.digest, 'another scanner is another run');
+});
+
+test('policies set balloons, and a knob that is refused is told', async (t) => {
+  const text = microScenario
+    .replace('cpus: 1', 'cpus: 1, ksm: {}, balloon: { policy: static, target: 4MiB }')
+    .replace('duration: 1s', 'duration: 3s');
+  const phases = `phases:
+  - { at: 1500ms, do: set balloon, guests: m-2, target: 2MiB }
+  - { at: 2s, do: set knobs, knobs: { max_page_sharing: 2 } }
+`;
+  const { folder } = await runText(`${text}${phases}`, temporaryFolder(t));
+  const { tables, events } = await readRun(folder);
+  const { guests } = tables;
+  t.deepEqual([...guests.numbers('balloon_actual_pages').slice(-2)], [1024, 512]);
+  t.regex(
+    String(events.find(({ event }) => event === 'knob_refused')!.reason),
+    /max_page_sharing.*EBUSY|EBUSY/,
+  );
 });
 
 test('merging, swap and what they cost are measured', async (t) => {

@@ -19,7 +19,6 @@ import { type LatencyLine, type ReportLine, ReportReader } from '../../workloads
 import type { Phase } from '../scenario/phases.ts';
 import { guestsNamed } from '../scenario/resolve.ts';
 import { formatTime } from '../scenario/units.ts';
-import { BalloonWatch } from './balloonwatch.ts';
 import type { GuestListener, MakeHost, RunHost } from './host.ts';
 import { Latencies } from './latencies.ts';
 import type { RunPlan } from './plan.ts';
@@ -99,7 +98,6 @@ class Run {
   #writer!: RunFolderWriter;
   readonly #states: GuestState[];
   readonly #readers: ReportReader[];
-  readonly #watches: BalloonWatch[];
   readonly #latencies: Latencies;
   readonly #samples = new SampleKeeper();
   readonly #phases: Phase[];
@@ -112,7 +110,6 @@ class Run {
     const { guests, scenario } = plan;
     this.#states = guests.map(() => 'waiting');
     this.#readers = guests.map(() => new ReportReader());
-    this.#watches = guests.map(() => new BalloonWatch());
     this.#latencies = new Latencies(guests.map((each) => each.plan.name));
     this.#phases = [...scenario.phases];
   }
@@ -195,7 +192,7 @@ class Run {
     const { ksm } = scenario.host;
     if (ksm !== 'off' && !this.#merging && this.time >= ksm.start) {
       this.#merging = true;
-      this.#host.setKnob('run', 1);
+      this.#host.startMerging();
       this.#event('ksm_started');
     }
     for (const [number, { plan }] of guests.entries()) {
@@ -250,7 +247,8 @@ class Run {
     switch (phase.do) {
       case 'set knobs':
         for (const [name, value] of Object.entries(phase.knobs)) {
-          if (value !== undefined) this.#host.setKnob(name, value);
+          const refusal = value === undefined ? undefined : this.#host.setKnob(name, value);
+          if (refusal !== undefined) this.#event('knob_refused', undefined, { name, value, reason: refusal });
         }
         break;
       case 'set balloon':
@@ -314,13 +312,6 @@ class Run {
     this.#writer.rows('samples', [host]);
     this.#writer.rows('guests', rows);
     this.#samples.add(host, rows);
-    for (const number of up) {
-      const { balloon_target_pages: target, balloon_actual_pages: actual } = sample.guests[number]!;
-      if (typeof target !== 'number' || typeof actual !== 'number') continue;
-      const waited = this.#watches[number]!.notice(time, target, actual);
-      if (waited === undefined) continue;
-      this.#event('balloon_not_followed', number, { target_pages: target, for_ns: waited });
-    }
   }
 
   #numbersUp(): number[] {

@@ -148,7 +148,7 @@ function columnsFor(table: Column['table'], names: readonly string[]): Column[] 
         table,
         name,
         unit: 'count',
-        meaning: `The scanner's own counter ${name}`,
+        meaning: `The scanner’s own counter ${name}`,
       },
   );
 }

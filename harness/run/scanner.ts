@@ -1,5 +1,6 @@
 /** Makes the scanner that a scenario names, with its knobs. */
 import { pathToFileURL } from 'node:url';
+import { EsxScanner } from '../../hypervisor/ksm/esx/scanner.ts';
 import { LinuxScanner } from '../../hypervisor/ksm/linux/scanner.ts';
 import {
   type CreateScanner,
@@ -18,7 +19,11 @@ export async function makeScanner(
 ): Promise<Scanner> {
   const { scanner: name, profile, start: _, knobs: own, ...linux } = ksm;
   const scanner =
-    file === undefined ? new LinuxScanner(profile, options) : (await createScannerOf(file))(options);
+    file !== undefined
+      ? (await createScannerOf(file))(options)
+      : name === 'esx'
+        ? new EsxScanner(options)
+        : new LinuxScanner(profile, options);
   for (const [knob, value] of Object.entries(own ?? linux)) {
     try {
       if (value !== undefined) scanner.knobs.set(knob, value);

@@ -11,7 +11,7 @@ import type { scenarioSchema } from './schema.ts';
 import { workloadProblem } from './workloads.ts';
 
 /** Scanners that pagefold has. */
-export const scannerNames = ['linux'] as const;
+export const scannerNames = ['linux', 'esx'] as const;
 
 /** Says what is wrong at a path; never returns. */
 export type Fail = (path: Path, ofKey: boolean, cause: string, remedy: string) => never;
@@ -36,8 +36,12 @@ export async function checkNames(
     if (phase.do === 'add guests') {
       await checkGroup(phase.group, ['phases', i, 'group']);
     } else if (phase.do === 'set knobs') {
-      if (scenario.host.ksm !== 'off') continue;
-      fail(['phases', i, 'knobs'], false, 'merging is off', 'switch it on under host.ksm');
+      const { ksm } = scenario.host;
+      if (ksm === 'off') fail(['phases', i, 'knobs'], false, 'merging is off', 'switch it on under host.ksm');
+      if (ksm.scanner !== 'linux') {
+        const cause = `these are knobs of the scanner linux, and the scenario's is ${ksm.scanner}`;
+        fail(['phases', i, 'knobs'], false, cause, 'leave the phase out');
+      }
     } else {
       for (const name of phase.guests) {
         const named =

@@ -15,7 +15,9 @@ export const eventNames = {
   ksm_started: 'Merging was switched on',
   oom: 'The host had no memory left; `victim` is the guest that it stopped',
   balloon_not_followed:
-    'The guest’s driver has not followed the balloon’s target `target_pages` for `for_ns`',
+    'The balloon came no nearer to its target for `for_ns`: `target_bytes` are to be left to the guest, and `size_bytes` are',
+  balloon_followed: 'The guest’s balloon moves again',
+  knob_refused: 'The scanner refused the `value` of the knob `name`, for the `reason`',
   swap_error: 'A page could not be read back from swap: `reason`',
   workload_output_damaged: 'The guest sent a `line` on its workload port that is no report, for the `reason`',
 } as const;
