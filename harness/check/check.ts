@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { RunFolderError } from '../../reports/format/error.ts';
 import { readRun } from '../../reports/format/read.ts';
 import { writeWhole } from '../../reports/format/write.ts';
+import { microguestImage } from '../../workloads/catalog.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
 import { planRuns, type RunPlan } from '../run/plan.ts';
 import { type RunOptions, runScenario } from '../run/runner.ts';
@@ -85,12 +86,15 @@ function sameImages(file: BaselineFile, plan: RunPlan, recorded: Readonly<Record
   for (const { name: given, digest } of plan.images) {
     const name = bareName(given);
     if (recorded[name] === digest) continue;
-    const was = recorded[name]?.slice(0, 12);
+    const was = recorded[name]?.slice(0, 12) ?? 'unknown';
     throw new UserError({
       file: file.file,
       place: `images.${name}`,
-      cause: `the figures were recorded with other bits: image ${was ?? 'unknown'}, and here it is ${digest.slice(0, 12)}`,
-      remedy: `import that image ('pagefold guest import FILE') and set the guests' image to ${name}@${was ?? 'DIGEST'}, or record anew with --update`,
+      cause: `the figures were recorded with other bits: image ${was}, and here it is ${digest.slice(0, 12)}`,
+      remedy:
+        name === microguestImage
+          ? 'record anew with --update: the microguest is a part of pagefold that has changed'
+          : `import that image ('pagefold guest import FILE') and set the guests' image to ${name}@${was}, or record anew with --update`,
     });
   }
 }

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { readRun, readSweep } from '../../reports/format/read.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
 import { microScenario, runOptions, temporaryFolder } from '../run/testing/micro.ts';
-import { parseScenario } from '../scenario/load.ts';
+import { loadScenario, parseScenario } from '../scenario/load.ts';
 import { type DensityOptions, searchDensity } from './density.ts';
 import { policies, policiesNamed, underPolicy } from './policies.ts';
 import { largestThat } from './search.ts';
@@ -99,6 +99,25 @@ test('guests that miss a bound do not fit, and which one is told', async (t) => 
   t.like(found, [
     { guests: 0, exact: true, tried: [{ guests: 1, fits: false, missed: ['application_max'] }] },
   ]);
+});
+
+test('merging lets more guests fit than there is memory for', async (t) => {
+  const loaded = await loadScenario('micro-density', { set: [] });
+  const { found } = await searchDensity(loaded, {
+    ...runOptions(temporaryFolder(t)),
+    policies: policiesNamed(['none', 'ksm']),
+    most: 8,
+    building: () => {},
+    runBegins: () => () => {},
+    runEnds: () => {},
+  });
+  // A guest has 7 MiB and a few pages more, so that four fit into 32 MiB and five do not. Merged, five of these seven are shared by all.
+  t.like(found, [
+    { policy: 'none', guests: 4, exact: true },
+    { policy: 'ksm', guests: 8, exact: false },
+  ]);
+  const tried = found[0]!.tried.find(({ guests }) => guests === 5)!;
+  t.regex(tried.missed.join(), /^micro-\d failed$/);
 });
 
 test('a search without bounds, or of a sweep, is refused', async (t) => {
