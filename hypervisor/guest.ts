@@ -174,6 +174,8 @@ export class Guest implements Stateful {
           costs,
         ),
     );
+    // Switched off until `boot`: time passes, and nothing is executed.
+    this.cpus[0]!.waitsForStartup = true;
     const ram = new GuestRam(this.space, (page) => processors.contentsChange(page));
     this.pc = new Pc(
       { memory: options.memory, epoch: options.epoch },
@@ -288,7 +290,7 @@ export class Guest implements Stateful {
     if (cpu.running) cpu.vcpu.stopSoon();
   }
 
-  /** Virtual time in ns since power-on. */
+  /** Virtual time in ns, whether or not it is switched on. */
   get time(): number {
     const cpu = this.cpus[this.#current];
     if (cpu?.running === true) return cpu.now;
@@ -344,6 +346,7 @@ export class Guest implements Stateful {
       cpu.vcpu.seedRandom(this.#secret(`cpu ${index}`));
     });
     this.cpus[0]!.enterKernel(this.pc.boot({ ...files, rngSeed: this.#secret('kernel') }));
+    this.cpus[0]!.waitsForStartup = false;
   }
 
   /**

@@ -7,6 +7,7 @@ import { BALLOON_FEATURES } from '../../hypervisor/virtio/balloon/features.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
 import type { EngineCounters } from '../../hypervisor/x86/engine.ts';
 import { type TranslationOptions, usualTranslation } from '../../hypervisor/x86/translate/options.ts';
+import { epoch } from '../epoch.ts';
 
 /** A disk: the file of a raw image. */
 export interface DiskFile {
@@ -81,9 +82,6 @@ export interface Guest {
   /** The hash of the machine's whole state, in hexadecimal digits. */
   stateHash(): string;
 }
-
-/** Guests believe that it is this time when they are switched on: 2026-01-01 00:00 UTC. Runs do not depend on the day. */
-const epoch = 1_767_225_600;
 
 /** Memory that the host has beside the guest's, in bytes: it grants frames before they are needed. */
 const hostReserve = 16 << 20;

@@ -64,6 +64,7 @@ const samples: readonly Row[] = [
     'Linux: chains of merged frames of equal content (max_page_sharing reached)',
   ],
   ['stable_node_dups', 'count', 'Linux: merged frames in those chains'],
+  ['ksm_rmap_items', 'count', 'Linux: the scanner’s own records of pages'],
   ['general_profit', 'bytes', 'Linux: memory saved less the memory of the scanner’s own records'],
   ['cow_ksm', 'count', 'Linux: writes that broke a merged page'],
   ['ksm_swpin_copy', 'count', 'Linux: merged pages that swap-in had to copy'],
@@ -103,7 +104,7 @@ const guests: readonly Row[] = [
   ['swapped_pages', 'pages', 'Guest pages that are in swap'],
   ['ballooned_pages', 'pages', 'Guest pages whose frame was taken as they went into the balloon'],
   ['reported_pages', 'pages', 'Guest pages whose frame was taken as the guest reported them free'],
-  ['untouched_pages', 'pages', 'Guest pages that were never touched'],
+  ['untouched_pages', 'pages', 'Guest pages that were never used, or not since they left the balloon'],
 
   ['balloon_target_pages', 'pages', 'Size of the balloon that the host asks for'],
   ['balloon_actual_pages', 'pages', 'Size of the balloon that the guest’s driver says it has'],
