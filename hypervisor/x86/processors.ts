@@ -144,7 +144,7 @@ export class Processors implements Stateful {
     this.engine.translator.pageDetached(decoded);
     const { i32 } = this.engine.memory;
     this.#forEntries((entry) => {
-      if ((i32[(entry + tlb.code) >> 2]! & -2) === decoded) this.#setTag(entry, tlb.executeTag);
+      if ((i32[(entry + tlb.code) >> 2]! & tlb.codeMask) === decoded) this.#setTag(entry, tlb.executeTag);
     });
     for (const vcpu of this.vcpus) {
       if (vcpu.get32(layout.codePage) === decoded) vcpu.stopSoon();
@@ -212,9 +212,11 @@ export class Processors implements Stateful {
   }
 
   #forEntries(visit: (entry: number) => void): void {
+    const { u32 } = this.engine.memory;
     for (const vcpu of this.vcpus) {
-      const start = vcpu.base + layout.stateSize;
-      for (let entry = start; entry < start + tlb.size; entry += 1 << tlb.entryShift) visit(entry);
+      const list = (vcpu.base + layout.stateSize + tlb.size) >> 2;
+      const count = vcpu.get32(layout.tlbUsed);
+      for (let i = list; i < list + count; i++) visit(u32[i]!);
     }
   }
 }

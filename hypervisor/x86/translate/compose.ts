@@ -477,7 +477,7 @@ export class Composer {
     out.get(locals.cpu);
     out.get(entry);
     out.load32(tlb.code);
-    out.constant32(-2);
+    out.constant32(tlb.codeMask);
     out.op(codes.i32And);
     out.tee(at);
     out.store32(layout.codePage);
