@@ -5,10 +5,16 @@
  * to the next. Everything happens in an order that depends on the guest alone.
  */
 import { createHash } from 'node:crypto';
+import type { BalloonBounds } from './balloon/settings.ts';
+import type { Costs } from './clock/costs.ts';
+import { STORAGE_PROFILES } from './clock/storage.ts';
 import { type Clock, TimerQueue } from './clock/timers.ts';
-import { AddressSpace } from './memory/addressspace.ts';
-import type { FramePool } from './memory/frames.ts';
-import { type HostMemory, pageSize } from './memory/hostmemory.ts';
+import { Measures } from './measures/measures.ts';
+import { type AddressSpace, OutOfFrames } from './memory/addressspace.ts';
+import { pageSize } from './memory/hostmemory.ts';
+import type { HostPages } from './memory/hostpages.ts';
+import * as slots from './memory/slots.ts';
+import { SwapLoss } from './memory/swap/swap.ts';
 import type { AccessSize } from './platform/bus.ts';
 import { Cpu, type CpuStop } from './platform/cpu.ts';
 import { GuestRam } from './platform/guestram.ts';
@@ -19,6 +25,7 @@ import { Pc } from './platform/pc.ts';
 import { PciBus } from './platform/pci/bus.ts';
 import { PciConfigPorts } from './platform/pci/configports.ts';
 import { hostBridge } from './platform/pci/hostbridge.ts';
+import { loadBytes } from './platform/pci/registers.ts';
 import { type Stateful, type StateReader, StateWriter } from './state/state.ts';
 import { VirtioBalloon } from './virtio/balloon/balloon.ts';
 import type { BlockBackend } from './virtio/block/backend.ts';
@@ -27,7 +34,7 @@ import { ChaCha20 } from './virtio/chacha20.ts';
 import { type ConsolePort, VirtioConsole } from './virtio/console/console.ts';
 import type { VirtioDevice, VirtioEnvironment } from './virtio/device.ts';
 import { VirtioNet } from './virtio/net/net.ts';
-import type { EthernetSwitch } from './virtio/net/switch.ts';
+import type { EthernetSwitch, SwitchPort } from './virtio/net/switch.ts';
 import { VirtioPci } from './virtio/pci.ts';
 import { VirtioRng } from './virtio/rng.ts';
 import type { Engine } from './x86/engine.ts';
@@ -49,10 +56,27 @@ export interface GuestOptions {
   readonly ports: readonly ConsolePort[];
   /** Disks, in the order of their slots. */
   readonly disks: readonly BlockBackend[];
-  /** Feature bits of the balloon (`virtio/balloon/features.ts`). */
+  /** Feature bits of the balloon (`balloon/settings.ts`, `virtio/balloon/features.ts`). */
   readonly balloonFeatures: readonly number[];
+  /** Within which bounds a policy moves the balloon; see `defaultBounds` when not given. */
+  readonly balloonBounds?: BalloonBounds;
+  /** Virtual ns between requests for the balloon's statistics; none are asked for when not given. */
+  readonly statsInterval?: number;
   /** The switch that its network card is connected to, and its place there: it makes the card's address. */
   readonly network: { readonly connect: EthernetSwitch; readonly station: number };
+  /** False when the host must not merge its memory. */
+  readonly mergeable?: boolean;
+  /** Weight of each of its vCPUs when physical CPUs are short, 1 … 10,000; 100 when not given. */
+  readonly cpuWeight?: number;
+}
+
+/** The host around a guest. */
+export interface GuestHost {
+  readonly engine: Engine;
+  readonly pages: HostPages;
+  readonly costs: Costs;
+  /** Virtual time in ns: where the present round began, and between rounds where the next begins. */
+  readonly time: number;
 }
 
 /** How a guest's run ended, if it did. */
@@ -64,11 +88,11 @@ export type GuestEnd =
 
 /** Turn of a vCPU, in ns of virtual time, when a guest has several. */
 const turn = 20_000;
-/** Virtual ns from a driver's notification to the device's service: an exit (0.7 µs) and the wake-up of the device's thread (4 µs). */
-const kickDelay = 4_700;
-/** Virtual ns that a disk request takes: an NVMe drive's read, queue depth 1. */
-const diskLatency = 90_000;
+/** Virtual ns that a disk request takes. */
+const diskLatency = STORAGE_PROFILES.nvme.readLatency;
 const largestFrame = 1500;
+/** What an access costs the CPU, by how it is served. */
+const exitCosts = { kernel: 'exitLight', user: 'exitUser', signal: 'virtioKick' } as const;
 
 /** See the top of this file. */
 export class Guest implements Stateful {
@@ -79,6 +103,10 @@ export class Guest implements Stateful {
   readonly balloon: VirtioBalloon;
   /** How it ended; undefined while it can go on. */
   end: GuestEnd | undefined;
+  readonly measures = new Measures();
+  readonly #host: GuestHost;
+  readonly #network: EthernetSwitch;
+  readonly #port: SwitchPort;
   readonly #timers: TimerQueue;
   readonly #pci: PciBus;
   readonly #configPorts: PciConfigPorts;
@@ -86,21 +114,26 @@ export class Guest implements Stateful {
   readonly #seed: number;
   readonly #processors: Processors;
   #time = 0;
+  /** For each vCPU, whether the guest was told that it lost its physical CPU. */
+  readonly #shownOut: Uint8Array;
   /** End of the present turn. */
   #turnEnd = 0;
   #current = 0;
 
-  constructor(engine: Engine, memory: HostMemory, frames: FramePool, options: GuestOptions) {
+  constructor(host: GuestHost, options: GuestOptions) {
+    this.#host = host;
+    const { costs } = host;
     this.#seed = options.seed;
     const clock: Clock = { now: () => processors.readTime(this.time) };
     this.#timers = new TimerQueue(() => this.#eventNearer());
     const map = memoryMap(options.memory);
-    this.space = new AddressSpace(
-      memory,
-      frames,
+    this.space = host.pages.add(
       map.ram.map(({ start, end }) => ({ start, length: end - start })),
+      options.mergeable ?? true,
     );
-    const processors = new Processors(engine, this.space, options.cpus, (index) => ({
+    this.space.listener = this.measures;
+    this.space.onReserveUsed = () => this.#stopTurn();
+    const processors = new Processors(host.engine, this.space, options.cpus, (index) => ({
       mmioRead: (address, size) => this.pc.mmio.read(address, size as AccessSize),
       mmioWrite: (address, size, value) => this.pc.mmio.write(address, size as AccessSize, value),
       portRead: (port, size) => this.pc.ports.read(port, size as AccessSize),
@@ -111,10 +144,17 @@ export class Guest implements Stateful {
       },
       msrs: [
         {
-          readMsr: (number) => this.pc.readMsr(index, number),
-          writeMsr: (number, value) => this.pc.writeMsr(index, number, value),
+          readMsr: (number) => {
+            this.cpus[index]!.charge(costs.exitLight);
+            return this.pc.readMsr(index, number);
+          },
+          writeMsr: (number, value) => {
+            this.cpus[index]!.charge(costs.exitLight);
+            return this.pc.writeMsr(index, number, value);
+          },
         },
       ],
+      cpuidExits: () => this.cpus[index]!.charge(costs.exitLight),
       tscChanged: () => this.pc.tscChanged(index),
       hypervisorLeaf: (leaf) => {
         const result = kvmCpuid(leaf);
@@ -122,15 +162,19 @@ export class Guest implements Stateful {
       },
     }));
     this.#processors = processors;
+    this.#shownOut = new Uint8Array(options.cpus);
     this.cpus = processors.vcpus.map(
       (vcpu, index) =>
         new Cpu(
           vcpu,
           index === 0,
           () => this.pc.apics[index]!,
-          (page) => this.space.touch(page),
+          (page, write, now) => this.space.fault(index, page, write, now),
+          costs,
         ),
     );
+    // Switched off until `boot`: time passes, and nothing is executed.
+    this.cpus[0]!.waitsForStartup = true;
     const ram = new GuestRam(this.space, (page) => processors.contentsChange(page));
     this.pc = new Pc(
       { memory: options.memory, epoch: options.epoch },
@@ -140,6 +184,7 @@ export class Guest implements Stateful {
         memory: ram,
         cpus: this.cpus,
         currentCpu: () => this.#current,
+        exit: (exit) => this.cpus[this.#current]!.charge(costs[exitCosts[exit]]),
         serialOutput: options.serialOutput,
         powerOff: () => this.#finish({ kind: 'power off' }),
         reset: () => this.#finish({ kind: 'reset' }),
@@ -154,7 +199,13 @@ export class Guest implements Stateful {
     );
     this.#configPorts = new PciConfigPorts(ports, this.#pci, () => this.#finish({ kind: 'reset' }));
     this.#pci.plug(0, hostBridge());
-    const environment: VirtioEnvironment = { clock, timers: this.#timers, memory: ram, kickDelay };
+    const environment: VirtioEnvironment = {
+      clock,
+      timers: this.#timers,
+      memory: ram,
+      // An event comes later than what causes it.
+      kickDelay: Math.max(1, costs.virtioService),
+    };
     this.console = new VirtioConsole(environment, {
       name: 'console',
       ports: options.ports,
@@ -165,27 +216,39 @@ export class Guest implements Stateful {
     this.balloon = new VirtioBalloon(environment, {
       name: 'balloon',
       features: options.balloonFeatures,
+      inflateTime: costs.balloonInflate,
+      deflateTime: costs.balloonDeflate,
       host: {
-        inflate: (page, count) => processors.discard(page, count),
+        inflate: (page, count) => processors.discard(page, count, slots.ballooned),
         // A page that left the balloon gets a frame when it is touched.
-        deflate: () => {},
+        deflate: (page, count) => {
+          for (let each = page; each < page + count; each++) this.space.returned(each);
+        },
         // Without a record of what was written since, a hint says nothing safe.
         hint: () => {},
-        report: (address, length) => processors.discard(address / pageSize, length / pageSize),
+        report: (address, length) =>
+          processors.discard(address / pageSize, length / pageSize, slots.reported),
       },
     });
     this.#plug(this.balloon);
+    if (options.statsInterval !== undefined) this.balloon.setStatsInterval(options.statsInterval);
     this.#plug(new VirtioRng(environment, 'entropy', new ChaCha20(this.#secret('entropy'))));
     const { connect, station } = options.network;
+    let port!: SwitchPort;
     this.#plug(
       new VirtioNet(environment, {
         name: 'network',
         // Locally administered (bit 1 of the first byte).
         mac: Uint8Array.of(0x52, 0x50, 0x46, 0, station >> 8, station & 0xff),
         mtu: largestFrame,
-        connect: (receiver) => connect.connect(receiver),
+        connect: (receiver) => {
+          port = connect.connect(receiver);
+          return port;
+        },
       }),
     );
+    this.#network = connect;
+    this.#port = port;
     options.disks.forEach((backend, index) => {
       const name = `disk ${index}`;
       this.#plug(
@@ -207,7 +270,13 @@ export class Guest implements Stateful {
 
   #finish(end: GuestEnd): void {
     this.end ??= end;
-    this.cpus[this.#current]!.vcpu.stopSoon();
+    this.#stopTurn();
+  }
+
+  /** The present turn ends behind the present instruction. */
+  #stopTurn(): void {
+    const cpu = this.cpus[this.#current]!;
+    if (cpu.running) cpu.vcpu.stopSoon();
     this.#turnEnd = this.time;
   }
 
@@ -220,10 +289,44 @@ export class Guest implements Stateful {
     if (cpu.running) cpu.vcpu.stopSoon();
   }
 
-  /** Virtual time in ns since power-on. */
+  /** Virtual time in ns, whether or not it is switched on. */
   get time(): number {
     const cpu = this.cpus[this.#current];
-    return cpu?.running === true ? cpu.now : this.#time;
+    if (cpu?.running === true) return cpu.now;
+    // While it has nothing to do it is not looked at, and its time passes with the host's.
+    return this.end === undefined ? Math.max(this.#time, this.#host.time) : this.#time;
+  }
+
+  /** When something happens that may wake a vCPU, in virtual ns; Infinity when nothing is due. */
+  get nextEvent(): number {
+    return this.#timers.next;
+  }
+
+  /** When it has something to do again, in virtual ns, as far as it knows: a time that has passed for now, Infinity for never. */
+  get wake(): number {
+    if (this.end !== undefined) return Number.POSITIVE_INFINITY;
+    let wake = this.#timers.next;
+    for (const cpu of this.cpus) if (!cpu.idle) wake = Math.min(wake, cpu.blockedUntil);
+    return wake;
+  }
+
+  /** A vCPU that waited for the host since `since` goes on at virtual time `time`. */
+  resume(cpu: number, time: number, since: number): void {
+    this.cpus[cpu]!.blockedUntil = time;
+    this.measures.stall(time - since);
+  }
+
+  /** The host ends it. */
+  stop(reason: string): void {
+    this.end ??= { kind: 'error', reason };
+  }
+
+  /** Gives everything back that it has on the host; it is of no use any more. */
+  dispose(): void {
+    this.stop('it was removed from the host');
+    this.#network.disconnect(this.#port);
+    this.#processors.dispose();
+    this.#host.pages.remove(this.space);
   }
 
   /** Instructions retired by all vCPUs. */
@@ -242,27 +345,89 @@ export class Guest implements Stateful {
       cpu.vcpu.seedRandom(this.#secret(`cpu ${index}`));
     });
     this.cpus[0]!.enterKernel(this.pc.boot({ ...files, rngSeed: this.#secret('kernel') }));
+    this.cpus[0]!.waitsForStartup = false;
   }
 
-  /** Lets the guest run up to virtual time `until` (ns), or until it ends. */
+  /**
+   * Lets the guest run up to virtual time `until` (ns), or until it ends, or until it needs frames that only the host can
+   * grant: then it goes on when it is called next.
+   */
   run(until: number): void {
+    try {
+      this.#catchUp();
+      this.#run(until);
+    } catch (error) {
+      if (!(error instanceof SwapLoss) && !(error instanceof OutOfFrames)) throw error;
+      this.#finish({ kind: 'error', reason: error.message });
+    }
+  }
+
+  /** Time has passed on the host in which it had nothing to do, or could do nothing. */
+  #catchUp(): void {
+    this.#time = this.time;
+    for (const cpu of this.cpus) {
+      if (cpu.time >= this.#time) continue;
+      // It was not let into the round, for there were no frames.
+      if (!cpu.idle && cpu.blockedUntil <= cpu.time) this.measures.stall(this.#time - cpu.time);
+      cpu.time = this.#time;
+    }
+  }
+
+  #run(until: number): void {
     const alone = this.cpus.length === 1;
+    this.#showSteal();
     while (this.#time < until && this.end === undefined) {
-      this.#timers.run(this.#time);
-      const { next } = this.#timers;
-      if (this.cpus.every((cpu) => cpu.idle)) {
-        this.#time = Math.max(this.#time, Math.min(until, next));
-        for (const cpu of this.cpus) cpu.time = Math.max(cpu.time, this.#time);
+      this.#timers.run(this.#time, () => this.space.ready);
+      if (!this.space.ready) return;
+      this.#processors.settle();
+      const event = Math.min(until, this.#timers.next);
+      const action = this.#nextAction();
+      if (action > this.#time) {
+        this.#time = Math.max(this.#time, Math.min(event, action));
+        for (const cpu of this.cpus) {
+          if (cpu.hasCpu) cpu.time = Math.max(cpu.time, this.#time);
+          else cpu.passBy(this.#time);
+        }
         continue;
       }
-      this.#turnEnd = Math.min(until, next, alone ? Number.POSITIVE_INFINITY : this.#time + turn);
+      this.#turnEnd = alone ? event : Math.min(event, this.#time + turn);
       for (const [index, cpu] of this.cpus.entries()) {
         this.#current = index;
+        if (!cpu.hasCpu) {
+          cpu.passBy(this.#turnEnd);
+          continue;
+        }
         const stop = cpu.run(() => this.#turnEnd, alone);
         if (stop !== undefined) this.#finish({ kind: 'error', reason: this.#reason(stop) });
         if (this.end !== undefined) break;
       }
       this.#time = Math.max(this.#time, this.#turnEnd);
+    }
+  }
+
+  /** When one of its vCPUs that have a physical CPU can execute, without an event that wakes it: Infinity when none can. */
+  #nextAction(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const cpu of this.cpus) if (cpu.hasCpu && !cpu.idle) next = Math.min(next, cpu.blockedUntil);
+    return next;
+  }
+
+  /** Tells the guest which of its vCPUs lost their physical CPU, and what was stolen from those that have one again. */
+  #showSteal(): void {
+    for (const [index, cpu] of this.cpus.entries()) {
+      // The structure may be on a page that needs a frame; who is not told now is told in a later round.
+      if (!this.space.ready) return;
+      const kvm = this.pc.kvm[index]!;
+      const shown = this.#shownOut[index] !== 0;
+      if (!cpu.hasCpu && !cpu.idle && !shown) {
+        kvm.scheduledOut();
+        this.#shownOut[index] = 1;
+      } else if (cpu.hasCpu && (shown || cpu.stolen > 0)) {
+        this.measures.steal(cpu.stolen);
+        kvm.scheduledIn(cpu.stolen);
+        cpu.stolen = 0;
+        this.#shownOut[index] = 0;
+      }
     }
   }
 
@@ -273,7 +438,21 @@ export class Guest implements Stateful {
   }
 
   saveState(to: StateWriter): void {
+    this.saveMachine(to);
+    to.part('memory', this.space);
+  }
+
+  loadState(from: StateReader): void {
+    this.loadMachine(from);
+    from.part('memory', this.space);
+  }
+
+  /** Writes everything but the memory. */
+  saveMachine(to: StateWriter): void {
+    if (this.end === undefined) this.#catchUp();
     to.number(this.#time);
+    to.bytes(this.#shownOut);
+    to.part('measures', this.measures);
     this.cpus.forEach((cpu, index) => {
       to.part(`cpu ${index}`, cpu);
     });
@@ -283,11 +462,13 @@ export class Guest implements Stateful {
     to.part('pci ports', this.#configPorts);
     to.part('pci', this.#pci);
     for (const each of this.#functions) to.part(each.device.model.name, each);
-    to.part('memory', this.space);
   }
 
-  loadState(from: StateReader): void {
+  /** Takes up everything but the memory. */
+  loadMachine(from: StateReader): void {
     this.#time = from.number();
+    loadBytes(from, this.#shownOut);
+    from.part('measures', this.measures);
     this.cpus.forEach((cpu, index) => {
       from.part(`cpu ${index}`, cpu);
     });
@@ -297,7 +478,6 @@ export class Guest implements Stateful {
     from.part('pci ports', this.#configPorts);
     from.part('pci', this.#pci);
     for (const each of this.#functions) from.part(each.device.model.name, each);
-    from.part('memory', this.space);
   }
 
   /** SHA-256 of the guest's whole state, in hexadecimal. */

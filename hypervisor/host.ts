@@ -1,12 +1,41 @@
-/** The machine that holds the guests: its memory, the engine that executes them, and the network between them. */
-
+/**
+ * The machine that holds the guests: its memory and swap, the engine that executes them, and the network between them.
+ *
+ * Virtual time advances in rounds. In a round every guest that has something to do runs by itself, within the frames that it was granted;
+ * between rounds comes what concerns more than one of them. All of it is in an order that depends on virtual time and
+ * guest numbers alone.
+ */
+import { createHash } from 'node:crypto';
+import { BalloonController, type BalloonEvent } from './balloon/controller.ts';
+import type { BalloonPolicy } from './balloon/policy.ts';
+import { defaultBounds } from './balloon/settings.ts';
+import { type Costs, costs } from './clock/costs.ts';
+import { Scheduler } from './clock/scheduler.ts';
+import { STORAGE_PROFILES, type StorageProfileName } from './clock/storage.ts';
 import { Guest, type GuestOptions } from './guest.ts';
-import { FramePool } from './memory/frames.ts';
-import { HostMemory } from './memory/hostmemory.ts';
+import type { AddressSpace } from './memory/addressspace.ts';
+import { HostMemory, pageSize } from './memory/hostmemory.ts';
+import { HostPages, type MemoryEvent, type OomPolicy } from './memory/hostpages.ts';
+import { hashPage } from './memory/pagehash.ts';
+import { SwapDevice } from './memory/swap/device.ts';
+import { DiskFile, type SwapFile } from './memory/swap/file.ts';
+import { Swap } from './memory/swap/swap.ts';
+import { type Stateful, type StateReader, StateWriter } from './state/state.ts';
 import { EthernetSwitch } from './virtio/net/switch.ts';
-import { hashPage } from './x86/decode/hash.ts';
 import { Engine } from './x86/engine.ts';
 import type { TranslationOptions } from './x86/translate/options.ts';
+
+/** The host's swap. */
+export interface SwapOptions {
+  /** Path of the file, which is made or emptied, or the file itself. */
+  readonly file: string | SwapFile;
+  /** Size in bytes, a multiple of the page size, at most 4 GiB. */
+  readonly size: number;
+  /** The device that the file is on. */
+  readonly device: StorageProfileName;
+  /** Pages read together, as a power of two; 3 when not given. */
+  readonly pageCluster?: number;
+}
 
 /** What a host is made of. */
 export interface HostOptions {
@@ -14,6 +43,31 @@ export interface HostOptions {
   readonly memory: number;
   /** How hot code is translated; when it is not, all is interpreted, with the same results. */
   readonly translate: false | TranslationOptions;
+  /** Physical CPUs, which guests and the host's threads share; enough for all when not given. */
+  readonly cpus?: number;
+  /** None when not given. */
+  readonly swap?: SwapOptions;
+  /** Which guest ends when memory and swap are used up; the largest when not given. */
+  readonly oom?: OomPolicy;
+  /** The cost model; the defaults when not given. */
+  readonly costs?: Costs;
+  /** Who sets the guests' balloons; nobody when not given. */
+  readonly balloonPolicy?: BalloonPolicy;
+  /** Told of guests whose balloons do not follow the policy, and of those that do so again. */
+  readonly onBalloonEvent?: (event: BalloonEvent, now: number) => void;
+  /** Told of what goes wrong with the host's memory. */
+  readonly onMemoryEvent?: (event: MemoryEvent, now: number) => void;
+}
+
+/** A thread of the host that works between rounds, with a CPU that it had in the one before: ksmd, kswapd. */
+export interface HostTask {
+  readonly name: string;
+  /** Its weight when physical CPUs are short; 100 when not given. */
+  readonly weight?: number;
+  /** When it wants CPU time next, in virtual ns; Infinity while it sleeps. */
+  readonly next: number;
+  /** Works for `budget` ns of CPU time at most, at virtual time `now`; gives what it used. */
+  run(now: number, budget: number): number;
 }
 
 /** Room for vCPU state, memory maps and decoded code, in bytes. It is reserved, and used as needed. */
@@ -21,35 +75,68 @@ const arenaBytes = 1 << 30;
 /** Of it, the store of decoded code. */
 const codeBytes = 512 << 20;
 /** Length of a round in virtual ns: guests run so long by themselves, then what lies between them is done. */
-const round = 100_000;
+export const round = 100_000;
 /** Virtual ns that a frame takes between guests. No less than a round, so that it arrives exactly when it should. */
 const networkDelay = round;
+/** As many CPUs as anybody could want. */
+const manyCpus = 4096;
 
 /** See the top of this file. */
-export class Host {
+export class Host implements Stateful {
   readonly memory: HostMemory;
-  readonly frames: FramePool;
+  readonly pages: HostPages;
   readonly engine: Engine;
+  readonly costs: Costs;
+  /** In the order in which they were added. */
   readonly guests: Guest[] = [];
+  readonly #byNumber = new Map<number, Guest>();
   readonly #network = new EthernetSwitch(networkDelay);
+  /** Carries the balloon policy out; undefined when there is none. */
+  readonly balloons: BalloonController | undefined;
+  readonly #scheduler: Scheduler;
+  /** The scheduler's numbers of each guest's vCPUs. */
+  readonly #entities = new Map<Guest, readonly number[]>();
+  /** With the scheduler's number of each. */
+  readonly #tasks: { readonly task: HostTask; readonly entity: number }[] = [];
+  #stations = 0;
   #time = 0;
+  /** The guests that run in the round that is on, and its end; the end has passed when none is on. */
+  #running: readonly Guest[] = [];
+  #roundEnd = 0;
 
-  constructor({ memory, translate }: HostOptions) {
+  constructor(options: HostOptions) {
+    const { memory, translate, oom, costs: costModel = costs() } = options;
+    this.costs = costModel;
+    this.#scheduler = new Scheduler(options.cpus ?? manyCpus, round);
     this.memory = new HostMemory(memory, arenaBytes);
-    this.frames = new FramePool(this.memory);
-    this.engine = new Engine(this.memory, hashPage(this.memory), codeBytes, translate);
+    const hash = hashPage(this.memory);
+    this.pages = new HostPages(
+      this.memory,
+      {
+        costs: costModel,
+        oom,
+        swap: options.swap === undefined ? undefined : makeSwap(this.memory, options.swap, hash),
+        pageCluster: options.swap?.pageCluster,
+      },
+      {
+        resume: (space, cpu, time, since) => this.#guestOf(space).resume(cpu, time, since),
+        stop: (space, reason) => this.#guestOf(space).stop(reason),
+        event: options.onMemoryEvent ?? (() => {}),
+      },
+    );
+    this.engine = new Engine(this.memory, hash, codeBytes, translate);
+    this.addTask(this.pages.kswapd);
+    if (options.balloonPolicy !== undefined) {
+      this.balloons = new BalloonController(options.balloonPolicy, {
+        memory,
+        free: () => this.pages.classes.free * pageSize,
+        onEvent: options.onBalloonEvent ?? (() => {}),
+      });
+    }
   }
 
-  /**
-   * Lets all guests run up to virtual time `until` (ns), in rounds: in each, every guest runs by itself, in the order of their
-   * numbers; then frames between them are exchanged. Guests that have ended stay as they are.
-   */
-  run(until: number): void {
-    while (this.#time < until) {
-      this.#time = Math.min(this.#time + round, until);
-      for (const guest of this.guests) guest.run(this.#time);
-      this.#network.exchange();
-    }
+  #guestOf(space: AddressSpace): Guest {
+    return this.#byNumber.get(space.id)!;
   }
 
   /** Virtual time in ns since the host was switched on. */
@@ -57,11 +144,216 @@ export class Host {
     return this.#time;
   }
 
-  /** Makes a guest, powered off: `Guest.boot` starts it. */
+  /** Whether no round is on: true at every multiple of {@link round}. */
+  get isBetweenRounds(): boolean {
+    return this.#time >= this.#roundEnd;
+  }
+
+  #betweenRounds(what: string): void {
+    if (this.isBetweenRounds) return;
+    throw new Error(`${what} in the middle of a round; run the host up to a multiple of ${round} ns before`);
+  }
+
+  /** Makes a guest, powered off: `Guest.boot` starts it. Between rounds. */
   addGuest(options: Omit<GuestOptions, 'network'>): Guest {
-    const network = { connect: this.#network, station: this.guests.length + 1 };
-    const guest = new Guest(this.engine, this.memory, this.frames, { ...options, network });
+    this.#betweenRounds('a guest is added');
+    const network = { connect: this.#network, station: ++this.#stations };
+    const guest = new Guest(this, { ...options, network });
     this.guests.push(guest);
+    this.balloons?.add(
+      {
+        id: guest.space.id,
+        memory: options.memory,
+        bounds: options.balloonBounds ?? defaultBounds(options.memory),
+        balloon: guest.balloon,
+      },
+      this.#time,
+    );
+    this.#entities.set(
+      guest,
+      guest.cpus.map(() => this.#scheduler.add(options.cpuWeight)),
+    );
+    this.#byNumber.set(guest.space.id, guest);
     return guest;
   }
+
+  /** Takes a guest off the host, whatever it does, and everything that it has back. Between rounds. */
+  removeGuest(guest: Guest): void {
+    this.#betweenRounds('a guest is removed');
+    const index = this.guests.indexOf(guest);
+    if (index < 0) throw new Error('the guest is not on this host');
+    guest.dispose();
+    this.balloons?.remove(guest.space.id);
+    for (const entity of this.#entities.get(guest)!) this.#scheduler.remove(entity);
+    this.#entities.delete(guest);
+    this.guests.splice(index, 1);
+    this.#byNumber.delete(guest.space.id);
+  }
+
+  /** Adds a thread of the host, which works from now on. */
+  addTask(task: HostTask): void {
+    this.#tasks.push({ task, entity: this.#scheduler.add(task.weight) });
+  }
+
+  /** CPU time that a guest's vCPUs have used, in ns. */
+  cpuTime(guest: Guest): number {
+    return this.#entities.get(guest)!.reduce((sum, entity) => sum + this.#scheduler.executed(entity), 0);
+  }
+
+  /** CPU time that a task has used, in ns. */
+  taskTime(task: HostTask): number {
+    return this.#scheduler.executed(this.#tasks.find((each) => each.task === task)!.entity);
+  }
+
+  /**
+   * Lets all guests run up to virtual time `until` (ns). Guests that have ended stay as they are, and rounds in which nobody has anything
+   * to do are passed over. Rounds begin at multiples of {@link round} wherever runs end, so that it makes no difference where, as long
+   * as it is between rounds; within a round the vCPUs of one guest take turns up to there.
+   */
+  run(until: number): void {
+    while (this.#time < until) {
+      const next = this.isBetweenRounds ? this.#next() : 0;
+      const roundStart = Math.floor(this.#time / round) * round;
+      if (next >= roundStart + round) {
+        this.#time = Math.min(Math.floor(next / round) * round, until);
+        continue;
+      }
+      if (this.isBetweenRounds) this.#beginRound(roundStart + round);
+      const end = Math.min(until, this.#roundEnd);
+      for (const guest of this.#running) if (guest.space.inRound) guest.run(end);
+      this.#time = end;
+      if (this.isBetweenRounds) this.#endRound(end);
+    }
+  }
+
+  /** When somebody has something to do, in virtual ns. */
+  #next(): number {
+    // Who waits for a page is served between the rounds before and behind that in which it is there.
+    let next = Math.min(this.pages.next - round, this.balloons?.next ?? Number.POSITIVE_INFINITY);
+    for (const guest of this.guests) next = Math.min(next, guest.wake);
+    for (const { task } of this.#tasks) next = Math.min(next, task.next);
+    return next;
+  }
+
+  #beginRound(end: number): void {
+    this.#roundEnd = end;
+    this.#schedule(end);
+    this.#running = this.guests.filter((guest) => guest.wake < end);
+    this.pages.beginRound(
+      this.#running.map(({ space, cpus }) => ({ space, cpus: cpus.filter((cpu) => cpu.hasCpu).length })),
+      this.#time,
+    );
+  }
+
+  #endRound(end: number): void {
+    this.#running = [];
+    this.pages.endRound(end);
+    this.pages.serve(end, end + round);
+    this.#network.exchange();
+    this.#account(end);
+    this.#setBalloons(end);
+  }
+
+  #setBalloons(now: number): void {
+    if (this.balloons === undefined || this.balloons.next > now) return;
+    for (const { end, space } of this.guests) if (end !== undefined) this.balloons.remove(space.id);
+    this.balloons.run(now);
+  }
+
+  /** Decides who has a physical CPU in the round that ends at `end`. */
+  #schedule(end: number): void {
+    const scheduler = this.#scheduler;
+    for (const guest of this.guests) {
+      const entities = this.#entities.get(guest)!;
+      for (let i = 0; i < entities.length; i++) {
+        const { idle, blockedUntil } = guest.cpus[i]!;
+        const entity = entities[i]!;
+        if (guest.end !== undefined || blockedUntil >= end) scheduler.rests(entity);
+        else if (idle) scheduler.sleeps(entity, guest.nextEvent);
+        else if (blockedUntil > this.#time) scheduler.sleeps(entity, blockedUntil);
+        else scheduler.wantsCpu(entity);
+      }
+    }
+    for (const { task, entity } of this.#tasks) {
+      if (task.next < end) scheduler.wantsCpu(entity);
+      // It may be woken by what happens in the round.
+      else scheduler.sleeps(entity, task.next);
+    }
+    scheduler.decide();
+    for (const guest of this.guests) {
+      const entities = this.#entities.get(guest)!;
+      for (let i = 0; i < entities.length; i++) guest.cpus[i]!.hasCpu = scheduler.hasCpu(entities[i]!);
+    }
+  }
+
+  /** Lets the host's threads work that had a CPU in the round that ended at `now`, and tells the scheduler who used what. */
+  #account(now: number): void {
+    const scheduler = this.#scheduler;
+    for (const guest of this.guests) {
+      const entities = this.#entities.get(guest)!;
+      for (let i = 0; i < entities.length; i++) {
+        if (!scheduler.hasCpu(entities[i]!)) continue;
+        const cpu = guest.cpus[i]!;
+        scheduler.ran(entities[i]!, cpu.executed);
+        cpu.executed = 0;
+      }
+    }
+    for (const { task, entity } of this.#tasks) {
+      if (scheduler.hasCpu(entity)) scheduler.ran(entity, task.next <= now ? task.run(now, round) : 0);
+    }
+  }
+
+  /** Gives the swap file up. The host cannot run any more. */
+  close(): void {
+    this.pages.books.swap?.close();
+  }
+
+  saveState(to: StateWriter): void {
+    this.#betweenRounds('the state is written');
+    to.number(this.#time);
+    to.u32(this.#stations);
+    to.list(this.guests, (guest) => {
+      to.u32(guest.space.id);
+      to.section('guest', () => guest.saveMachine(to));
+    });
+    to.part('network', this.#network);
+    to.part('scheduler', this.#scheduler);
+    if (this.balloons !== undefined) to.part('balloons', this.balloons);
+    to.part('memory', this.pages);
+  }
+
+  /** Takes up the state of a host with the same guests, added in the same order. */
+  loadState(from: StateReader): void {
+    this.#betweenRounds('a state is taken up');
+    this.#time = from.number();
+    this.#stations = from.u32();
+    let index = 0;
+    from.list(() => {
+      const guest = this.guests[index++]!;
+      from.u32();
+      from.section('guest', () => guest.loadMachine(from));
+    });
+    from.part('network', this.#network);
+    from.part('scheduler', this.#scheduler);
+    if (this.balloons !== undefined) from.part('balloons', this.balloons);
+    from.part('memory', this.pages);
+  }
+
+  /** SHA-256 of the host's whole state, in hexadecimal. */
+  stateHash(): string {
+    const writer = new StateWriter();
+    this.saveState(writer);
+    return createHash('sha256').update(writer.finish()).digest('hex');
+  }
+}
+
+function makeSwap(memory: HostMemory, options: SwapOptions, hash: (address: number) => bigint): Swap {
+  const { file, size, device } = options;
+  return new Swap(
+    memory,
+    size / pageSize,
+    typeof file === 'string' ? new DiskFile(file) : file,
+    new SwapDevice(STORAGE_PROFILES[device]),
+    hash,
+  );
 }

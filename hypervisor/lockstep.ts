@@ -45,6 +45,11 @@ export class Lockstep {
     this.#interpreted = interpreted;
   }
 
+  /** Virtual time of both hosts, in ns. */
+  get time(): number {
+    return this.#interpreted.time;
+  }
+
   /** Lets all guests of both hosts run up to virtual time `until` (ns). Throws {@link LockstepDifference}. */
   run(until: number): void {
     while (this.#interpreted.time < until) {
@@ -155,7 +160,7 @@ function compareMemory({ space: a }: Guest, { space: b }: Guest): string | undef
       return `page 0x${page.toString(16)}: present ${a.isPresent(page)} / ${b.isPresent(page)}`;
     if (!a.isPresent(page)) continue;
     const [left, right] = [a, b].map((space) => {
-      const frame = space.touch(page);
+      const frame = space.frameOf(page);
       return space.memory.u8.subarray(frame, frame + pageSize);
     }) as [Uint8Array, Uint8Array];
     if (Buffer.compare(left, right) === 0) continue;

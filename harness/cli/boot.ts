@@ -51,6 +51,8 @@ export async function boot(given: BootArguments): Promise<number> {
   const disks = given.disk.map(diskOf);
   if (given.lockstep) mustFitLockstep(given, disks);
   const files = await bootFiles(given);
+  // An image's own disk is the machine's first.
+  if (files.disk !== undefined) disks.unshift({ path: files.disk, readOnly: true });
   const started = performance.now();
   const ports = given.exec === undefined ? [] : [controlPort, outputPort];
   const commandLine = kernelCommandLine(given);
@@ -102,6 +104,8 @@ interface BootFiles {
   kernel: Uint8Array;
   initrdFile?: string;
   initrd?: Uint8Array;
+  /** The disk that the image has. */
+  disk?: string;
   /** Of the image that the kernel is from; null when it is the user's own. */
   imageDigest: string | null;
 }
@@ -127,6 +131,7 @@ async function bootFiles(given: BootArguments): Promise<BootFiles> {
     kernelFile,
     kernel: await read(kernelFile),
     ...(initrdFile === undefined ? {} : { initrdFile, initrd: await read(initrdFile) }),
+    ...(image?.disk === undefined ? {} : { disk: image.disk }),
     imageDigest: image?.digest ?? null,
   };
 }

@@ -2,10 +2,15 @@
 import { readFile } from 'node:fs/promises';
 import yargs, { type Argv } from 'yargs';
 import { LockstepDifference } from '../../hypervisor/lockstep.ts';
+import { RunFolderError } from '../../reports/format/error.ts';
 import { nearest } from '../../workloads/images/nearest.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
 import { boot } from './boot.ts';
+import { addCheck, checkOptions } from './check.ts';
+import { addDensity, densityOptions } from './density.ts';
 import { build, exportTo, importFrom, list, show } from './guest.ts';
+import { addReport, reportOptions } from './report.ts';
+import { addRun, ownRunOptions } from './run.ts';
 import { complain } from './style.ts';
 
 const bootOptions = {
@@ -39,25 +44,34 @@ const bootOptions = {
 } as const;
 
 /** The options of each command, for what a misspelt one may have meant. */
-const optionNames = ['help', 'version', ...Object.keys(bootOptions)];
-const commandNames = ['boot', 'guest'];
+const optionNames = [
+  ...new Set(
+    [bootOptions, ownRunOptions, checkOptions, densityOptions, reportOptions].flatMap((options) =>
+      Object.keys(options),
+    ),
+  ),
+  'help',
+  'version',
+];
+const commandNames = ['run', 'report', 'check', 'density', 'boot', 'guest'];
+/** Options that may be given several times. */
+const repeatable = ['_', 'disk', 'set', 'policy', 'baseline', 'run'];
 const guestCommandNames = ['build', 'list', 'show', 'export', 'import'];
 
 /** Options that may be given only once become arrays when they are not. */
-function once<Options extends Record<string, unknown>>(given: Options): Options {
+function once(given: Record<string, unknown>): void {
   for (const [name, value] of Object.entries(given)) {
-    if (name !== '_' && name !== 'disk' && Array.isArray(value)) {
+    if (!repeatable.includes(name) && Array.isArray(value)) {
       throw new UserError({ file: `--${name}`, cause: 'given more than once', remedy: 'give it once' });
     }
   }
-  return given;
 }
 
 function commandLine(status: (status: number) => void, version: string): Argv {
-  return yargs()
+  const line = yargs()
     .scriptName('pagefold')
     .usage(
-      '$0 COMMAND\n\nA laboratory for memory overcommitment: boots unmodified Linux guests on emulated PCs.',
+      '$0 COMMAND\n\nA laboratory for memory overcommitment: runs many unmodified Linux guests on a simulated host.',
     )
     .parserConfiguration({
       'boolean-negation': false,
@@ -69,9 +83,12 @@ function commandLine(status: (status: number) => void, version: string): Argv {
     .strict()
     .demandCommand(1, 'no command is given')
     .exitProcess(false)
+    .middleware(once)
     .fail((message, error) => {
       throw error ?? misspelt(message);
-    })
+    });
+  for (const add of [addRun, addReport, addCheck, addDensity]) add(line, status);
+  return line
     .command(
       'boot',
       'Boot a guest',
@@ -87,7 +104,7 @@ function commandLine(status: (status: number) => void, version: string): Argv {
           .example('$0 boot --kernel bzImage --initrd initrd.img --append quiet', 'your own guest'),
       async (given) => {
         const { disk, 'no-translate': interpret, ...options } = given;
-        status(await boot({ ...once(options), translate: !interpret, disk: [disk ?? []].flat() }));
+        status(await boot({ ...options, translate: !interpret, disk: [disk ?? []].flat() }));
       },
     )
     .command('guest', 'Make, show and move guest images', (command) =>
@@ -154,7 +171,7 @@ async function main(words: string[]): Promise<number> {
     }, version).parseAsync(words);
     return status;
   } catch (error) {
-    if (error instanceof UserError) {
+    if (error instanceof UserError || error instanceof RunFolderError) {
       complain(error.message);
       return 2;
     }

@@ -85,9 +85,12 @@ export class TimerQueue implements Stateful {
     if (this.#next < before) this.#onEarlier();
   }
 
-  /** Fires every timer whose deadline is at or before `now`, and those that they arm up to `now` in turn. */
-  run(now: number): void {
-    while (this.#next <= now) {
+  /**
+   * Fires every timer whose deadline is at or before `now`, and those that they arm up to `now` in turn, as long as `mayGoOn` says
+   * so before each.
+   */
+  run(now: number, mayGoOn: () => boolean = () => true): void {
+    while (this.#next <= now && mayGoOn()) {
       const due = this.#timers.find((timer) => timer.deadline === this.#next)!;
       const deadline = due.deadline;
       due.disarm();

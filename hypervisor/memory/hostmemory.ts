@@ -10,6 +10,12 @@ const wasmPageSize = 65536;
 /** A memory with 32-bit addresses ends here. */
 const addressLimit = 2 ** 32;
 
+/** Room that was given back: `size` bytes at `at`. */
+interface Gap {
+  at: number;
+  size: number;
+}
+
 /** Views of the whole memory, and an allocator for what is never moved. */
 export class HostMemory {
   readonly memory: WebAssembly.Memory;
@@ -26,6 +32,8 @@ export class HostMemory {
   readonly #arenaEnd: number;
   /** Address 0 is never given out, so that it can mean "none". */
   #next = wasmPageSize;
+  /** What was given back below that, by address, no two touching. */
+  readonly #gaps: Gap[] = [];
 
   /**
    * @param frameBytes memory of the simulated host in bytes, a multiple of the page size
@@ -57,12 +65,41 @@ export class HostMemory {
     return this.u8.length / wasmPageSize;
   }
 
-  /** Reserves `size` bytes, zeroed, for good. `alignment` is a power of two. Throws RangeError when the room is used up. */
+  /** Reserves `size` bytes, zeroed. `alignment` is a power of two. Throws RangeError when the room is used up. */
   allocate(size: number, alignment = 16): number {
+    for (const [index, gap] of this.#gaps.entries()) {
+      const at = Math.ceil(gap.at / alignment) * alignment;
+      const end = gap.at + gap.size;
+      if (at + size > end) continue;
+      const rest = [
+        { at: gap.at, size: at - gap.at },
+        { at: at + size, size: end - at - size },
+      ].filter((each) => each.size > 0);
+      this.#gaps.splice(index, 1, ...rest);
+      this.u8.fill(0, at, at + size);
+      return at;
+    }
     const at = Math.ceil(this.#next / alignment) * alignment;
     if (at + size > this.#arenaEnd)
       throw new RangeError('the room for vCPU state and decoded code is used up');
+    if (at > this.#next) this.#gaps.push({ at: this.#next, size: at - this.#next });
     this.#next = at + size;
     return at;
+  }
+
+  /** Gives back what {@link allocate} reserved: `size` bytes at `at`. */
+  release(at: number, size: number): void {
+    const gaps = this.#gaps;
+    let index = 0;
+    while (index < gaps.length && gaps[index]!.at < at) index++;
+    const gap = { at, size };
+    const before = gaps[index - 1];
+    const after = gaps[index];
+    if (after !== undefined && at + size === after.at) {
+      gap.size += after.size;
+      gaps.splice(index, 1);
+    }
+    if (before !== undefined && before.at + before.size === at) before.size += gap.size;
+    else gaps.splice(index, 0, gap);
   }
 }

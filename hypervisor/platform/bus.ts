@@ -9,16 +9,26 @@
 /** Width of a device access in bytes. */
 export type AccessSize = 1 | 2 | 4;
 
+/**
+ * How a real host serves an access, which decides what it costs the CPU: by the hypervisor in the kernel, by the device
+ * model in user space, or by a signal that the kernel gives while the CPU goes on.
+ */
+export type AccessExit = 'kernel' | 'user' | 'signal';
+
 /** A device that answers on a range of I/O ports. `port` is the absolute port number. */
 export interface PortDevice {
   readPort(port: number, size: AccessSize): number;
   writePort(port: number, size: AccessSize, value: number): void;
+  /** How accesses are served; by user space where it is left out. */
+  readonly exit?: AccessExit | undefined;
 }
 
 /** A device that answers on a range of guest-physical addresses. `offset` counts from the range's start. */
 export interface MmioDevice {
   readMmio(offset: number, size: AccessSize): number;
   writeMmio(offset: number, size: AccessSize, value: number): void;
+  /** How an access is served; by user space where it is left out. */
+  exitAt?(offset: number, write: boolean): AccessExit;
 }
 
 /** A wire from a device to an interrupt controller's input; `true` asserts it. Setting it to what it is does nothing. */
@@ -52,6 +62,11 @@ export interface GuestMemory {
   writeU32(address: number, value: number): void;
   /** True when the whole range is RAM. */
   contains(address: number, length: number): boolean;
+  /**
+   * Makes sure, in an event, that the range can be written in it. False when the host has no room for that now: then the device leaves it for a
+   * later event. A few bytes here and there need no such care.
+   */
+  prepare(address: number, length: number): boolean;
 }
 
 interface Range<Device> {
@@ -84,6 +99,12 @@ function find<Device>(ranges: Range<Device>[], address: number): Range<Device> |
 /** The 64 KiB of I/O ports. A port without a device reads as all ones and ignores writes, as on a PC. */
 export class PortBus {
   readonly #ranges: Range<PortDevice>[] = [];
+  readonly #onExit: (exit: AccessExit) => void;
+
+  /** @param onExit called before each access reaches its device */
+  constructor(onExit: (exit: AccessExit) => void = () => {}) {
+    this.#onExit = onExit;
+  }
 
   /** Lets `device` answer on `count` ports from `first`. Throws when another device has one of them. */
   attach(name: string, first: number, count: number, device: PortDevice): void {
@@ -99,25 +120,52 @@ export class PortBus {
   /** Reads from a port. An access that reaches past the device's last port is split into bytes. */
   read(port: number, size: AccessSize): number {
     const range = find(this.#ranges, port);
+    this.#onExit(range?.device.exit ?? 'user');
+    return this.#read(range, port, size);
+  }
+
+  #read(range: Range<PortDevice> | undefined, port: number, size: AccessSize): number {
     if (range !== undefined && port + size <= range.end) return range.device.readPort(port, size);
     if (size === 1) return 0xff;
     let value = 0;
-    for (let i = size - 1; i >= 0; i--) value = value * 256 + this.read((port + i) & 0xffff, 1);
+    for (let i = size - 1; i >= 0; i--) {
+      const each = (port + i) & 0xffff;
+      value = value * 256 + this.#read(find(this.#ranges, each), each, 1);
+    }
     return value;
   }
 
   /** Writes to a port, split as {@link read} does. */
   write(port: number, size: AccessSize, value: number): void {
     const range = find(this.#ranges, port);
+    this.#onExit(range?.device.exit ?? 'user');
+    this.#write(range, port, size, value);
+  }
+
+  #write(range: Range<PortDevice> | undefined, port: number, size: AccessSize, value: number): void {
     if (range !== undefined && port + size <= range.end) range.device.writePort(port, size, value);
-    else if (size > 1)
-      for (let i = 0; i < size; i++) this.write((port + i) & 0xffff, 1, (value >>> (8 * i)) & 0xff);
+    else if (size > 1) {
+      for (let i = 0; i < size; i++) {
+        const each = (port + i) & 0xffff;
+        this.#write(find(this.#ranges, each), each, 1, (value >>> (8 * i)) & 0xff);
+      }
+    }
   }
 }
 
 /** The guest-physical addresses that are not RAM. One without a device reads as all ones and ignores writes. */
 export class MmioBus {
   readonly #ranges: Range<MmioDevice>[] = [];
+  readonly #onExit: (exit: AccessExit) => void;
+
+  /** @param onExit called before each access reaches its device */
+  constructor(onExit: (exit: AccessExit) => void = () => {}) {
+    this.#onExit = onExit;
+  }
+
+  #exit(range: Range<MmioDevice> | undefined, address: number, write: boolean): void {
+    this.#onExit(range?.device.exitAt?.(address - range.start, write) ?? 'user');
+  }
 
   /** Lets `device` answer on `length` bytes from `start`. Throws when another device has one of them. */
   attach(name: string, start: number, length: number, device: MmioDevice): void {
@@ -133,22 +181,36 @@ export class MmioBus {
   /** Reads from a register. An access that reaches past the device's end is split into bytes. */
   read(address: number, size: AccessSize): number {
     const range = find(this.#ranges, address);
+    this.#exit(range, address, false);
+    return this.#read(range, address, size);
+  }
+
+  #read(range: Range<MmioDevice> | undefined, address: number, size: AccessSize): number {
     if (range !== undefined && address + size <= range.end) {
       return range.device.readMmio(address - range.start, size);
     }
     if (size === 1) return 0xff;
     let value = 0;
-    for (let i = size - 1; i >= 0; i--) value = value * 256 + this.read(address + i, 1);
+    for (let i = size - 1; i >= 0; i--) {
+      value = value * 256 + this.#read(find(this.#ranges, address + i), address + i, 1);
+    }
     return value;
   }
 
   /** Writes to a register, split as {@link read} does. */
   write(address: number, size: AccessSize, value: number): void {
     const range = find(this.#ranges, address);
+    this.#exit(range, address, true);
+    this.#write(range, address, size, value);
+  }
+
+  #write(range: Range<MmioDevice> | undefined, address: number, size: AccessSize, value: number): void {
     if (range !== undefined && address + size <= range.end) {
       range.device.writeMmio(address - range.start, size, value);
     } else if (size > 1) {
-      for (let i = 0; i < size; i++) this.write(address + i, 1, (value >>> (8 * i)) & 0xff);
+      for (let i = 0; i < size; i++) {
+        this.#write(find(this.#ranges, address + i), address + i, 1, (value >>> (8 * i)) & 0xff);
+      }
     }
   }
 }

@@ -2,6 +2,7 @@
  * A CPU in its socket: the vCPU that executes, and what the platform does to it between instructions: interrupts, NMI,
  * INIT and start-up IPIs, waking from HLT.
  */
+import type { Costs } from '../clock/costs.ts';
 import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
 import * as exits from '../x86/exits.ts';
 import { IF } from '../x86/flags.ts';
@@ -22,6 +23,14 @@ export type CpuStop =
   | { readonly kind: 'shutdown' }
   | { readonly kind: 'no memory'; readonly address: number };
 
+/**
+ * Gives a guest page a frame that the CPU can use, for a fault at virtual time `now`. Gives the virtual ns that it takes, or a negative number
+ * when the CPU must wait until the host has served it.
+ */
+export type ServeFault = (page: number, write: boolean, now: number) => number;
+
+/** Longest run in units of time: with what may be charged at its end (`clock/costs.ts`), it fits 31 bits. */
+const longestRun = 1_000_000_000;
 const nmiVector = 2;
 /** Kind of event `deliver` takes for interrupts. */
 const external = 1;
@@ -33,8 +42,16 @@ export class Cpu implements PcCpu, Stateful {
   time = 0;
   /** Instructions retired since power-on, deliveries of exceptions and interrupts included. */
   retired = 0;
+  /** Time in ns that it has used of a physical CPU since the host last took account of it. */
+  executed = 0;
+  /** Whether it has a physical CPU now; without one it executes nothing. */
+  hasCpu = true;
+  /** Time in ns since it last had a physical CPU for which it had something to execute. */
+  stolen = 0;
   /** True after INIT, until the start-up IPI. */
   waitsForStartup: boolean;
+  /** It waits for the host to serve a fault, up to this virtual time in ns; Infinity while the host does not know yet. */
+  blockedUntil = 0;
   #interrupt = false;
   #nmi = false;
   #running = false;
@@ -42,23 +59,23 @@ export class Cpu implements PcCpu, Stateful {
   #event: number | undefined;
   readonly #isBootstrap: boolean;
   readonly #source: () => InterruptSource;
-  readonly #fault: (page: number, write: boolean) => void;
+  readonly #fault: ServeFault;
+  readonly #costs: Costs;
 
-  /**
-   * @param source its local APIC
-   * @param fault gives a guest page a frame of its own
-   */
+  /** @param source its local APIC */
   constructor(
     vcpu: Vcpu,
     isBootstrap: boolean,
     source: () => InterruptSource,
-    fault: (page: number, write: boolean) => void,
+    fault: ServeFault,
+    costs: Costs,
   ) {
     this.vcpu = vcpu;
     this.#isBootstrap = isBootstrap;
     this.waitsForStartup = !isBootstrap;
     this.#source = source;
     this.#fault = fault;
+    this.#costs = costs;
   }
 
   /** Virtual time now, in ns: while it executes, that of the instruction. */
@@ -80,6 +97,11 @@ export class Cpu implements PcCpu, Stateful {
 
   #accepts(): boolean {
     return (this.vcpu.get32(layout.systemFlags) & IF) !== 0;
+  }
+
+  /** Lets `duration` ns pass for what the host does inside an access of this CPU. */
+  charge(duration: number): void {
+    if (this.#running) this.vcpu.charge(duration);
   }
 
   setInterruptPending(pending: boolean): void {
@@ -176,6 +198,10 @@ export class Cpu implements PcCpu, Stateful {
     for (;;) {
       const end = until();
       if (this.time >= end) return undefined;
+      if (this.blockedUntil > this.time) {
+        this.time = Math.min(end, this.blockedUntil);
+        continue;
+      }
       if (this.idle) {
         this.time = end;
         return undefined;
@@ -185,12 +211,13 @@ export class Cpu implements PcCpu, Stateful {
         this.#serveFault();
         continue;
       }
-      this.#running = true;
-      const exit = vcpu.run(this.time, inShadow ? 1 : Math.min(end - this.time, 0x7fff_ffff));
-      this.#running = false;
-      this.time += vcpu.elapsed;
+      const exit = this.#execute(inShadow ? 1 : Math.min(end - this.time, longestRun));
+      this.#spend(vcpu.elapsed);
       this.retired += vcpu.retired;
       switch (exit) {
+        case exits.halt:
+          this.#spend(this.#costs.exitLight);
+          break;
         case exits.hostFault:
           this.#serveFault();
           break;
@@ -202,15 +229,40 @@ export class Cpu implements PcCpu, Stateful {
         case exits.noMemory:
           return { kind: 'no memory', address: Number(vcpu.get64(layout.exitInfo)) };
         case exits.pause:
-          if (!alone) this.time = Math.max(this.time, until());
+          if (!alone) this.#spend(Math.max(0, until() - this.time));
           break;
       }
     }
   }
 
+  #execute(budget: number): number {
+    this.#running = true;
+    try {
+      return this.vcpu.run(this.time, budget);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** What serving a fault costs passes before the instruction is executed again, whatever executes it. */
   #serveFault(): void {
     const info = this.vcpu.get64(layout.exitInfo);
-    this.#fault(Number(info & 0xffff_ffffn), info >> 63n !== 0n);
+    const cost = this.#fault(Number(info & 0xffff_ffffn), info >> 63n !== 0n, this.time);
+    if (cost < 0) this.blockedUntil = Number.POSITIVE_INFINITY;
+    else this.#spend(cost);
+  }
+
+  #spend(duration: number): void {
+    this.time += duration;
+    this.executed += duration;
+  }
+
+  /** Lets its time pass up to `until` (ns) without a physical CPU. */
+  passBy(until: number): void {
+    if (this.time < this.blockedUntil) this.time = Math.min(this.blockedUntil, Math.max(this.time, until));
+    if (this.time >= until) return;
+    if (!this.idle) this.stolen += until - this.time;
+    this.time = until;
   }
 
   /** Delivers an NMI or interrupt that may be taken now. */
@@ -226,7 +278,7 @@ export class Cpu implements PcCpu, Stateful {
       return 'fault';
     }
     this.#event = undefined;
-    this.time++;
+    this.#spend(1 + this.#costs.interrupt);
     this.retired++;
     return 'done';
   }
@@ -247,7 +299,11 @@ export class Cpu implements PcCpu, Stateful {
     to.part('vcpu', this.vcpu);
     to.number(this.time);
     to.number(this.retired);
+    to.number(this.executed);
+    to.bool(this.hasCpu);
+    to.number(this.stolen);
     to.bool(this.waitsForStartup);
+    to.number(this.blockedUntil);
     to.bool(this.#interrupt);
     to.bool(this.#nmi);
     to.u32(this.#event ?? 0xffff_ffff);
@@ -257,7 +313,11 @@ export class Cpu implements PcCpu, Stateful {
     from.part('vcpu', this.vcpu);
     this.time = from.number();
     this.retired = from.number();
+    this.executed = from.number();
+    this.hasCpu = from.bool();
+    this.stolen = from.number();
     this.waitsForStartup = from.bool();
+    this.blockedUntil = from.number();
     this.setInterruptPending(from.bool());
     this.#nmi = from.bool();
     this.#showWaiting();

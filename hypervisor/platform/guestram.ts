@@ -29,35 +29,41 @@ export class GuestRam implements GuestMemory {
     return true;
   }
 
-  /** Calls `visit` for each part of a range that lies in one page: host address, offset in the range, length. */
+  /** Calls `visit` for each part of a range that lies in one page: page, offset in it, offset in the range, length. */
   #parts(
     address: number,
     length: number,
-    write: boolean,
-    visit: (host: number, at: number, count: number) => void,
+    visit: (page: number, inPage: number, at: number, count: number) => void,
   ): void {
     if (!this.contains(address, length)) throw new BadGuestAddress(address, length);
     for (let at = 0; at < length; ) {
       const page = Math.floor((address + at) / pageSize);
       const inPage = (address + at) % pageSize;
       const count = Math.min(length - at, pageSize - inPage);
-      if (write) this.#onWrite(page);
-      visit(this.#space.touch(page) + inPage, at, count);
+      visit(page, inPage, at, count);
       at += count;
     }
   }
 
+  prepare(address: number, length: number): boolean {
+    if (!this.contains(address, length)) throw new BadGuestAddress(address, length);
+    const first = Math.floor(address / pageSize);
+    return this.#space.prepare(first, Math.ceil((address + length) / pageSize) - first);
+  }
+
   read(address: number, target: Uint8Array): void {
     const { u8 } = this.#space.memory;
-    this.#parts(address, target.length, false, (host, at, count) => {
+    this.#parts(address, target.length, (page, inPage, at, count) => {
+      const host = this.#space.peek(page) + inPage;
       target.set(u8.subarray(host, host + count), at);
     });
   }
 
   write(address: number, source: Uint8Array): void {
     const { u8 } = this.#space.memory;
-    this.#parts(address, source.length, true, (host, at, count) => {
-      u8.set(source.subarray(at, at + count), host);
+    this.#parts(address, source.length, (page, inPage, at, count) => {
+      this.#onWrite(page);
+      u8.set(source.subarray(at, at + count), this.#space.touch(page) + inPage);
     });
   }
 

@@ -8,7 +8,7 @@
 import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
 import { BROADCAST, type InterruptNetwork } from './apic/network.ts';
 import { DELIVERY } from './apic/registers.ts';
-import type { AccessSize, MmioDevice } from './bus.ts';
+import type { AccessExit, AccessSize, MmioDevice } from './bus.ts';
 
 /** Inputs, which are the global system interrupts 0 … 23. */
 export const IOAPIC_INPUTS = 24;
@@ -49,6 +49,10 @@ export class IoApic implements MmioDevice, Stateful {
     // An edge at a masked input is lost (data sheet 3.2.4, "Interrupt Mask").
     if (this.#low[input]! & ENTRY.levelTriggered) this.#sampleLevel(input);
     else if ((this.#low[input]! & ENTRY.masked) === 0) this.#send(input);
+  }
+
+  exitAt(): AccessExit {
+    return 'kernel';
   }
 
   readMmio(offset: number, size: AccessSize): number {

@@ -1,15 +1,18 @@
 /** Devices with eight data lines, as on the ISA bus. */
-import type { AccessSize, PortDevice } from './bus.ts';
+import type { AccessExit, AccessSize, PortDevice } from './bus.ts';
 
 /** A device that knows only accesses of one byte. `port` is the absolute port number; values are 0 … 255. */
 export interface ByteDevice {
   readByte(port: number): number;
   writeByte(port: number, value: number): void;
+  /** As {@link PortDevice} has it. */
+  readonly exit?: AccessExit;
 }
 
 /** Puts `device` on the bus: a wider access reaches it as one for each byte, the lowest port first. */
 export function eightBit(device: ByteDevice): PortDevice {
   return {
+    exit: device.exit,
     readPort(port: number, size: AccessSize): number {
       let value = 0;
       let weight = 1;

@@ -73,13 +73,30 @@ test('the wall clock is the epoch at virtual time 0', (t) => {
 
 test('stolen time adds up while it is enabled', (t) => {
   const { memory, msrs } = setUp();
-  msrs.addStolen(500);
+  msrs.scheduledIn(500);
   t.true(msrs.writeMsr(KVM_MSR.stealTime, 0x3041n));
   t.is(memory.readU64(0x3040), 0);
-  msrs.addStolen(1500);
-  msrs.addStolen(1);
+  msrs.scheduledIn(1500);
+  msrs.scheduledIn(1);
   t.is(memory.readU64(0x3040), 1501);
   t.is(memory.readU32(0x3048), 6);
+});
+
+test('a CPU that does not run is marked so until it runs again', (t) => {
+  const { memory, msrs } = setUp();
+  msrs.scheduledOut();
+  t.true(msrs.writeMsr(KVM_MSR.stealTime, 0x3041n));
+  const mark = () => memory.bytes(0x3050, 4);
+  t.deepEqual([...mark()], [0, 0, 0, 0]);
+  msrs.scheduledOut();
+  t.deepEqual([...mark()], [1, 0, 0, 0]);
+  t.is(memory.readU32(0x3048), 2, 'the mark needs no new version');
+  msrs.scheduledIn(700);
+  t.deepEqual([...mark()], [0, 0, 0, 0]);
+  t.is(memory.readU64(0x3040), 700);
+  msrs.writeMsr(KVM_MSR.stealTime, 0n);
+  msrs.scheduledOut();
+  t.deepEqual([...mark()], [0, 0, 0, 0]);
 });
 
 test('addresses that are not RAM, reserved bits and other MSRs fault and change nothing', (t) => {
@@ -115,7 +132,7 @@ test('any writes: no crash, and a loaded state goes on equally', (t) => {
         for (const { msrs, clock } of count < middle ? [one] : [one, two]) {
           clock.tsc += 3n;
           msrs.writeMsr(index, value);
-          msrs.addStolen(stolen);
+          msrs.scheduledIn(stolen);
         }
       });
       return steps.length <= middle || save(one.msrs).join() === save(two.msrs).join();

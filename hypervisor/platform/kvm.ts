@@ -57,6 +57,9 @@ const STEAL_RESERVED = 0x3en;
 const WALL_CLOCK_LENGTH = 12;
 const SYSTEM_TIME_LENGTH = 32;
 const STEAL_TIME_LENGTH = 64;
+/** Where the structure of stolen time tells, in a byte, that the CPU does not run. */
+const PREEMPTED_OFFSET = 16;
+const preempted = Uint8Array.of(1);
 /** All CPUs' clocks can be compared. */
 const TSC_STABLE = 1;
 
@@ -148,10 +151,19 @@ export class KvmMsrs implements Stateful {
     this.#wiring.memory.write(Number(this.#systemTime - ENABLE), bytes);
   }
 
-  /** The CPU could have run for `duration` ns but was not let. Counts only while the guest has asked for it. */
-  addStolen(duration: number): void {
+  /** The CPU has something to execute, but lost its physical CPU: the guest's other CPUs can see that it does not run. */
+  scheduledOut(): void {
     if ((this.#stealTime & ENABLE) === 0n) return;
-    this.#stolen += duration;
+    this.#wiring.memory.write(Number(this.#stealTime - ENABLE) + PREEMPTED_OFFSET, preempted);
+  }
+
+  /**
+   * The CPU has a physical CPU again. For `stolen` ns it had something to execute and was not let; that counts only while the guest
+   * has asked for it.
+   */
+  scheduledIn(stolen: number): void {
+    if ((this.#stealTime & ENABLE) === 0n) return;
+    this.#stolen += stolen;
     this.#writeStealTime();
   }
 
@@ -174,6 +186,7 @@ export class KvmMsrs implements Stateful {
     this.#stealView.setUint32(0, this.#stolen % 2 ** 32, true);
     this.#stealView.setUint32(4, Math.floor(this.#stolen / 2 ** 32), true);
     this.#stealView.setUint32(8, this.#stealVersion, true);
+    // What follows, among it PREEMPTED_OFFSET, stays 0.
     this.#wiring.memory.write(Number(this.#stealTime - ENABLE), this.#stealBytes);
   }
 

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import type { AccessSize } from './bus.ts';
+import type { AccessExit, AccessSize } from './bus.ts';
 import { Pc, type PcCpu } from './pc.ts';
 import { SparseMemory } from './testing/sparsememory.ts';
 import { load, save } from './testing/state.ts';
@@ -29,6 +29,7 @@ function setUp(count = 2) {
       tsc: () => BigInt(time.now()),
     }),
   );
+  const exits: AccessExit[] = [];
   const pc = new Pc(
     { memory: 32 * MIB, epoch: EPOCH },
     {
@@ -37,6 +38,7 @@ function setUp(count = 2) {
       memory,
       cpus,
       currentCpu: () => current.cpu,
+      exit: (exit) => exits.push(exit),
       serialOutput: (byte) => events.push(`serial ${byte}`),
       powerOff: () => events.push('power off'),
       reset: (kind) => events.push(`reset ${kind}`),
@@ -51,7 +53,7 @@ function setUp(count = 2) {
     poke(IOAPIC, 0x10 + 2 * input);
     poke(IOAPIC + 0x10, low);
   };
-  return { time, memory, events, pending, current, pc, out, poke, redirect };
+  return { time, memory, events, exits, pending, current, pc, out, poke, redirect };
 }
 
 /** A kernel of one page that wants to be loaded at 16 MiB. */
@@ -172,6 +174,33 @@ test('the ports that end a machine are heard', (t) => {
   pc.ports.write(0x604, 2, 0x3400);
   out(0x3f8, 0x41);
   t.deepEqual(events, ['reset soft', 'exit 3735928559', 'power off', 'serial 1']);
+});
+
+test('interrupt controllers and the timer are served in the kernel, other devices in user space, once an access', (t) => {
+  const { exits, pc } = setUp();
+  const after = (access: () => void) => {
+    exits.length = 0;
+    access();
+    return exits.join(' ');
+  };
+  const port = (number: number, size: AccessSize = 1) => [
+    after(() => pc.ports.read(number, size)),
+    after(() => pc.ports.write(number, size, 0)),
+  ];
+  for (const kernel of [0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x40, 0x43, 0x61])
+    t.deepEqual(port(kernel), ['kernel', 'kernel'], kernel.toString(16));
+  for (const user of [0x70, 0x71, 0x3f8, 0x608, 0x92, 0x123])
+    t.deepEqual(port(user), ['user', 'user'], user.toString(16));
+  t.deepEqual(port(0x23, 4), ['user', 'user'], 'split at the end of a device');
+  t.deepEqual(port(0x21, 4), ['kernel', 'kernel']);
+  const register = (address: number) => [
+    after(() => pc.mmio.read(address, 4)),
+    after(() => pc.mmio.write(address, 4, 0)),
+  ];
+  t.deepEqual(register(IOAPIC), ['kernel', 'kernel']);
+  t.deepEqual(register(0xfee0_0030), ['kernel', 'kernel']);
+  t.deepEqual(register(0xd000_0000), ['user', 'user']);
+  t.deepEqual(register(0xfee0_0ffe), ['kernel', 'kernel'], 'split at the end of a device');
 });
 
 test('ports without a device read as all ones', (t) => {

@@ -15,7 +15,14 @@ import type { ApicCpu, ApicTime } from './apic/cpu.ts';
 import { LocalApic } from './apic/localapic.ts';
 import { InterruptNetwork } from './apic/network.ts';
 import { REGISTER } from './apic/registers.ts';
-import { type GuestMemory, type InterruptLine, type MessageInterrupt, MmioBus, PortBus } from './bus.ts';
+import {
+  type AccessExit,
+  type GuestMemory,
+  type InterruptLine,
+  type MessageInterrupt,
+  MmioBus,
+  PortBus,
+} from './bus.ts';
 import { DEBUG_EXIT_PORT, debugExit } from './debugexit.ts';
 import { IOAPIC_INPUTS, IOAPIC_LENGTH, IoApic } from './ioapic.ts';
 import { type ByteDevice, eightBit } from './isa.ts';
@@ -53,6 +60,8 @@ export interface PcEnvironment {
   readonly cpus: readonly PcCpu[];
   /** The index of the CPU whose memory access is being carried out. */
   readonly currentCpu: () => number;
+  /** Called before that access reaches its device. */
+  readonly exit: (exit: AccessExit) => void;
   /** Takes each byte that the guest writes to its serial port. */
   readonly serialOutput: (byte: number) => void;
   /** The guest has switched itself off. This and the next two are called inside the guest's write. */
@@ -76,9 +85,9 @@ const PIC_WIRES: readonly (readonly number[])[] = Array.from({ length: ISA_WIRES
 /** One PC without its CPUs, its RAM and its PCI bus. */
 export class Pc implements Stateful {
   /** I/O ports; the PCI host bridge attaches to them as well. */
-  readonly ports = new PortBus();
+  readonly ports: PortBus;
   /** Guest-physical addresses that are not RAM. */
-  readonly mmio = new MmioBus();
+  readonly mmio: MmioBus;
   readonly memoryMap: MemoryMap;
   /** The local APIC of each CPU. */
   readonly apics: readonly LocalApic[];
@@ -104,6 +113,8 @@ export class Pc implements Stateful {
       throw new RangeError(`a machine has 1 to ${MAX_CPUS} CPUs, not ${cpus.length}; give such a number`);
     }
     this.#environment = environment;
+    this.ports = new PortBus(environment.exit);
+    this.mmio = new MmioBus(environment.exit);
     this.memoryMap = memoryMap(config.memory);
     const network = new InterruptNetwork();
     this.message = network.message;
@@ -139,6 +150,7 @@ export class Pc implements Stateful {
     this.ports.attach('debug exit', DEBUG_EXIT_PORT, 4, debugExit(environment.debugExit));
     this.mmio.attach('I/O APIC', IOAPIC_BASE, IOAPIC_LENGTH, this.#ioapic);
     this.mmio.attach('local APIC', LOCAL_APIC_BASE, 0x1000, {
+      exitAt: () => 'kernel',
       readMmio: (offset, size) => readMmio(this.#currentApic, offset, size),
       writeMmio: (offset, size, value) => writeMmio(this.#currentApic, offset, size, value),
     });

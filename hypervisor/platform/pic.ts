@@ -252,6 +252,7 @@ const ELCR_MASK = [0xf8, 0xde] as const;
 
 /** The pair: ports 0x20, 0x21, 0xA0, 0xA1, and the ELCR at 0x4D0 and 0x4D1. */
 export class Pic implements ByteDevice, Stateful {
+  readonly exit = 'kernel';
   readonly #master: Pic8259;
   readonly #slave: Pic8259;
 

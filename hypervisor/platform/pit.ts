@@ -21,6 +21,7 @@ const REFRESH_PULSES = 18;
 
 /** Ports 0x40 … 0x43 and 0x61. */
 export class Pit implements ByteDevice, Stateful {
+  readonly exit = 'kernel';
   readonly #clock: Clock;
   readonly #irq: InterruptLine;
   readonly #alarm: Timer;

@@ -134,6 +134,15 @@ export class DescriptorChain {
     throw new DriverError(`${this.#queue}, descriptor chain ${this.head}: ${reason}`);
   }
 
+  /** Makes sure that the chain can be written in this event; see {@link GuestMemory.prepare}. */
+  prepare(): boolean {
+    for (let i = this.readableCount; i < this.count; i++) {
+      const length = this.#lengths[i]!;
+      if (length > 0 && !this.#memory.prepare(this.#addresses[i]!, length)) return false;
+    }
+    return true;
+  }
+
   /**
    * Copies from the chain's readable bytes, `offset` bytes in, to `target`.
    * @returns how many bytes there were, at most `target`'s length

@@ -1,6 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
-import type { AccessSize } from '../platform/bus.ts';
+import { type AccessExit, type AccessSize, MmioBus, PortBus } from '../platform/bus.ts';
+import { PCI_GSIS, PciBus } from '../platform/pci/bus.ts';
 import { StateWriter } from '../state/state.ts';
 import {
   ACKNOWLEDGE,
@@ -167,6 +168,29 @@ test('a notification is served the kick delay later, not in the store', (t) => {
   machine.advance(1);
   t.deepEqual(echo.log, [0]);
   t.is(machine.timers.next, Number.POSITIVE_INFINITY, 'nothing else is due');
+});
+
+test('a notification is a signal to the kernel, every other access goes to user space', (t) => {
+  const machine = new TestMachine();
+  const pci = new VirtioPci(new Echo(machine.environment).device, machine.pc.deliver);
+  t.is(pci.exitAt(0x3000, true), 'signal');
+  t.is(pci.exitAt(0x3000, false), 'user');
+  for (const write of [false, true])
+    for (const at of [0, 0x1000, 0x2000, 0x2fff]) t.is(pci.exitAt(at, write), 'user');
+  const { pciFunction } = pci;
+  const exits: AccessExit[] = [];
+  const mmio = new MmioBus((exit) => exits.push(exit));
+  const bus = new PciBus(
+    new PortBus(),
+    mmio,
+    Array.from({ length: PCI_GSIS }, () => () => {}),
+  );
+  bus.plug(3, pciFunction);
+  bus.writeConfig(3, 0, 4, 2, 2);
+  const bar = (bus.readConfig(3, 0, 0x10, 4) & ~0xf) >>> 0;
+  mmio.write(bar + 0x3000, 2, 0);
+  mmio.write(bar + 0x14, 1, 0);
+  t.deepEqual(exits, ['signal', 'user']);
 });
 
 test('buffers and notifications before DRIVER_OK are served after it', (t) => {

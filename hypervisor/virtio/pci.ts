@@ -4,7 +4,7 @@
  *
  * BAR 0 has a page for each structure; BAR 1 holds the MSI-X table.
  */
-import type { AccessSize, MessageInterrupt } from '../platform/bus.ts';
+import type { AccessExit, AccessSize, MessageInterrupt } from '../platform/bus.ts';
 import { PciFunction } from '../platform/pci/function.ts';
 import { MSIX_BAR_SIZE, Msix } from '../platform/pci/msix.ts';
 import { type RegisterBlock, readLittleEndian, writeLittleEndian } from '../platform/pci/registers.ts';
@@ -158,6 +158,11 @@ export class VirtioPci implements DeviceTransport, RegisterBlock, Stateful {
     if (offset % length !== 0 || offset + length > BAR_BYTES) return;
     if (write) this.writeRegister(offset, length, readLittleEndian(this.#window, CAP_DATA, length));
     else writeLittleEndian(this.#window, CAP_DATA, length, this.readRegister(offset, length));
+  }
+
+  /** A notification is a signal (`ioeventfd`). */
+  exitAt(offset: number, write: boolean): AccessExit {
+    return write && offset >= NOTIFY_OFFSET ? 'signal' : 'user';
   }
 
   /** Reads BAR 0. */

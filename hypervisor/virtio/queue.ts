@@ -152,18 +152,20 @@ export class Virtqueue implements Stateful {
     this.#exhausted = false;
   }
 
-  /** True when the event took all that it may and more was available. */
+  /** True when more was available than the event could take. */
   get exhausted(): boolean {
     return this.#exhausted;
   }
 
   /**
    * Takes the next buffer that the driver made available; undefined when there is none (then the driver is
-   * asked to notify when it adds one), when the event took all that it may, or when the queue is disabled.
+   * asked to notify when it adds one), when the event took all that it may, when the host has no room for what would be
+   * written to the buffer, or when the queue is disabled.
+   * @param written false when nothing is written to the buffer, though it is writable
    * @returns the queue's one chain object, valid until the next call of {@link take} or {@link chain}
    * @throws DriverError when ring or chain break a rule
    */
-  take(): DescriptorChain | undefined {
+  take(written = true): DescriptorChain | undefined {
     if (!this.#enabled) return undefined;
     const available = this.#memory.readU16(this.#avail + AVAIL_IDX);
     if (available === this.#nextAvailable) {
@@ -183,8 +185,13 @@ export class Virtqueue implements Stateful {
     this.#budget--;
     const entry = AVAIL_RING + AVAIL_ENTRY_BYTES * (this.#nextAvailable % this.#size);
     const head = this.#memory.readU16(this.#avail + entry);
+    const chain = this.chain(head);
+    if (written && !chain.prepare()) {
+      this.#exhausted = true;
+      return undefined;
+    }
     this.#nextAvailable = (this.#nextAvailable + 1) & 0xffff;
-    return this.chain(head);
+    return chain;
   }
 
   /** Takes the last `count` buffers as not taken. */

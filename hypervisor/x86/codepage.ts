@@ -23,7 +23,23 @@ export const contentOffset = 4096 * 4;
 export const codeModeOffset = contentOffset + 4096;
 export const codeSizeMask = 3;
 export const codeEndShift = 2;
-export const codePageSize = codeModeOffset + 16;
+/**
+ * Pages of a kernel's text serve guests whose kernels are at other addresses as well (`decode/relocation.ts`). The slide of the
+ * guest that the content is of (i32), and {@link sharing}.
+ */
+export const slideOffset = codeModeOffset + 4;
+export const sharingOffset = codeModeOffset + 8;
+/** How a code page is shared (u8): bits. */
+export const sharing = {
+  /** Constants that move are kept without the slide. */
+  slides: 1,
+  /** Which ones move is known from a second guest's copy; otherwise those that look like addresses are taken for such. */
+  known: 2,
+} as const;
+/** Words that are known to move with the slide and against it: a bit for the place of each one's last byte. */
+export const forwardOffset = codeModeOffset + 16;
+export const backwardOffset = forwardOffset + 512;
+export const codePageSize = backwardOffset + 512;
 
 /** Size of a record. */
 export const recordSize = 32;

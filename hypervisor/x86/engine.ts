@@ -3,6 +3,7 @@
  * all vCPUs that run on it.
  */
 import type { HostMemory } from '../memory/hostmemory.ts';
+import type { PageHash } from '../memory/pagehash.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
 import { access } from './core/access.ts';
 import { comparestrings } from './core/comparestrings.ts';
@@ -43,7 +44,7 @@ import { x87Move } from './core/x87move.ts';
 import { x87Stack } from './core/x87stack.ts';
 import { x87State } from './core/x87state.ts';
 import { xsave } from './core/xsave.ts';
-import { CodeCache, type CodeCacheCounters, type PageHash } from './decode/codecache.ts';
+import { CodeCache, type CodeCacheCounters } from './decode/codecache.ts';
 import { buildOpcodeMap } from './decode/opcodemap.ts';
 import { leader } from './decode/special.ts';
 import { Handlers } from './interpret/handlers.ts';
@@ -119,7 +120,7 @@ export interface VcpuHost {
   readCr8(): number;
   writeCr8(value: number): void;
   /** The decoded page for a guest-physical page; see {@link CodeCache.pageFor}. */
-  codePageFor(page: number, codeSize: number): number;
+  codePageFor(page: number, codeSize: number, place: number): number;
   /** A page whose contents have been decoded is about to be written. */
   codeWritten(page: number): void;
 }
@@ -129,6 +130,7 @@ export interface CoreExports {
   run(cpu: number): void;
   updateMode(cpu: number): void;
   flushTlb(cpu: number, keepGlobal: number): void;
+  forgetFrame(cpu: number, frame: number): void;
   deliver(cpu: number, vector: number, code: number, kind: number): number;
   allFlags(cpu: number): number;
 }
@@ -146,8 +148,8 @@ export class Engine {
   readonly handlers: Handlers;
   readonly code: CodeCache;
   readonly translator: Translator;
-  readonly #vcpus: VcpuHost[] = [];
-  readonly #codeUsers: (() => void)[] = [];
+  readonly #vcpus: (VcpuHost | undefined)[] = [];
+  readonly #codeUsers = new Set<() => void>();
 
   /**
    * @param codeBytes size of the store of decoded code
@@ -182,7 +184,8 @@ export class Engine {
         Number(vcpus[vcpu]!.writeMsr(index >>> 0, low, high)),
       readCr8: (vcpu: number) => vcpus[vcpu]!.readCr8(),
       writeCr8: (vcpu: number, value: number) => vcpus[vcpu]!.writeCr8(value),
-      codePageFor: (vcpu: number, page: number, codeSize: number) => vcpus[vcpu]!.codePageFor(page, codeSize),
+      codePageFor: (vcpu: number, page: number, codeSize: number, place: number) =>
+        vcpus[vcpu]!.codePageFor(page, codeSize, place),
       decode: (_vcpu: number, page: number, offset: number) => this.code.decode(page, offset),
       decodeCrossing: (_vcpu: number, record: number, page: number, next: number) =>
         this.code.decodeCrossing(record, page, next),
@@ -208,7 +211,12 @@ export class Engine {
 
   /** Calls `forget` when the store of decoded code is emptied: whoever refers to code pages drops them. */
   onCodeReset(forget: () => void): void {
-    this.#codeUsers.push(forget);
+    this.#codeUsers.add(forget);
+  }
+
+  /** Ends what {@link onCodeReset} began. */
+  offCodeReset(forget: () => void): void {
+    this.#codeUsers.delete(forget);
   }
 
   /** Empties the store of decoded code. No vCPU may be running. */
@@ -220,7 +228,15 @@ export class Engine {
 
   /** Gives a vCPU its number; code calls `host` for it from then on. */
   register(host: VcpuHost): number {
-    return this.#vcpus.push(host) - 1;
+    const free = this.#vcpus.indexOf(undefined);
+    const number = free < 0 ? this.#vcpus.length : free;
+    this.#vcpus[number] = host;
+    return number;
+  }
+
+  /** Takes a vCPU's number back. */
+  unregister(number: number): void {
+    this.#vcpus[number] = undefined;
   }
 }
 

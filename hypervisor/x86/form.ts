@@ -20,6 +20,28 @@ export interface Form {
   readonly repeat: Repeat;
   /** True with REX.W. */
   readonly w: boolean;
+  /** Whether displacement and immediate are kept without the guest's slide: 1 when it is added to them, −1 when subtracted. */
+  readonly slides: Slides;
+}
+
+/** See {@link Form.slides}. */
+export interface Slides {
+  readonly displacement: Slide;
+  readonly immediate: Slide;
+}
+/** By how many times the guest's slide a constant moves. */
+export type Slide = -1 | 0 | 1;
+
+/** The slides of nearly all instructions. */
+export const noSlides: Slides = { displacement: 0, immediate: 0 };
+
+/** Numbers of forms without slides are below this. */
+const slidingUnit = 2 ** 22;
+
+/** The form of the same instruction with constants that slide, and its number. */
+export function slidingForm(form: Form, number: number, slides: Slides): [Form, number] {
+  const variant = 3 * (slides.displacement + 1) + slides.immediate + 2;
+  return [{ ...form, slides }, number + slidingUnit * variant];
 }
 
 /** Size in bytes of an operand of the given form; 0 when its size has no meaning here (a bare memory operand). */

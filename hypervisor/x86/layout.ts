@@ -168,6 +168,11 @@ export const tlb = field('tlb', 4);
 export const pageBase = field('pageBase', 8);
 /** The decoded form of that page; see `codepage.ts`. */
 export const codePage = field('codePage', 4);
+/**
+ * What the guest's kernel added to its addresses beyond what the first guest's did (i64): constants of decoded code that
+ * move with it are kept without it; see `decode/relocation.ts`.
+ */
+export const slide = field('slide', 8);
 /** Mode bits derived from CR0, EFER, CS and RFLAGS; see `mode.ts`. */
 export const mode = field('mode', 4);
 /** The exception that any instruction on XMM registers raises, by CR0.EM, CR0.TS and CR4.OSFXSR: 0, #UD or #NM. */

@@ -4,6 +4,7 @@ import { pageSize } from '../memory/hostmemory.ts';
 import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
 import { xsaveLeaf } from './core/xsave.ts';
 import { type CpuidLeaf, cpuid } from './cpuid.ts';
+import type { Kernel } from './decode/codecache.ts';
 import type { Engine } from './engine.ts';
 import * as layout from './layout.ts';
 import { CR4, physicalBits } from './mode.ts';
@@ -21,32 +22,39 @@ export interface Devices {
   readCr8(): number;
   writeCr8(value: number): void;
   readonly msrs: readonly MsrDevice[];
+  /** A CPUID instruction leaves the guest. */
+  cpuidExits(): void;
   /** The time-stamp counter was moved by its MSRs. */
   tscChanged(): void;
   /** CPUID leaves from 40000000H on. */
   hypervisorLeaf(leaf: number): CpuidLeaf | undefined;
 }
 
+/** Room for what the vCPUs share. */
+const sharedSize = 64;
+
 /** See the top of this file. */
 export class Processors implements Stateful {
   readonly engine: Engine;
   readonly space: AddressSpace;
   readonly vcpus: readonly Vcpu[];
+  /** Where the guest's kernel was found to be. */
+  readonly #kernel: Kernel = { slide: undefined };
   /** Where the latest time that any vCPU or device has read stands, as an index of 64-bit words. */
   readonly #latest: number;
+  readonly #forgetCode = () => {
+    this.space.dropCode();
+    for (const vcpu of this.vcpus) vcpu.set32(layout.codePage, 0);
+    this.flushTlbs();
+  };
 
   /** @param devices what each vCPU sees, by its index */
   constructor(engine: Engine, space: AddressSpace, count: number, devices: (index: number) => Devices) {
     this.engine = engine;
     this.space = space;
-    engine.onCodeReset(() => {
-      space.dropCode();
-      for (const vcpu of this.vcpus) {
-        vcpu.set32(layout.codePage, 0);
-        engine.core.flushTlb(vcpu.base, 0);
-      }
-    });
-    const shared = engine.memory.allocate(64, 64);
+    engine.onCodeReset(this.#forgetCode);
+    space.onRemap = (frame) => this.mappingChanges(frame);
+    const shared = engine.memory.allocate(sharedSize, 64);
     this.#latest = shared / 8;
     const { slots, codeMap, pageCount } = space;
     this.vcpus = Array.from({ length: count }, (_, index) => {
@@ -63,6 +71,7 @@ export class Processors implements Stateful {
           readCr8: () => outside.readCr8(),
           writeCr8: (value) => outside.writeCr8(value),
           cpuid: (leaf, subleaf) => {
+            outside.cpuidExits();
             const result = cpuid(leaf, subleaf, {
               apicId: index,
               cpus: count,
@@ -86,7 +95,7 @@ export class Processors implements Stateful {
           },
           writeMsr: (number, low, high) =>
             msrs.write(number, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)),
-          codePageFor: (page, codeMode) => this.#codePageFor(page, codeMode),
+          codePageFor: (page, codeMode, place) => this.#codePageFor(page, codeMode, place),
           codeWritten: (page) => this.contentsChange(page),
         }),
       );
@@ -106,13 +115,15 @@ export class Processors implements Stateful {
     return time;
   }
 
-  #codePageFor(page: number, codeMode: number): number {
-    const frame = this.space.touch(page);
+  #codePageFor(page: number, codeMode: number, place: number): number {
+    const frame = this.space.frameOf(page);
     const { code, translator } = this.engine;
     const { shared } = code.counters;
-    const decoded = code.pageFor(frame, codeMode);
+    const decoded = code.pageFor(frame, codeMode, place, this.#kernel);
     if (decoded === 0) return 0;
     if (code.counters.shared !== shared) translator.pageShared(decoded);
+    const slide = this.#kernel.slide ?? 0;
+    for (const vcpu of this.vcpus) vcpu.set64(layout.slide, BigInt(slide));
     this.space.setCode(page, decoded);
     // From now on a write must be told.
     this.#forEntries((entry) => {
@@ -140,24 +151,41 @@ export class Processors implements Stateful {
     }
   }
 
-  /** The host takes back `count` pages from `page` on: their contents are gone, and the next touch finds zeros. */
-  discard(page: number, count: number): void {
+  /**
+   * The host takes back `count` pages from `page` on, in an event of the guest: their contents are gone, and the next touch finds zeros.
+   * `why` is what their slots say from then on (`memory/slots.ts`). TLBs are emptied before a vCPU runs again ({@link settle}).
+   */
+  discard(page: number, count: number, why: number): void {
+    const { space } = this;
     for (let each = page; each < page + count; each++) {
-      if (!this.space.isPresent(each)) continue;
+      if (space.isPresent(each)) space.stale = true;
       this.contentsChange(each);
-      this.mappingChanges(this.space.touch(each));
-      this.space.discard(each);
+      space.release(each, why);
     }
   }
 
-  /** A page got another frame, or lost its own, or its permission to be written: no TLB may use the old one. */
+  /** To be called before vCPUs run: makes up for changes of the memory map that were made without telling the TLBs. */
+  settle(): void {
+    if (!this.space.stale) return;
+    this.space.stale = false;
+    this.flushTlbs();
+  }
+
+  /** Forgets all translations. */
+  flushTlbs(): void {
+    for (const vcpu of this.vcpus) this.engine.core.flushTlb(vcpu.base, 0);
+  }
+
+  /** A page left a frame: no TLB may lead there. What is executed is known by its contents, which a new frame has, too. */
   mappingChanges(frame: number): void {
-    this.#forEntries((entry) => {
-      if (this.#frameOf(entry, tlb.readTag) === frame || this.#frameOf(entry, tlb.writeTag) === frame) {
-        this.#setTag(entry, tlb.readTag);
-        this.#setTag(entry, tlb.writeTag);
-      }
-    });
+    for (const vcpu of this.vcpus) this.engine.core.forgetFrame(vcpu.base, frame);
+  }
+
+  /** Gives the vCPUs' numbers and room back. They do not run any more. */
+  dispose(): void {
+    this.engine.offCodeReset(this.#forgetCode);
+    for (const vcpu of this.vcpus) vcpu.dispose();
+    this.engine.memory.release(this.#latest * 8, sharedSize);
   }
 
   saveState(to: StateWriter): void {

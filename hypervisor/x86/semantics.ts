@@ -20,7 +20,7 @@ import {
   type LazyFlags,
   overflowOf,
 } from './flags.ts';
-import type { Form } from './form.ts';
+import type { Form, Slide } from './form.ts';
 import * as layout from './layout.ts';
 import { type Access, commitPending, type Probe, probe } from './memoryaccess.ts';
 
@@ -115,6 +115,13 @@ export abstract class Semantics {
   /** Writes general register `number`; see {@link writeRegister}. */
   setGpr(number: number, value: Operand, size: number = this.size): void {
     this.writeRegister(layout.gprOffset(number), size, this.fn.value(value, size === 8 ? 'i64' : 'i32'));
+  }
+
+  /** A constant of the instruction with the guest's slide, where it moves with it. */
+  protected slid(constant: Value, slides: Slide): Value {
+    if (slides === 0) return constant;
+    const slide = constant.type === 'i64' ? this.state64(layout.slide) : this.state32(layout.slide);
+    return slides === 1 ? constant.add(slide) : constant.sub(slide);
   }
 
   // What the instruction names.

@@ -47,6 +47,12 @@ export class Vcpu implements Stateful {
     this.set32(layout.number, number);
   }
 
+  /** Gives its number and its room back; it does not run any more. */
+  dispose(): void {
+    this.engine.unregister(this.get32(layout.number));
+    this.engine.memory.release(this.base, layout.stateSize + tlb.size);
+  }
+
   // Fields of the state, by their offsets in `layout.ts`.
 
   get32(offset: number): number {
@@ -192,6 +198,24 @@ export class Vcpu implements Stateful {
     if (cut <= 0) return;
     this.set32(layout.budgetStart, this.get32(layout.budgetStart) - cut);
     this.set32(layout.budget, 1);
+  }
+
+  /**
+   * Lets `units` of time pass (0 or more) before the present instruction retires, besides its own: for what the host does inside a call
+   * that has come from it. A run that has no more of its budget left stops behind the instruction, later than it should by the rest.
+   */
+  charge(units: number): void {
+    this.set32(layout.charged, this.get32(layout.charged) + units);
+    const setAside = Math.min(this.get32(layout.setAside), units);
+    this.set32(layout.setAside, this.get32(layout.setAside) - setAside);
+    const budget = this.get32(layout.budget);
+    const cut = Math.max(0, Math.min(units - setAside, budget - 1));
+    this.set32(layout.budgetStart, this.get32(layout.budgetStart) + units - cut);
+    this.set32(layout.budget, budget - cut);
+    // What held for the instruction that starts at this budget still does.
+    for (const mark of [layout.shadowBudget, layout.resumeBudget]) {
+      if (this.get32(mark) === budget) this.set32(mark, budget - cut);
+    }
   }
 
   /** Units of time that have passed in this run. */

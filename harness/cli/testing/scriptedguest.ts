@@ -39,9 +39,10 @@ export function scriptedGuest(steps: readonly Step[]): ScriptedGuest {
   return {
     instructions: 0,
     translatedInstructions: 0,
+    residentBytes: 0,
     virtualNs: 0,
     counters: {
-      code: { pages: 0, shared: 0, instructions: 0, detached: 0, resets: 0 },
+      code: { pages: 0, shared: 0, slid: 0, instructions: 0, detached: 0, resets: 0 },
       translator: translatorCounters(),
     },
     console: serial,

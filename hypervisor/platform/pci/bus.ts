@@ -132,6 +132,7 @@ export class PciBus implements Stateful {
     this.#decoded.push({ kind, start, end });
     if (kind === 'memory') {
       this.#mmio.attach(name, start, size, {
+        exitAt: (offset, write) => registers.exitAt?.(offset, write) ?? 'user',
         readMmio: (offset, width) => registers.readRegister(offset, width),
         writeMmio: (offset, width, value) => registers.writeRegister(offset, width, value),
       });

@@ -3,12 +3,14 @@
  * same registers answer on I/O ports, in memory, or through a window in configuration space.
  */
 import { StateError, type StateReader } from '../../state/state.ts';
-import type { AccessSize } from '../bus.ts';
+import type { AccessExit, AccessSize } from '../bus.ts';
 
 /** Registers behind one base address register. Values are unsigned, `offset` is within the BAR. */
 export interface RegisterBlock {
   readRegister(offset: number, size: AccessSize): number;
   writeRegister(offset: number, size: AccessSize, value: number): void;
+  /** How an access is served where the registers are in memory; by user space where it is left out. */
+  exitAt?(offset: number, write: boolean): AccessExit;
 }
 
 /** All ones in `size` bytes: what a read gives that nobody answers. */

@@ -14,6 +14,10 @@ export class SparseMemory implements GuestMemory {
     this.#ram = memoryMap(memory).ram;
   }
 
+  prepare(): boolean {
+    return true;
+  }
+
   contains(address: number, length: number): boolean {
     return this.#ram.some(({ start, end }) => address >= start && address + length <= end);
   }

@@ -29,12 +29,15 @@ function setup(
   offered: readonly number[] = BALLOON_FEATURES,
   accepted = offered,
   memoryBytes = 4 << 20,
+  pageTime = 0,
 ): Setup {
   const machine = new TestMachine(memoryBytes);
   const told: [string, number, number][] = [];
   const balloon = new VirtioBalloon(machine.environment, {
     name: 'balloon0',
     features: offered,
+    inflateTime: pageTime,
+    deflateTime: 2 * pageTime,
     host: {
       inflate: (pfn, count) => told.push(['inflate', pfn, count]),
       deflate: (pfn, count) => told.push(['deflate', pfn, count]),
@@ -123,7 +126,13 @@ test('the device is a balloon that offers its six features', (t) => {
 test('before any driver, no hints are asked for', (t) => {
   const { environment } = new TestMachine();
   const host = { inflate() {}, deflate() {}, hint() {}, report() {} };
-  const balloon = new VirtioBalloon(environment, { name: 'b', features: BALLOON_FEATURES, host });
+  const balloon = new VirtioBalloon(environment, {
+    name: 'b',
+    features: BALLOON_FEATURES,
+    inflateTime: 0,
+    deflateTime: 0,
+    host,
+  });
   t.deepEqual([...balloon.config], [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
 });
 
@@ -227,6 +236,65 @@ test('statistics are polled at an interval, and unanswered polls counted', (t) =
   t.is(s.queues.stats!.takeUsed().length, 1);
   s.balloon.setStatsInterval(0);
   t.is(s.machine.timers.next, Number.POSITIVE_INFINITY);
+});
+
+test('the host works on pages one after the other, and acknowledges them when it is done', (t) => {
+  const s = setup(BALLOON_FEATURES, BALLOON_FEATURES, 4 << 20, 1000);
+  s.queues.inflate!.add([numbers(1, 2, 3)]);
+  s.queues.inflate!.add([numbers(9)]);
+  s.queues.inflate!.kick();
+  s.queues.deflate!.add([numbers(1, 2)]);
+  s.queues.deflate!.kick();
+  s.machine.advance(KICK_DELAY);
+  t.is(s.told.length, 3, 'the pages are taken at once');
+  const used = () => [s.queues.inflate!, s.queues.deflate!].map((queue) => queue.takeUsed().length);
+  t.deepEqual(used(), [0, 0]);
+  s.machine.advance(2999);
+  t.deepEqual(used(), [0, 0]);
+  s.machine.advance(1);
+  t.deepEqual(used(), [1, 0]);
+  s.machine.advance(1000);
+  t.deepEqual(used(), [1, 0]);
+  s.machine.advance(3999);
+  t.deepEqual(used(), [0, 0]);
+  s.machine.advance(1);
+  t.deepEqual(used(), [0, 1]);
+  t.is(s.machine.timers.next, Number.POSITIVE_INFINITY);
+});
+
+test('what the host works on when the device or the queue is reset is forgotten', (t) => {
+  for (const reset of [
+    (s: Setup) => {
+      s.driver.status = 0;
+      start(s, BALLOON_FEATURES);
+    },
+    (s: Setup) => {
+      s.driver.writeCommon(0x16, 2, 0);
+      s.driver.writeCommon(0x3a, 2, 1);
+    },
+  ]) {
+    const s = setup([...BALLOON_FEATURES, 40], [...BALLOON_FEATURES, 40], 4 << 20, 1000);
+    s.queues.inflate!.add([numbers(1, 2, 3)]);
+    s.queues.inflate!.kick();
+    s.machine.advance(KICK_DELAY + 100);
+    reset(s);
+    t.is(s.machine.timers.next, Number.POSITIVE_INFINITY);
+    s.machine.advance(10_000);
+    t.is(s.queues.inflate!.takeUsed().length, 0);
+  }
+});
+
+test('a device that is no bus master when the host is done acknowledges later', (t) => {
+  const s = setup(BALLOON_FEATURES, BALLOON_FEATURES, 4 << 20, 1000);
+  s.queues.inflate!.add([numbers(1)]);
+  s.queues.inflate!.kick();
+  s.machine.advance(KICK_DELAY);
+  s.driver.writePci(4, 2, 2);
+  s.machine.advance(5000);
+  t.is(s.queues.inflate!.takeUsed().length, 0);
+  s.driver.writePci(4, 2, 6);
+  s.machine.advance(KICK_DELAY);
+  t.is(s.queues.inflate!.takeUsed().length, 1);
 });
 
 test('hinting goes from request to hints to their end, and finishes', (t) => {
@@ -396,7 +464,7 @@ test('buffers in a queue without a feature break the device', (t) => {
 
 test('saved state continues with a parked buffer, polling and hinting under way', (t) => {
   const begin = (): Setup => {
-    const s = setup();
+    const s = setup(BALLOON_FEATURES, BALLOON_FEATURES, 4 << 20, 20_000);
     s.queues.stats!.exchange([stats([4, 1n], [0, 7n])]);
     s.queues.hint!.exchange([numbers(0x80000000)]);
     s.queues.inflate!.add([numbers(1, 2, 3)]);
@@ -443,26 +511,30 @@ test('no traffic crashes the balloon, and the host hears of whole pages of guest
     fc.record({ offset: fc.nat({ max: 20 }), value: fc.integer({ min: 0, max: 0xffffffff }) }),
   );
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 25, size: 'max' }), (steps) => {
-      const s = setup();
-      for (const each of steps) {
-        if (each === 'start') s.balloon.startHinting();
-        else if (each === 'stop') s.balloon.stopHinting();
-        else if (each === 'finish') s.balloon.finishHinting();
-        else if (each === 'stats') s.balloon.requestStats();
-        else if (each === 'reset') start(s, BALLOON_FEATURES);
-        else if ('offset' in each) s.driver.writeConfig(each.offset, 4, each.value);
-        else {
-          if ((s.driver.status & DEVICE_NEEDS_RESET) !== 0) start(s, BALLOON_FEATURES);
-          const elements = each.elements.map((e) => (Array.isArray(e) ? numbers(...e) : e));
-          Object.values(s.queues)[each.queue]!.exchange(elements);
+    fc.property(
+      fc.array(step, { maxLength: 25, size: 'max' }),
+      fc.constantFrom(0, 300),
+      (steps, pageTime) => {
+        const s = setup(BALLOON_FEATURES, BALLOON_FEATURES, 4 << 20, pageTime);
+        for (const each of steps) {
+          if (each === 'start') s.balloon.startHinting();
+          else if (each === 'stop') s.balloon.stopHinting();
+          else if (each === 'finish') s.balloon.finishHinting();
+          else if (each === 'stats') s.balloon.requestStats();
+          else if (each === 'reset') start(s, BALLOON_FEATURES);
+          else if ('offset' in each) s.driver.writeConfig(each.offset, 4, each.value);
+          else {
+            if ((s.driver.status & DEVICE_NEEDS_RESET) !== 0) start(s, BALLOON_FEATURES);
+            const elements = each.elements.map((e) => (Array.isArray(e) ? numbers(...e) : e));
+            Object.values(s.queues)[each.queue]!.exchange(elements);
+          }
         }
-      }
-      for (const [what, at, size] of s.told) {
-        const page = what === 'hint' || what === 'report' ? 1 : 4096;
-        t.true(size > 0 && (at + size) * page <= 4 << 20 && (page !== 1 || (at | size) % 4096 === 0));
-      }
-    }),
+        for (const [what, at, size] of s.told) {
+          const page = what === 'hint' || what === 'report' ? 1 : 4096;
+          t.true(size > 0 && (at + size) * page <= 4 << 20 && (page !== 1 || (at | size) % 4096 === 0));
+        }
+      },
+    ),
     { seed: 34, numRuns: 150 },
   );
 });

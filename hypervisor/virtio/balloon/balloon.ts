@@ -56,6 +56,17 @@ export interface BalloonOptions {
   /** Feature bits to offer; see {@link BALLOON_FEATURES}. */
   readonly features: readonly number[];
   readonly host: BalloonHost;
+  /** Virtual ns that the host works for each page that enters and that leaves. */
+  readonly inflateTime: number;
+  readonly deflateTime: number;
+}
+
+/** A buffer of page numbers that the host works on. */
+interface Request {
+  /** The queue, and the descriptor that the buffer starts with. */
+  readonly queue: number;
+  readonly head: number;
+  readonly due: number;
 }
 
 /** A virtio balloon. */
@@ -86,18 +97,29 @@ export class VirtioBalloon implements DeviceModel {
   readonly #hinting = new Hinting();
   readonly #stats = new StatsRecord();
   readonly #pollTimer: Timer;
+  readonly #pageTimer: Timer;
+  readonly #times: Readonly<Record<'inflate' | 'deflate', number>>;
+  /** In the order in which the host is done with them. */
+  #inFlight: Request[] = [];
+  /** The host is done with all that it has taken, in virtual ns. */
+  #busyUntil = 0;
   #pollInterval = 0;
   #parked = NONE;
   #statsWanted = false;
 
-  constructor(environment: VirtioEnvironment, { name, features, host }: BalloonOptions) {
+  constructor(environment: VirtioEnvironment, options: BalloonOptions) {
+    const { name, features, host } = options;
     this.name = name;
     this.features = features;
     this.queueSizes = balloonQueues((feature) => features.includes(feature)).map(() => QUEUE_SIZE);
     this.#host = host;
+    this.#times = { inflate: options.inflateTime, deflate: options.deflateTime };
     this.#environment = environment;
     this.#showHinting();
     this.device = new VirtioDevice(this, environment);
+    this.#pageTimer = environment.timers.timer(`${name} pages`, (now) => {
+      this.device.serve(this.#inFlight[0]!.queue, now);
+    });
     this.#pollTimer = environment.timers.timer(`${name} statistics`, (now) => this.#poll(now));
   }
 
@@ -116,6 +138,11 @@ export class VirtioBalloon implements DeviceModel {
   /** Pages of 4 KiB in the balloon, as the guest last said. */
   get actual(): number {
     return this.#configView.getUint32(ACTUAL, true);
+  }
+
+  /** Whether a driver serves it. */
+  get driven(): boolean {
+    return this.device.live;
   }
 
   /** The value that the guest fills free pages with, when it does so (PAGE_POISON); else 0. */
@@ -195,20 +222,50 @@ export class VirtioBalloon implements DeviceModel {
     if (kind === undefined) throw new DriverError(`queue ${index} has no feature negotiated for it`);
     const queue = this.device.queues[index]!;
     if (kind === 'stats') this.#serveStats(queue, now);
-    else
-      for (let chain = queue.take(); chain !== undefined; chain = queue.take())
-        this.#serve(kind, chain, queue);
+    else {
+      this.#finishDue(index, now);
+      // Free pages that are told of are writable, and are not written.
+      for (let chain = queue.take(false); chain !== undefined; chain = queue.take(false))
+        this.#serve(kind, chain, index, now);
+      this.#armPageTimer();
+    }
   }
 
-  #serve(kind: BalloonQueue, chain: DescriptorChain, queue: Virtqueue): void {
+  #serve(kind: BalloonQueue, chain: DescriptorChain, index: number, now: number): void {
+    const { head } = chain;
+    let time = 0;
     if (kind === 'hint') this.#readHints(chain);
     else if (kind === 'report') this.#readReport(chain);
-    else this.#readPages(chain, kind);
-    queue.complete(chain.head, 0);
+    else if (kind === 'inflate' || kind === 'deflate')
+      time = this.#times[kind] * this.#readPages(chain, kind);
+    if (time === 0) {
+      this.device.queues[index]!.complete(head, 0);
+      return;
+    }
+    if (this.#inFlight.length === 2 * QUEUE_SIZE)
+      throw new DriverError('more arrays of pages are in flight than the queues hold');
+    // The host works on one after the other.
+    this.#busyUntil = Math.max(now, this.#busyUntil) + time;
+    this.#inFlight.push({ queue: index, head, due: this.#busyUntil });
   }
 
-  /** Reads an array of le32 page numbers and passes it on in runs. */
-  #readPages(chain: DescriptorChain, kind: BalloonQueue): void {
+  /** Gives back what the host is done with. */
+  #finishDue(index: number, now: number): void {
+    const isDue = ({ queue, due }: Request) => queue === index && due <= now;
+    for (const request of this.#inFlight) {
+      if (isDue(request)) this.device.queues[index]!.complete(request.head, 0);
+    }
+    this.#inFlight = this.#inFlight.filter((request) => !isDue(request));
+  }
+
+  #armPageTimer(): void {
+    const next = this.#inFlight[0];
+    if (next === undefined) this.#pageTimer.disarm();
+    else this.#pageTimer.arm(next.due);
+  }
+
+  /** Reads an array of le32 page numbers and passes it on in runs; gives how many there were. */
+  #readPages(chain: DescriptorChain, kind: 'inflate' | 'deflate'): number {
     const length = chain.readableBytes;
     if (chain.writableBytes > 0 || length % 4 !== 0 || length > 4 * MOST_PAGES) {
       throw new DriverError(
@@ -220,9 +277,10 @@ export class VirtioBalloon implements DeviceModel {
       for (let i = 0; i < count; i++) this.#pages[i] = this.#pageView.getUint32(4 * i, true);
       this.#passRuns(count, kind);
     }
+    return length / 4;
   }
 
-  #passRuns(count: number, kind: BalloonQueue): void {
+  #passRuns(count: number, kind: 'inflate' | 'deflate'): void {
     for (let first = 0, end: number; first < count; first = end) {
       const pfn = this.#pages[first]!;
       end = first + 1;
@@ -292,6 +350,8 @@ export class VirtioBalloon implements DeviceModel {
   }
 
   queueReset(index: number): void {
+    this.#inFlight = this.#inFlight.filter(({ queue }) => queue !== index);
+    this.#armPageTimer();
     if (index === this.#queueNumber('stats')) this.#forgetStatsBuffer();
   }
 
@@ -304,6 +364,8 @@ export class VirtioBalloon implements DeviceModel {
   reset(): void {
     this.#configView.setUint32(ACTUAL, 0, true);
     this.#configView.setUint32(POISON_VAL, 0, true);
+    this.#inFlight = [];
+    this.#armPageTimer();
     this.#forgetStatsBuffer();
     this.#hinting.reset();
     this.#showHinting();
@@ -316,6 +378,12 @@ export class VirtioBalloon implements DeviceModel {
     to.number(this.#pollInterval);
     to.number(this.#parked);
     to.bool(this.#statsWanted);
+    to.number(this.#busyUntil);
+    to.list(this.#inFlight, ({ queue, head, due }) => {
+      to.u16(queue);
+      to.u16(head);
+      to.number(due);
+    });
     saveCounters(to, this.counters);
   }
 
@@ -326,6 +394,8 @@ export class VirtioBalloon implements DeviceModel {
     this.#pollInterval = from.number();
     this.#parked = from.number();
     this.#statsWanted = from.bool();
+    this.#busyUntil = from.number();
+    this.#inFlight = from.list(() => ({ queue: from.u16(), head: from.u16(), due: from.number() }));
     loadCounters(from, this.counters);
   }
 }

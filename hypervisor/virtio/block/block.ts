@@ -158,7 +158,11 @@ export class VirtioBlock implements DeviceModel {
     const queue = this.device.queues[0]!;
     let done = 0;
     while (done < this.#inFlight.length && this.#inFlight[done]!.due <= now) {
-      this.#carryOut(queue.chain(this.#inFlight[done++]!.head));
+      const chain = queue.chain(this.#inFlight[done]!.head);
+      // It was prepared when it was taken, but that was some time ago.
+      if (!chain.prepare()) break;
+      this.#carryOut(chain);
+      done++;
     }
     this.#inFlight.splice(0, done);
   }

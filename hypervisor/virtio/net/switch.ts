@@ -31,6 +31,9 @@ export interface SwitchPort {
   send(frame: Uint8Array, time: number): void;
 }
 
+/** Behind a port that was closed. */
+const nobody: FrameReceiver = { receive() {} };
+
 interface SentFrame {
   readonly frame: Uint8Array;
   readonly time: number;
@@ -38,7 +41,7 @@ interface SentFrame {
 }
 
 interface Port {
-  readonly receiver: FrameReceiver;
+  receiver: FrameReceiver;
   readonly sent: SentFrame[];
   lost: number;
 }
@@ -54,6 +57,7 @@ export class EthernetSwitch implements Stateful {
   readonly counters = { forwarded: 0, flooded: 0, filtered: 0, lost: 0 };
   readonly #delay: number;
   readonly #ports: Port[] = [];
+  readonly #byWay = new Map<SwitchPort, Port>();
   /** Stations by address, the one heard from longest ago first. */
   readonly #stations = new Map<number, Station>();
 
@@ -67,12 +71,22 @@ export class EthernetSwitch implements Stateful {
     const number = this.#ports.length;
     const port: Port = { receiver, sent: [], lost: 0 };
     this.#ports.push(port);
-    return {
+    const way: SwitchPort = {
       send: (frame, time) => {
         if (port.sent.length < MOST_FRAMES) port.sent.push({ frame, time, port: number });
         else port.lost++;
       },
     };
+    this.#byWay.set(way, port);
+    return way;
+  }
+
+  /** Nobody is behind a port any more: what comes from there and what goes there is lost. Between rounds. */
+  disconnect(way: SwitchPort): void {
+    const port = this.#byWay.get(way)!;
+    port.receiver = nobody;
+    port.sent.length = 0;
+    this.#byWay.delete(way);
   }
 
   /** Forwards everything that was sent since the last call. Called between rounds. */

@@ -25,6 +25,10 @@ export class TestMemory implements GuestMemory {
     return this.bytes.subarray(address, address + length);
   }
 
+  prepare(): boolean {
+    return true;
+  }
+
   contains(address: number, length: number): boolean {
     return address >= 0 && address + length <= this.bytes.length;
   }

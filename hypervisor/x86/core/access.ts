@@ -313,7 +313,11 @@ export const access: CorePart = (define, core, host) => {
     const known = fn.local('i32', 0);
     fn.if(code.get(), () => known.set(fn.load('i32', code.get(), codeModeOffset).eq(wanted.get())));
     fn.if(known.get().eqz(), () => {
-      code.set(fn.call(host.codePageFor, fn.load('i32', cpu, layout.number), number, wanted.get()));
+      // A kernel's text mapping: its page in 2 MiB, by which copies of other guests are found.
+      const inText = mode.and(2).ne(0).and(page.geU(-0x8000_0000));
+      const place = fn.select(inText, linear.shrU(12).wrap().and(0x1ff), fn.i32(-1));
+      const cpuNumber = fn.load('i32', cpu, layout.number);
+      code.set(fn.call(host.codePageFor, cpuNumber, number, wanted.get(), place));
       fn.if(code.get().eqz(), () => {
         fn.store('i32', cpu, exits.codeFull, layout.exit);
         fn.store('i32', cpu, -1, layout.faultVector);
@@ -351,6 +355,26 @@ export const access: CorePart = (define, core, host) => {
         fn.store('i64', entry, none, tlb.writeTag);
         fn.store('i64', entry, none, tlb.executeTag);
         fn.store('i32', entry, 0, tlb.code);
+      });
+      at.set(entry.add(1 << tlb.entryShift));
+      again.brIf(at.get().ltU(end.get()));
+    });
+  });
+
+  define('forgetFrame', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const frame = fn.parameter(1).get();
+    const at = fn.local('i32', setAddress(cpu, 0));
+    // The set that checks alignment is the last, and stays empty.
+    const end = fn.local('i32', setAddress(cpu, tlb.alignmentCheckSet));
+    fn.loop((again) => {
+      const entry = at.get();
+      const readTag = fn.load('i64', entry, tlb.readTag);
+      const host = readTag.wrap().add(fn.load('i32', entry, tlb.addend));
+      // Whatever may be written may be read, so a page's entry has a tag to read or to execute; the latter leads to no frame.
+      fn.if(host.eq(frame).and(readTag.ne(-1)), () => {
+        fn.store('i64', entry, fn.i64(-1), tlb.readTag);
+        fn.store('i64', entry, fn.i64(-1), tlb.writeTag);
       });
       at.set(entry.add(1 << tlb.entryShift));
       again.brIf(at.get().ltU(end.get()));

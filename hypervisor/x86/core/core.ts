@@ -41,6 +41,8 @@ export const coreTypes = {
   flushTlb: type('i32 i32'),
   /** (cpu, linear): forgets the translation of one page. */
   flushPage: type('i32 i64'),
+  /** (cpu, host address of a frame): forgets translations that lead there to read or write. */
+  forgetFrame: type('i32 i32'),
   // control.ts
   /** (cpu, linear, budget): goes on there. */
   jump: type('i32 i64 i32'),
@@ -192,8 +194,8 @@ export const hostTypes = {
   writeMsr: type('i32 i32 i32 i32', 'i32'),
   readCr8: type('i32', 'i32'),
   writeCr8: type('i32 i32'),
-  /** (vCPU, guest page number, code size) → decoded page for its present content. */
-  codePageFor: type('i32 i32 i32', 'i32'),
+  /** (vCPU, guest page number, code size, page number in 2 MiB of a kernel's text or −1) → decoded page for its present content. */
+  codePageFor: type('i32 i32 i32 i32', 'i32'),
   /** (vCPU, decoded page, offset) → record, decoding from there. */
   decode: type('i32 i32 i32', 'i32'),
   /** (vCPU, record of a page-crossing instruction, its page, the next page) → record of the instruction. */

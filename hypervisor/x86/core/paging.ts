@@ -82,6 +82,9 @@ export const paging: CorePart = (define, core, host) => {
         fn.return(0);
       });
     });
+    // What is in a TLB is accessed, and dirty where it may be written: here every entry passes before it is filled.
+    const used = fn.select(write, fn.i32(slots.accessed | slots.dirty), fn.i32(slots.accessed));
+    fn.if(entry.get().and(used).ne(used), () => fn.store('i32', slot, entry.get().or(used)));
     fn.return(entry.get().and(slots.frameMask).or(address.wrap().and(0xfff)));
   });
 

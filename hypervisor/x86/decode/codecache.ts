@@ -4,11 +4,15 @@
  */
 import type { HostMemory } from '../../memory/hostmemory.ts';
 import { pageSize } from '../../memory/hostmemory.ts';
+import type { PageHash } from '../../memory/pagehash.ts';
 import * as codepage from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
+import type { Slide } from '../form.ts';
 import type { Handlers } from '../interpret/handlers.ts';
+import * as layout from '../layout.ts';
 import { type DecodeOutcome, Decoder, maximumLength } from './decoder.ts';
 import type { OpcodeMap } from './opcodemap.ts';
+import { hasBit, mayBeAddress, mayLeadToStart, RelocationFinder } from './relocation.ts';
 import * as special from './special.ts';
 
 /** Most records that decoding one stretch of code takes: one a byte of the page, the leader, and one behind. */
@@ -16,12 +20,20 @@ const mostRecords = pageSize + 2;
 /** Records are reserved in blocks of this many. */
 const recordBlock = 2 * mostRecords;
 
+/** Where a guest's kernel is, as far as its code has told. */
+export interface Kernel {
+  /** What its addresses are above those of the first guest's kernel, in bytes; undefined until it is known. */
+  slide: number | undefined;
+}
+
 /** Counters of the store. */
 export interface CodeCacheCounters {
   /** Code pages made. */
   pages: number;
   /** Times a guest's page was found to be known already. */
   shared: number;
+  /** Of these, times it was known from a kernel at another address. */
+  slid: number;
   /** Instructions decoded. */
   instructions: number;
   /** Times a guest's page was written to, and lost its decoded form. */
@@ -29,9 +41,6 @@ export interface CodeCacheCounters {
   /** Times the store was full and was emptied. */
   resets: number;
 }
-
-/** Content hash of a page of memory at an address: equal pages give equal keys. */
-export type PageHash = (address: number) => bigint;
 
 /** See the top of this file. */
 export class CodeCache {
@@ -52,7 +61,23 @@ export class CodeCache {
   #blockEnd: number;
   #nextRecord: number;
   readonly #joined = new Uint8Array(maximumLength * 2);
-  readonly counters: CodeCacheCounters = { pages: 0, shared: 0, instructions: 0, detached: 0, resets: 0 };
+  /** Pages of kernels' text by their place in 2 MiB. */
+  readonly #text = new Map<number, number[]>();
+  readonly #relocations = new RelocationFinder();
+  /** Crossing instructions by the page that they reach into: their alternatives depend on what moves there. */
+  readonly #crossings = new Map<number, number[]>();
+  /** Whether a guest has been taken for the one that slides are measured from. */
+  #hasFirst = false;
+  /** Cleared when a page turned out to differ otherwise than by its slide. */
+  #shareText = true;
+  readonly counters: CodeCacheCounters = {
+    pages: 0,
+    shared: 0,
+    slid: 0,
+    instructions: 0,
+    detached: 0,
+    resets: 0,
+  };
 
   /**
    * @param leader what stands where jumps arrive
@@ -83,9 +108,9 @@ export class CodeCache {
    * The code page for the content of the frame at host address `frame`, to be executed in the given mode: code
    * size (0 … 2), and above it the number of bytes when the code segment ends in this page (`codepage.ts`). 0 when the store
    * is full.
+   * @param place number of the page in its 2 MiB when it is executed in a kernel's text mapping, else −1
    */
-  pageFor(frame: number, codeMode: number): number {
-    const { u8 } = this.#memory;
+  pageFor(frame: number, codeMode: number, place: number, kernel: Kernel): number {
     const key = this.#hash(frame);
     let pages = this.#pages.get(codeMode);
     if (pages === undefined) {
@@ -97,21 +122,156 @@ export class CodeCache {
       candidates = [];
       pages.set(key, candidates);
     }
+    if (place >= 0 && !this.#hasFirst) {
+      this.#hasFirst = true;
+      kernel.slide = 0;
+    }
     // Equal hashes are not yet equal pages.
-    const known = candidates.find((page) => this.#sameContent(page + codepage.contentOffset, frame));
+    const known = candidates.find(
+      (page) => this.#sameContent(page + codepage.contentOffset, frame) && this.#fits(page, frame, kernel),
+    );
     if (known !== undefined) {
       this.counters.shared++;
       return known;
     }
+    const sibling = place >= 0 && this.#shareText ? this.#sibling(frame, place, kernel) : undefined;
+    if (sibling !== undefined) {
+      this.counters.shared++;
+      this.counters.slid++;
+      return sibling;
+    }
+    const page = this.#makePage(frame, codeMode);
+    if (page === 0) return 0;
+    candidates.push(page);
+    if (place >= 0 && this.#shareText && kernel.slide !== undefined) this.#addText(page, place, kernel.slide);
+    return page;
+  }
+
+  #makePage(frame: number, codeMode: number): number {
+    const { u8, i32 } = this.#memory;
     const page = this.#nextPage;
     if (page + codepage.codePageSize > this.#blockStart) return 0;
     this.#nextPage += codepage.codePageSize;
     u8.fill(0, page + codepage.entriesOffset, page + codepage.contentOffset);
+    u8.fill(0, page + codepage.codeModeOffset, page + codepage.codePageSize);
     u8.copyWithin(page + codepage.contentOffset, frame, frame + pageSize);
-    this.#memory.i32[(page + codepage.codeModeOffset) >> 2] = codeMode;
-    candidates.push(page);
+    i32[(page + codepage.codeModeOffset) >> 2] = codeMode;
     this.counters.pages++;
     return page;
+  }
+
+  #addText(page: number, place: number, slide: number): void {
+    const { u8, i32 } = this.#memory;
+    i32[(page + codepage.slideOffset) >> 2] = slide;
+    u8[page + codepage.sharingOffset] = codepage.sharing.slides;
+    const pages = this.#text.get(place);
+    if (pages === undefined) this.#text.set(place, [page]);
+    else pages.push(page);
+  }
+
+  /** Whether a page of the same content serves a guest: nothing in it may move, when their kernels are at different places. */
+  #fits(page: number, frame: number, kernel: Kernel): boolean {
+    const { u8, i32 } = this.#memory;
+    if ((u8[page + codepage.sharingOffset]! & codepage.sharing.slides) === 0) return true;
+    if (kernel.slide === i32[(page + codepage.slideOffset) >> 2]) return true;
+    return this.#relocations.compare(u8, page + codepage.contentOffset, frame, 0) && this.#learn(page);
+  }
+
+  /** The page of another guest's kernel that differs from the frame's content by the slide alone. */
+  #sibling(frame: number, place: number, kernel: Kernel): number | undefined {
+    const { u8, i32 } = this.#memory;
+    return this.#text.get(place)?.find((page) => {
+      const own = i32[(page + codepage.slideOffset) >> 2]!;
+      const wanted = kernel.slide === undefined ? undefined : kernel.slide - own;
+      if (wanted === 0) return false;
+      const content = page + codepage.contentOffset;
+      if (!this.#relocations.compare(u8, content, frame, wanted) || !this.#learn(page)) return false;
+      // A page without any address tells no slide.
+      if (this.#relocations.slide !== 0) kernel.slide = own + this.#relocations.slide;
+      return true;
+    });
+  }
+
+  /**
+   * Which of a page's words move is known now, from the comparison just made. False when that is not what was known before.
+   */
+  #learn(page: number): boolean {
+    const { u8 } = this.#memory;
+    const { forward, backward } = this.#relocations.moved;
+    const at = page + codepage.sharingOffset;
+    const known = (u8[at]! & codepage.sharing.known) !== 0;
+    const same = [forward, backward].every((bits, i) => {
+      const start = page + (i === 0 ? codepage.forwardOffset : codepage.backwardOffset);
+      return bits.every((byte, k) => byte === u8[start + k]);
+    });
+    if (known) return same;
+    if (!this.#explains(page)) return false;
+    u8.set(forward, page + codepage.forwardOffset);
+    u8.set(backward, page + codepage.backwardOffset);
+    u8[at]! |= codepage.sharing.known;
+    this.#correct(page);
+    return true;
+  }
+
+  /** Decodes anew what had been decoded on a guess of what moves that was wrong. Translations of the page are dropped then. */
+  #correct(page: number): void {
+    const { u8, i32 } = this.#memory;
+    const origin = page + codepage.contentOffset;
+    const entries = page >> 2;
+    let wrong = false;
+    for (let offset = 0; offset < pageSize; offset++) {
+      const entry = i32[entries + offset]!;
+      if (entry === 0) continue;
+      const record = entry > 0 ? i32[(entry + codepage.link) >> 2]! : -entry;
+      if (this.#handlers.formOf(i32[record >> 2]!) === undefined) {
+        // What reaches into the next page is decoded anew when it is executed.
+        if (this.#isCrossing(record)) i32[(record + codepage.link) >> 2] = 0;
+        continue;
+      }
+      const link = i32[(record + codepage.link) >> 2]!;
+      const handler = i32[record >> 2]!;
+      this.#decoder.decode(u8, origin, origin + pageSize, offset, 2);
+      this.#write(record, offset, page, page);
+      i32[(record + codepage.link) >> 2] = link;
+      if (i32[record >> 2] !== handler) wrong = true;
+    }
+    for (const crossing of this.#crossings.get(page) ?? []) i32[(crossing + codepage.link) >> 2] = 0;
+    this.#handlers.make();
+    if (!wrong) return;
+    for (let offset = 0; offset < pageSize; offset++) {
+      const entry = i32[entries + offset]!;
+      if (entry <= 0) continue;
+      this.#special(entry, offset, this.#leader);
+      i32[(entry + codepage.heat) >> 2] = 0;
+    }
+  }
+
+  /** Whether all that moves in a page, by the comparison just made, is constants of its instructions, as far as they are decoded. */
+  #explains(page: number): boolean {
+    const { u8, i32 } = this.#memory;
+    const { forward, backward } = this.#relocations.moved;
+    const origin = page + codepage.contentOffset;
+    for (let offset = 0; offset < pageSize; offset++) {
+      const entry = i32[(page >> 2) + offset]!;
+      if (entry === 0) continue;
+      const record = entry > 0 ? i32[(entry + codepage.link) >> 2]! : -entry;
+      const length = u8[record + codepage.length]!;
+      let decoded = false;
+      for (let at = offset; at < offset + length; at++) {
+        if (!hasBit(forward, at) && !hasBit(backward, at)) continue;
+        if (!decoded) this.#decoder.decode(u8, origin, origin + pageSize, offset, 2);
+        decoded = true;
+        const place = at - offset;
+        if (place !== this.#decoder.displacementEnd && place !== this.#decoder.immediateEnd) return false;
+      }
+    }
+    return true;
+  }
+
+  #isCrossing(record: number): boolean {
+    return (
+      this.#memory.i32[record >> 2] === this.#handlers.special(special.crossing.name, special.crossing.build)
+    );
   }
 
   #sameContent(a: number, b: number): boolean {
@@ -131,13 +291,13 @@ export class CodeCache {
     i32[entry] = leader;
     i32[(leader + codepage.link) >> 2] = known > 0 ? known : leader + codepage.recordSize;
     this.#nextRecord = leader + codepage.recordSize;
-    if (known <= 0) this.#decodeRun(page, offset, leader + codepage.recordSize);
+    if (known <= 0 && !this.#decodeRun(page, offset, leader + codepage.recordSize)) return 0;
     this.#handlers.make();
     return leader;
   }
 
-  /** Decodes instructions from `offset` on into records from `first` on, up to one after which control does not go straight on. */
-  #decodeRun(page: number, offset: number, first: number): void {
+  /** Decodes instructions from `offset` on into records from `first` on, up to one after which control does not go straight on. False when that cannot be: see {@link #write}. */
+  #decodeRun(page: number, offset: number, first: number): boolean {
     const { u8, i32 } = this.#memory;
     const codeMode = i32[(page + codepage.codeModeOffset) >> 2]!;
     const end = codeMode >> codepage.codeEndShift || pageSize;
@@ -162,12 +322,13 @@ export class CodeCache {
         this.#failure(record, at, outcome === 'incomplete' && end < pageSize ? 'too long' : outcome);
         break;
       }
-      this.#write(record, at);
+      if (!this.#write(record, at, page, page)) return false;
       if (this.#decoder.row.row.options.ends === true) break;
       record += codepage.recordSize;
       at += this.#decoder.length;
     }
     this.#nextRecord = record + codepage.recordSize;
+    return true;
   }
 
   /** Decodes the instruction at a `crossing` record, whose bytes go on in `next`; gives its record. */
@@ -197,7 +358,7 @@ export class CodeCache {
       // The decoder saw the instruction at 0; what is relative to the page moves with it.
       if (decoder.jumpTarget !== undefined) decoder.jumpTarget += offset;
       if (decoder.ripRelative) decoder.displacement += offset;
-      this.#write(record, offset);
+      if (!this.#write(record, offset, page, next)) return 0;
       this.#special(record + codepage.recordSize, offset + decoder.length, special.continueAt);
     } else this.#failure(record, offset, outcome);
     this.#nextRecord = head + 3 * codepage.recordSize;
@@ -205,6 +366,9 @@ export class CodeCache {
     i32[(head + codepage.alternativePage) >> 2] = next;
     i32[(head + codepage.link) >> 2] = i32[(crossing + codepage.link) >> 2]!;
     i32[(crossing + codepage.link) >> 2] = head;
+    const crossings = this.#crossings.get(next);
+    if (crossings === undefined) this.#crossings.set(next, [crossing]);
+    else if (!crossings.includes(crossing)) crossings.push(crossing);
     return record;
   }
 
@@ -224,6 +388,8 @@ export class CodeCache {
   /** Empties the store. No vCPU may be running, and every guest must forget its code pages. */
   reset(): void {
     this.#pages.clear();
+    this.#text.clear();
+    this.#crossings.clear();
     this.#nextPage = this.#start;
     this.#blockStart = this.#end;
     this.#blockEnd = this.#end;
@@ -247,9 +413,93 @@ export class CodeCache {
     this.#special(record, offset, what);
   }
 
-  #write(record: number, offset: number): void {
+  /**
+   * By how many times the slide the 32-bit constant moves whose last byte is at `end` of a page, which may be in the next one;
+   * undefined when its parts are of kernels at different places.
+   */
+  #slideOf(end: number, guess: Slide, page: number, next: number): Slide | undefined {
+    const { u8, i32 } = this.#memory;
+    const home = end < pageSize ? page : next;
+    const at = end % pageSize;
+    const how = u8[home + codepage.sharingOffset]!;
+    let slide: Slide = 0;
+    if ((how & codepage.sharing.slides) !== 0) {
+      if ((how & codepage.sharing.known) === 0) slide = guess;
+      else if (this.#moved(home, codepage.forwardOffset, at)) slide = 1;
+      else if (this.#moved(home, codepage.backwardOffset, at)) slide = -1;
+    }
+    const isSplit = end >= pageSize && end - 3 < pageSize;
+    if (slide === 0 || !isSplit) return slide;
+    const same =
+      (u8[page + codepage.sharingOffset]! & codepage.sharing.slides) !== 0 &&
+      i32[(page + codepage.slideOffset) >> 2] === i32[(next + codepage.slideOffset) >> 2];
+    return same ? slide : undefined;
+  }
+
+  #moved(page: number, bitmap: number, at: number): boolean {
+    return (this.#memory.u8[page + bitmap + (at >> 3)]! & (1 << (at & 7))) !== 0;
+  }
+
+  /** How many of an instruction's bytes are the last of a word that is known to move. */
+  #movedWords(offset: number, length: number, page: number, next: number): number {
+    let count = 0;
+    for (let end = offset; end < offset + length; end++) {
+      const home = end < pageSize ? page : next;
+      if ((this.#memory.u8[home + codepage.sharingOffset]! & codepage.sharing.known) === 0) continue;
+      const at = end % pageSize;
+      if (this.#moved(home, codepage.forwardOffset, at) || this.#moved(home, codepage.backwardOffset, at))
+        count++;
+    }
+    return count;
+  }
+
+  /** Finds which constants of the decoded instruction slide, and takes the slide out of them. False when that cannot be. */
+  #takeOutSlides(offset: number, page: number, next: number): boolean {
+    const { u8, i32 } = this.#memory;
+    const decoder = this.#decoder;
+    const slides = codepage.sharing.slides;
+    if (((u8[page + codepage.sharingOffset]! | u8[next + codepage.sharingOffset]!) & slides) === 0)
+      return true;
+    let displacement: Slide | undefined = 0;
+    let immediate: Slide | undefined = 0;
+    const ends = [offset + decoder.displacementEnd, offset + decoder.immediateEnd] as const;
+    if (decoder.displacementEnd >= 0) {
+      const raw = decoder.displacement - (decoder.ripRelative ? offset + decoder.length : 0);
+      const isPerCpu = decoder.ripRelative && decoder.segment !== layout.zero && mayLeadToStart(raw);
+      const guess = isPerCpu ? -1 : !decoder.ripRelative && mayBeAddress(raw) ? 1 : 0;
+      displacement = this.#slideOf(ends[0], guess, page, next);
+    }
+    if (decoder.immediateEnd >= 0) {
+      const guess = mayBeAddress(decoder.immediateLow) && decoder.immediateHigh === -1 ? 1 : 0;
+      immediate = this.#slideOf(ends[1], guess, page, next);
+    }
+    if (displacement === undefined || immediate === undefined) return false;
+    const moving = this.#movedWords(offset, decoder.length, page, next);
+    if (moving > Number(displacement !== 0) + Number(immediate !== 0)) return false;
+    if (displacement === 0 && immediate === 0) return true;
+    const own = (end: number) => i32[((end < pageSize ? page : next) + codepage.slideOffset) >> 2]!;
+    if (displacement !== 0) decoder.displacement = (decoder.displacement - displacement * own(ends[0])) | 0;
+    if (immediate !== 0) {
+      const whole = (BigInt(decoder.immediateHigh) << 32n) | BigInt(decoder.immediateLow >>> 0);
+      const moved = whole - BigInt(immediate * own(ends[1]));
+      decoder.immediateLow = Number(BigInt.asIntN(32, moved));
+      decoder.immediateHigh = Number(BigInt.asIntN(32, moved >> 32n));
+    }
+    decoder.slide({ displacement, immediate });
+    return true;
+  }
+
+  /**
+   * Writes the decoded instruction, whose bytes are in `page` and go on in `next`. False when pages of kernels at different
+   * places differ in more than constants: then the store must be emptied, and they are not shared any more.
+   */
+  #write(record: number, offset: number, page: number, next: number): boolean {
     const { i32, u16, u8 } = this.#memory;
     const decoder = this.#decoder;
+    if (!this.#takeOutSlides(offset, page, next)) {
+      this.#shareText = false;
+      return false;
+    }
     i32[record >> 2] = this.#handlers.of(decoder.form, decoder.formNumber);
     u16[(record + codepage.reg) >> 1] = decoder.reg;
     u16[(record + codepage.rm) >> 1] = decoder.rm;
@@ -267,5 +517,6 @@ export class CodeCache {
     const leaves = target !== undefined && (target < 0 || target >= pageSize || decoder.form.size === 2);
     i32[(record + codepage.link) >> 2] = leaves ? -1 : 0;
     this.counters.instructions++;
+    return true;
   }
 }

@@ -1,7 +1,15 @@
 /**
  * The decoder: from bytes to an instruction's form and operands (SDM vol. 2, chapter 2), for 16-, 32- and 64-bit code.
  */
-import { type Form, formNumber, operandSize, type Repeat } from '../form.ts';
+import {
+  type Form,
+  formNumber,
+  noSlides,
+  operandSize,
+  type Repeat,
+  type Slides,
+  slidingForm,
+} from '../form.ts';
 import type { OperandSpec } from '../isa/instruction.ts';
 import * as layout from '../layout.ts';
 import type { MappedRow, OpcodeMap } from './opcodemap.ts';
@@ -46,6 +54,9 @@ export class Decoder {
   immediateHigh = 0;
   /** For relative jumps: distance of the target from the start of the page. */
   jumpTarget: number | undefined;
+  /** Distances from the instruction's start of the last bytes of a displacement and of an immediate's low half, of 32 bits; -1: none. */
+  displacementEnd = -1;
+  immediateEnd = -1;
 
   #bytes!: Uint8Array;
   #at = 0;
@@ -246,6 +257,8 @@ export class Decoder {
     this.immediateLow = 0;
     this.immediateHigh = 0;
     this.jumpTarget = undefined;
+    this.displacementEnd = -1;
+    this.immediateEnd = -1;
     this.stack = false;
     this.segment = this.#segmentOf(layout.DS);
     const repeat: Repeat =
@@ -284,7 +297,16 @@ export class Decoder {
     this.formNumber = formNumber(found.number, size, this.#addressSize, code64, memory, repeat, w);
     let form = this.#forms.get(this.formNumber);
     if (form === undefined) {
-      form = { row: found.row, size, addressSize: this.#addressSize, code64, memory, repeat, w };
+      form = {
+        row: found.row,
+        size,
+        addressSize: this.#addressSize,
+        code64,
+        memory,
+        repeat,
+        w,
+        slides: noSlides,
+      };
       this.#forms.set(this.formNumber, form);
     }
     this.form = form;
@@ -381,19 +403,35 @@ export class Decoder {
         this.index = layout.gprOffset(index);
         this.scale = sib >> 6;
       }
-      if (base === 5 && mod === 0) this.displacement = this.#i32();
+      if (base === 5 && mod === 0) this.displacement = this.#displacement32();
       else this.rm = layout.gprOffset(base | extension);
     } else if (base === 5 && mod === 0) {
-      this.displacement = this.#i32();
+      this.displacement = this.#displacement32();
       if (this.#codeSize === 2) {
         this.ripRelative = true;
         this.rm = layout.pageBase;
       }
     } else this.rm = layout.gprOffset(base | extension);
     if (mod === 1) this.displacement = this.#signed8();
-    else if (mod === 2) this.displacement = this.#i32();
+    else if (mod === 2) this.displacement = this.#displacement32();
     inStack = this.rm === layout.gprOffset(4) || this.rm === layout.gprOffset(5);
     this.#useSegment(inStack);
+  }
+
+  #displacement32(): number {
+    const value = this.#i32();
+    this.displacementEnd = this.#at - 1 - this.#start;
+    return value;
+  }
+
+  /** Takes the instruction for one whose constants slide; they are still as in its bytes. */
+  slide(slides: Slides): void {
+    const number = this.formNumber;
+    const [form, sliding] = slidingForm(this.form, number, slides);
+    this.formNumber = sliding;
+    const known = this.#forms.get(sliding);
+    this.form = known ?? form;
+    if (known === undefined) this.#forms.set(sliding, form);
   }
 
   #useSegment(inStack: boolean): void {
@@ -433,14 +471,21 @@ export class Decoder {
       case 'z': {
         const value = size === 2 ? (this.#u16() << 16) >> 16 : this.#i32();
         if (spec.kind === 'J') this.jumpTarget = value;
-        else this.#setImmediate(value);
+        else {
+          this.#setImmediate(value);
+          if (size !== 2) this.immediateEnd = this.#at - 1 - this.#start;
+        }
         break;
       }
       case 'v':
         if (size === 8) {
           this.immediateLow = this.#i32();
+          this.immediateEnd = this.#at - 1 - this.#start;
           this.immediateHigh = this.#i32();
-        } else this.#setImmediate(size === 2 ? (this.#u16() << 16) >> 16 : this.#i32());
+        } else {
+          this.#setImmediate(size === 2 ? (this.#u16() << 16) >> 16 : this.#i32());
+          if (size !== 2) this.immediateEnd = this.#at - 1 - this.#start;
+        }
         break;
       case 'p':
         // Far address: offset, then selector in the upper half.

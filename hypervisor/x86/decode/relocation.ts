@@ -32,10 +32,12 @@ export interface Moved {
   readonly backward: Uint8Array;
 }
 
+/** Whether a bit of a bitmap is set. */
 export function hasBit(bits: Uint8Array, at: number): boolean {
   return (bits[at >> 3]! & (1 << (at & 7))) !== 0;
 }
 
+/** Sets a bit of a bitmap. */
 export function setBit(bits: Uint8Array, at: number): void {
   bits[at >> 3]! |= 1 << (at & 7);
 }
@@ -64,26 +66,26 @@ export class RelocationFinder {
     return this.#follow(bytes, a, b, found);
   }
 
-  /** The slide by the first words that differ whole within the page. */
+  /** The slide by the first word that differs and is an address, or leads to the start. */
   #findSlide(bytes: Uint8Array, a: number, b: number): number | undefined {
-    let at = 0;
-    while (at < pageSize && bytes[a + at] === bytes[b + at]) at++;
-    if (at === pageSize) return 0;
-    // A word across the page's start tells nothing by itself.
-    if (at < 3) {
-      at = 3;
-      while (at < pageSize && bytes[a + at] === bytes[b + at]) at++;
+    let differs = false;
+    for (let at = 0; at < pageSize; at++) {
+      if (bytes[a + at] === bytes[b + at]) continue;
+      differs = true;
+      for (const inWord of [2, 3]) {
+        const start = at - inWord;
+        // A word across the page's edge tells nothing by itself.
+        if (start < 0 || start + 4 > pageSize) continue;
+        const [first, second] = [word(bytes, a + start), word(bytes, b + start)];
+        const difference = (second - first) | 0;
+        if (difference % alignment !== 0 || Math.abs(difference) >= limit) continue;
+        if (mayBeAddress(first) && mayBeAddress(second)) return difference;
+        if (mayLeadToStart(first) && mayLeadToStart(second)) return -difference;
+      }
+      // The rest of this word.
+      at++;
     }
-    for (const inWord of [2, 3]) {
-      const start = at - inWord;
-      if (start < 0 || start + 4 > pageSize) continue;
-      const [first, second] = [word(bytes, a + start), word(bytes, b + start)];
-      const difference = (second - first) | 0;
-      if (difference % alignment !== 0 || Math.abs(difference) >= limit) continue;
-      if (mayBeAddress(first) && mayBeAddress(second)) return difference;
-      if (mayLeadToStart(first) && mayLeadToStart(second)) return -difference;
-    }
-    return undefined;
+    return differs ? undefined : 0;
   }
 
   #follow(bytes: Uint8Array, a: number, b: number, slide: number): boolean {
@@ -91,54 +93,45 @@ export class RelocationFinder {
     const inWord = ((slide >> 16) & 0xff) !== 0 ? 2 : 3;
     for (let at = 0; at < pageSize; at++) {
       if (bytes[a + at] === bytes[b + at]) continue;
-      const last = at - inWord + 3;
+      let last = at - inWord + 3;
       if (last < 3 || last >= pageSize) {
-        if (!this.#edge(bytes, a, b, at, slide)) return false;
-        at = Math.max(at, Math.min(last, 1));
-        continue;
+        if (!this.#edge(bytes, a, b, at, last, slide)) {
+          // Of a word that starts two or three bytes before the page, only the last byte may be in it.
+          last = 0;
+          if (at !== 0 || !this.#edge(bytes, a, b, at, last, slide)) return false;
+        }
+      } else {
+        const difference = (word(bytes, b + last - 3) - word(bytes, a + last - 3)) | 0;
+        if (difference === slide) setBit(this.moved.forward, last);
+        else if (difference === -slide) setBit(this.moved.backward, last);
+        else return false;
       }
-      const difference = (word(bytes, b + last - 3) - word(bytes, a + last - 3)) | 0;
-      if (difference === slide && mayBeAddress(word(bytes, a + last - 3))) setBit(this.moved.forward, last);
-      else if (difference === -slide && mayLeadToStart(word(bytes, a + last - 3)))
-        setBit(this.moved.backward, last);
-      else return false;
       at = last;
     }
     return true;
   }
 
-  /** A word across the page's start or end, of which only some bytes are seen. */
-  #edge(bytes: Uint8Array, a: number, b: number, at: number, slide: number): boolean {
-    if (at === pageSize - 1) {
-      // The word's third byte; the fourth is in the next page.
-      const difference = (bytes[b + at]! - bytes[a + at]!) & 0xff;
-      const expected = (slide >> 16) & 0xff;
-      return difference === expected || difference === ((-slide >> 16) & 0xff);
+  /**
+   * A word across the page's start or end, of which only some bytes are seen: the first that differs at `at`, its last one
+   * at `last`.
+   */
+  #edge(bytes: Uint8Array, a: number, b: number, at: number, last: number, slide: number): boolean {
+    let [first, second] = [0, 0];
+    for (let i = at; i <= Math.min(last, pageSize - 1); i++) {
+      const shift = 8 * (i - last + 3);
+      first |= bytes[a + i]! << shift;
+      second |= bytes[b + i]! << shift;
     }
+    const seen = last >= pageSize ? 0x00ff_0000 : at === last ? 0xff00_0000 : 0xffff_0000;
     for (const [bits, moves] of [
       [this.moved.forward, slide],
       [this.moved.backward, -slide],
     ] as const) {
-      // The last byte is at `at` or, when the third is seen, behind it.
-      for (const last of [0, 1, 2]) {
-        if (last < at) continue;
-        const seen = (base: number) => {
-          let value = 0;
-          for (let i = Math.max(0, last - 1); i <= last; i++)
-            value |= bytes[base + i]! << (8 * (i - last + 3));
-          return value;
-        };
-        const mask = last === 0 ? 0xff00_0000 : 0xffff_0000;
-        const exact = ((seen(b) - seen(a) - moves) & mask) === 0;
-        // The third byte is in the page before: its carry is not known.
-        const carried = last === 0 && ((seen(b) - seen(a) - moves - 0x0100_0000) & mask) === 0;
-        const isRest = bytes
-          .subarray(a + last + 1, a + 3)
-          .every((byte, i) => byte === bytes[b + last + 1 + i]);
-        if ((exact || carried) && (isRest || last === 2)) {
-          setBit(bits, last);
-          return true;
-        }
+      const rest = (second - first - (moves & seen)) & seen;
+      // Where the third byte is in the page before, its carry is not known.
+      if (rest === 0 || (at === last && rest === 0x0100_0000)) {
+        if (last < pageSize) setBit(bits, last);
+        return true;
       }
     }
     return false;

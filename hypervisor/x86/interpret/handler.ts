@@ -55,8 +55,8 @@ class HandlerSemantics extends Semantics {
   }
 
   override immediateValue(size: number): Value {
-    if (size === 8) return this.fn.load('i64', this.#record, record.immediate);
-    return this.fn.load(loadName(size), this.#record, record.immediate);
+    const value = this.fn.load(size === 8 ? 'i64' : loadName(size), this.#record, record.immediate);
+    return this.slid(value, this.form.slides.immediate);
   }
 
   override memoryAddress(): Address {
@@ -70,7 +70,10 @@ class HandlerSemantics extends Semantics {
     }
     const base = fn.load('i64', this.cpu.add(fn.load('i32_16u', this.#record, record.rm)));
     const index = fn.load('i64', this.cpu.add(fn.load('i32_16u', this.#record, record.index)));
-    const displacement = fn.load('i64_32s', this.#record, record.displacement);
+    const displacement = this.slid(
+      fn.load('i64_32s', this.#record, record.displacement),
+      this.form.slides.displacement,
+    );
     const scaled = index.shl(flags.and(3).extendU());
     return { segment, stack, offset: this.cut(base.add(scaled).add(displacement)) };
   }

@@ -1,8 +1,8 @@
 /** For tests: a vCPU at privilege level 0 in flat 32-bit protected mode or 64-bit code, with memory and one device's register. */
 import { AddressSpace } from '../../memory/addressspace.ts';
-import { FramePool } from '../../memory/frames.ts';
+import { Books } from '../../memory/books.ts';
 import { HostMemory, pageSize } from '../../memory/hostmemory.ts';
-import { hashPage } from '../decode/hash.ts';
+import { hashPage } from '../../memory/pagehash.ts';
 import { Engine } from '../engine.ts';
 import * as exits from '../exits.ts';
 import * as layout from '../layout.ts';
@@ -35,9 +35,7 @@ export class FlatMachine {
   constructor(translate: false | TranslationOptions = false, cpus = 1) {
     this.#memory = new HostMemory(2 * memoryBytes, 128 << 20);
     this.engine = new Engine(this.#memory, hashPage(this.#memory), 64 << 20, translate);
-    this.#space = new AddressSpace(this.#memory, new FramePool(this.#memory), [
-      { start: 0, length: memoryBytes },
-    ]);
+    this.#space = new AddressSpace(new Books(this.#memory), [{ start: 0, length: memoryBytes }]);
     this.#processors = new Processors(this.engine, this.#space, cpus, () => ({
       mmioRead: () => 0x5a5a_5a5a,
       mmioWrite: (address: number, _size: number, value: number) => {
@@ -48,6 +46,7 @@ export class FlatMachine {
       readCr8: () => 0,
       writeCr8: () => {},
       msrs: [],
+      cpuidExits: () => {},
       tscChanged: () => {},
       hypervisorLeaf: () => undefined,
     }));

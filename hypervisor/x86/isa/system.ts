@@ -141,7 +141,9 @@ const invalidatePage = meaning('a', (c) => {
 const supervisorNothing = meaning('', requireSupervisor);
 
 const identify = meaning('', (c) => {
+  c.beforeCall();
   c.fn.callAll(c.core.cpuid, c.cpu, c.gpr(0, 4), c.gpr(1, 4));
+  c.afterCall();
   const [first, second] = [c.state64(layout.result0), c.state64(layout.result1)];
   c.setGpr(0, first.wrap(), 4);
   c.setGpr(3, first.shrU(32).wrap(), 4);

@@ -4,9 +4,9 @@
  * what is on the stack.
  */
 import { AddressSpace } from '../../memory/addressspace.ts';
-import { FramePool } from '../../memory/frames.ts';
+import { Books } from '../../memory/books.ts';
 import { HostMemory } from '../../memory/hostmemory.ts';
-import { hashPage } from '../decode/hash.ts';
+import { hashPage } from '../../memory/pagehash.ts';
 import { Engine } from '../engine.ts';
 import * as exits from '../exits.ts';
 import * as layout from '../layout.ts';
@@ -87,7 +87,7 @@ export interface Halt {
 const codeBytes = 64 << 20;
 const memory = new HostMemory(256 << 20, codeBytes + (256 << 20));
 const engine = new Engine(memory, hashPage(memory), codeBytes);
-const frames = new FramePool(memory);
+const books = new Books(memory);
 
 /** See the top of this file. */
 export class TestMachine {
@@ -99,14 +99,19 @@ export class TestMachine {
   readonly written: [number, number][] = [];
   /** Called when the program writes a port. */
   onPortWrite: (port: number, value: number) => void = () => {};
+  /** Called when the program reads where there is no memory. */
+  onMmioRead: () => void = () => {};
   #nextGdt = firstFree;
   #ended = false;
 
   constructor(mode: StartMode) {
     this.mode = mode;
-    this.space = new AddressSpace(memory, frames, [{ start: 0, length: memorySize }]);
+    this.space = new AddressSpace(books, [{ start: 0, length: memorySize }]);
     const devices: Devices = {
-      mmioRead: () => 0x5a5a_5a5a,
+      mmioRead: () => {
+        this.onMmioRead();
+        return 0x5a5a_5a5a;
+      },
       mmioWrite: () => {},
       portRead: () => 0xa5,
       portWrite: (port, _size, value) => {
@@ -121,6 +126,7 @@ export class TestMachine {
       readCr8: () => 0,
       writeCr8: () => {},
       msrs: [],
+      cpuidExits: () => {},
       tscChanged: () => {},
       hypervisorLeaf: () => undefined,
     };
@@ -139,7 +145,7 @@ export class TestMachine {
   free(): void {
     for (let page = 0; page < memorySize >> 12; page++) {
       this.processors.contentsChange(page);
-      if (this.space.isPresent(page)) this.space.discard(page);
+      this.space.release(page, 0);
     }
   }
 

@@ -308,8 +308,9 @@ export class TemplateSemantics extends Semantics {
       if (size === 8) return this.i64(known);
       return this.i32(size === 1 ? known & 0xff : size === 2 ? known & 0xffff : known);
     }
-    if (size === 8) return this.#number(numbers.immediate);
-    const value = this.fn.hole('i32', numbers.immediate);
+    const slides = this.form.slides.immediate;
+    if (size === 8) return this.slid(this.#number(numbers.immediate), slides);
+    const value = this.slid(this.fn.hole('i32', numbers.immediate), slides);
     return size === 1 ? value.and(0xff) : size === 2 ? value.and(0xffff) : value;
   }
 
@@ -329,7 +330,7 @@ export class TemplateSemantics extends Semantics {
       offset = offset === undefined ? index : offset.add(index);
     }
     if (hasDisplacement) {
-      const displacement = this.#number(numbers.displacement);
+      const displacement = this.slid(this.#number(numbers.displacement), this.form.slides.displacement);
       offset = offset === undefined ? displacement : offset.add(displacement);
     }
     return { segment, stack, offset: this.cut(offset ?? this.i64(0)) };

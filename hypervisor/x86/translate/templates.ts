@@ -130,7 +130,8 @@ export class Templates {
       if (u16[(record + codepage.index) >> 1] !== layout.zero) {
         shape += shapeOf.hasIndex + (flags & 3) * shapeOf.scale;
       }
-      if (i32[(record + codepage.displacement) >> 2] !== 0) shape += shapeOf.hasDisplacement;
+      if (i32[(record + codepage.displacement) >> 2] !== 0 || form.slides.displacement !== 0)
+        shape += shapeOf.hasDisplacement;
     } else shape += (of.generalRm ? rm & 1 : rm) * shapeOf.rm;
     const segment = segments.indexOf(u16[(record + codepage.segment) >> 1]!);
     shape += Math.max(segment, 0) * shapeOf.segment;

@@ -1,8 +1,8 @@
 /** The emulated CPU as a machine that recorded vectors are run on. */
 import { AddressSpace } from '../../memory/addressspace.ts';
-import { FramePool } from '../../memory/frames.ts';
+import { Books } from '../../memory/books.ts';
 import { HostMemory, pageSize } from '../../memory/hostmemory.ts';
-import { hashPage } from '../decode/hash.ts';
+import { hashPage } from '../../memory/pagehash.ts';
 import { Engine } from '../engine.ts';
 import * as exceptions from '../exceptions.ts';
 import * as exits from '../exits.ts';
@@ -31,7 +31,7 @@ export interface EmulatedMachine extends VectorMachine {
 export function emulatedMachine(translate: false | TranslationOptions = false): EmulatedMachine {
   const memory = new HostMemory(memorySize, codeBytes + (16 << 20));
   const engine = new Engine(memory, hashPage(memory), codeBytes, translate);
-  const space = new AddressSpace(memory, new FramePool(memory), [{ start: 0, length: memorySize / 2 }]);
+  const space = new AddressSpace(new Books(memory), [{ start: 0, length: memorySize / 2 }]);
   const nothing: Devices = {
     mmioRead: () => -1,
     mmioWrite: () => {},
@@ -40,6 +40,7 @@ export function emulatedMachine(translate: false | TranslationOptions = false): 
     readCr8: () => 0,
     writeCr8: () => {},
     msrs: [],
+    cpuidExits: () => {},
     tscChanged: () => {},
     hypervisorLeaf: () => undefined,
   };

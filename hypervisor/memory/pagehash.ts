@@ -1,11 +1,13 @@
 /**
  * The content hash of a page: 64 bits by multiplication and rotation, made in place by a routine of WebAssembly SIMD-free
- * integer code. It only sorts pages; equality is always checked on the bytes.
+ * integer code. It sorts pages (equality is always checked on the bytes), and it tells whether a page came back from swap as it
+ * went there: a change within one of its four lanes never goes unnoticed, any other with a chance of 2^-64.
  */
-import type { HostMemory } from '../../memory/hostmemory.ts';
-import { pageSize } from '../../memory/hostmemory.ts';
-import { ModuleBuilder } from '../../wasm/module.ts';
-import type { PageHash } from './codecache.ts';
+import { ModuleBuilder } from '../wasm/module.ts';
+import { type HostMemory, pageSize } from './hostmemory.ts';
+
+/** Content hash of a page of memory at an address: equal pages give equal keys. */
+export type PageHash = (address: number) => bigint;
 
 /** Odd constants with well-mixed bits: fractional parts of the golden ratio and of the square roots of 2 and 3. */
 const multipliers = [

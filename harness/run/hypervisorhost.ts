@@ -1,0 +1,251 @@
+/** The hypervisor as the runner sees it. Every column that it lists is measured; none stands for what is not there. */
+import { balloonFeatures } from '../../hypervisor/balloon/settings.ts';
+import { costs } from '../../hypervisor/clock/costs.ts';
+import type { Guest, GuestEnd } from '../../hypervisor/guest.ts';
+import { Host, type HostTask } from '../../hypervisor/host.ts';
+import { KnobError, type Scanner } from '../../hypervisor/ksm/scanner.ts';
+import { FAULT_CAUSES } from '../../hypervisor/measures/measures.ts';
+import type { MemoryEvent } from '../../hypervisor/memory/hostpages.ts';
+import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
+import { usualTranslation } from '../../hypervisor/x86/translate/options.ts';
+import type { RunEvent } from '../../reports/format/lines.ts';
+import { workloadPort } from '../../workloads/catalog.ts';
+import { UserError } from '../../workloads/images/user-error.ts';
+import { epoch } from '../epoch.ts';
+import { Balloons } from './balloons.ts';
+import type { FaultTimes, GuestEnding, GuestSetup, HostSetup, RunHost } from './host.ts';
+import { Sampler } from './sampler.ts';
+import { makeScanner } from './scanner.ts';
+import { withUnnamedFile } from './swapfile.ts';
+
+/** Number of the port of the workload: 0 is the virtio console's console. */
+const portNumber = 1;
+
+/** Makes a host of the hypervisor for a run. */
+export async function makeHost(setup: HostSetup): Promise<RunHost> {
+  refuseMissing(setup.workers);
+  const { ksm, swap, memory, cpus, cost } = setup.scenario.host;
+  const events: RunEvent[] = [];
+  const names = new Map<number, string>();
+  const options = {
+    memory,
+    cpus,
+    translate: usualTranslation,
+    costs: costs(cost),
+    onMemoryEvent: (event: MemoryEvent, now: number) => events.push(eventOf(event, now, names)),
+  };
+  const host =
+    swap === 'none'
+      ? new Host(options)
+      : withUnnamedFile((file) => new Host({ ...options, swap: { ...swap, file } }));
+  const scanner =
+    ksm === 'off'
+      ? undefined
+      : await makeScanner(ksm, setup.scannerFile, {
+          memory: host.pages.merging,
+          costs: host.costs,
+          seed: setup.scenario.seed,
+        });
+  return new HypervisorHost(setup, host, scanner, events, names);
+}
+
+class HypervisorHost implements RunHost {
+  readonly columns: RunHost['columns'];
+  readonly #setup: HostSetup;
+  readonly #host: Host;
+  readonly #scanner: Scanner | undefined;
+  readonly #events: RunEvent[];
+  readonly #guests: readonly Guest[];
+  readonly #serial: readonly number[][];
+  readonly #removed = new Set<number>();
+  readonly #balloons: Balloons;
+  /** Whether the scanner has been switched on. */
+  #merging = false;
+  readonly #sampler: Sampler;
+
+  constructor(
+    setup: HostSetup,
+    host: Host,
+    scanner: Scanner | undefined,
+    events: RunEvent[],
+    names: Map<number, string>,
+  ) {
+    this.#setup = setup;
+    this.#host = host;
+    this.#scanner = scanner;
+    this.#events = events;
+    this.#serial = setup.guests.map(() => []);
+    this.#guests = setup.guests.map((each, number) => this.#addGuest(each, number));
+    for (const [number, { space }] of this.#guests.entries()) {
+      names.set(space.id, setup.guests[number]!.plan.name);
+    }
+    this.#balloons = new Balloons(setup.scenario.host.balloon, host, names, (event) =>
+      this.#events.push(event),
+    );
+    const ksmd = scanner === undefined ? undefined : this.#taskOf(scanner);
+    if (ksmd !== undefined) host.addTask(ksmd);
+    this.#sampler = new Sampler(host, this.#guests, setup.scenario.host.cpus, scanner, ksmd);
+    this.columns = this.#sampler.columns;
+  }
+
+  #addGuest({ plan, seed, disk }: GuestSetup, number: number): Guest {
+    const { listener, scenario } = this.#setup;
+    return this.#host.addGuest({
+      memory: plan.group.memory,
+      cpus: plan.group.cpus,
+      seed,
+      epoch,
+      serialOutput: (byte) => this.#serial[number]!.push(byte),
+      ports: [
+        { onOutput: () => {} },
+        {
+          name: workloadPort,
+          onOutput: (bytes) => listener.workload(number, bytes, this.#guests[number]!.time),
+        },
+      ],
+      disks: disk === undefined ? [] : [new FileDisk(disk, true)],
+      balloonFeatures: balloonFeatures({
+        deflateOnOom: true,
+        pagePoison: false,
+        freePageReporting: scenario.host.balloon.free_page_reporting,
+        freePageHinting: false,
+      }),
+    });
+  }
+
+  get time(): number {
+    return this.#host.time;
+  }
+
+  get costs(): Readonly<Record<string, number>> {
+    return this.#host.costs;
+  }
+
+  run(until: number): void {
+    while (this.time < until) {
+      this.#host.run(Math.min(until, this.#balloons.next));
+      this.#balloons.run(this.time);
+    }
+    for (const [number, bytes] of this.#serial.entries()) {
+      if (bytes.length === 0) continue;
+      this.#setup.listener.console(number, Uint8Array.from(bytes));
+      bytes.length = 0;
+    }
+  }
+
+  start(number: number): void {
+    const { kernel, initrd, commandLine, plan } = this.#setup.guests[number]!;
+    const guest = this.#guests[number]!;
+    guest.boot({ kernel, initrd, commandLine });
+    guest.console.setOpen(portNumber, true);
+    this.#balloons.add(guest, plan.group.memory, this.time);
+  }
+
+  remove(number: number): void {
+    if (this.#removed.has(number)) return;
+    this.#removed.add(number);
+    this.#sampler.removing(number);
+    this.#balloons.remove(this.#guests[number]!);
+    this.#host.removeGuest(this.#guests[number]!);
+  }
+
+  ending(number: number): GuestEnding | undefined {
+    if (this.#removed.has(number)) return { reason: 'removed', failed: false };
+    const guest = this.#guests[number]!;
+    if (guest.end !== undefined) this.#balloons.remove(guest);
+    return endingOf(guest.end);
+  }
+
+  tellWorkload(number: number, bytes: Uint8Array): void {
+    this.#guests[number]!.console.input(portNumber, bytes);
+  }
+
+  setBalloon(number: number, bytes: number): void {
+    this.#balloons.set(this.#guests[number]!, this.#setup.guests[number]!.plan.group.memory, bytes);
+  }
+
+  startMerging(): void {
+    this.#merging = true;
+    const { knobs } = this.#scanner!;
+    if (knobs.names.includes('run')) knobs.set('run', 1);
+  }
+
+  setKnob(name: string, value: number | string): string | undefined {
+    try {
+      this.#scanner!.knobs.set(name, value);
+      return undefined;
+    } catch (error) {
+      if (error instanceof KnobError) return error.message;
+      throw error;
+    }
+  }
+
+  /** The scanner as a thread of the host, which sleeps until it is switched on. */
+  #taskOf(scanner: Scanner): HostTask {
+    const next = () => (this.#merging ? scanner.next : Number.POSITIVE_INFINITY);
+    return {
+      name: 'ksmd',
+      get next() {
+        return next();
+      },
+      run: (now, budget) => scanner.run(now, budget).used,
+    };
+  }
+
+  sample(): ReturnType<RunHost['sample']> {
+    return this.#sampler.sample();
+  }
+
+  faultTimes(): FaultTimes[] {
+    return this.#guests.flatMap(({ measures }, guest) =>
+      FAULT_CAUSES.map((cause) => {
+        const histogram = measures.faults[cause];
+        const buckets: { upper: number; count: number }[] = [];
+        histogram.buckets((upper, count) => buckets.push({ upper, count }));
+        return { guest, cause, buckets, max: histogram.max };
+      }),
+    );
+  }
+
+  takeEvents(): RunEvent[] {
+    return this.#events.splice(0);
+  }
+
+  close(): void {
+    this.#host.close();
+  }
+}
+
+/** What the hypervisor does not have is refused rather than left out. */
+function refuseMissing(workers: number): void {
+  if (workers === 1) return;
+  throw new UserError({
+    file: `--workers ${workers}`,
+    cause: 'this version of pagefold runs all guests on one thread',
+    remedy: 'leave it out',
+  });
+}
+
+function eventOf(event: MemoryEvent, now: number, names: ReadonlyMap<number, string>): RunEvent {
+  const { reason } = event;
+  if (event.event === 'swap write failed') return { time_ns: now, event: 'swap_error', reason };
+  const guest = names.get(event.guest)!;
+  return event.event === 'out of memory'
+    ? { time_ns: now, event: 'oom', guest, victim: guest, reason }
+    : { time_ns: now, event: 'swap_error', guest, reason };
+}
+
+function endingOf(end: GuestEnd | undefined): GuestEnding | undefined {
+  switch (end?.kind) {
+    case undefined:
+      return undefined;
+    case 'power off':
+      return { reason: 'power off', failed: false };
+    case 'reset':
+      return { reason: 'reset', failed: true };
+    case 'debug exit':
+      return { reason: `debug exit with ${end.value}`, failed: end.value !== 0 };
+    case 'error':
+      return { reason: end.reason, failed: true };
+  }
+}

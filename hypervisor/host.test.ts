@@ -1,0 +1,81 @@
+/** Rounds: where runs end does not matter, nothing is done for guests that have nothing to do, guests come and go. */
+import test from 'ava';
+import { Host, type HostTask, round } from './host.ts';
+
+test('rounds in which nobody has anything to do are passed over, wherever runs end', (t) => {
+  const runs = [1e9, 333_333, 100_000].map((step) => {
+    const host = new Host({ memory: 16 << 20, translate: false });
+    const times: number[] = [];
+    let next = 250_000_123;
+    const task: HostTask = {
+      name: 'test',
+      get next() {
+        return next;
+      },
+      run(now, budget) {
+        times.push(now);
+        next = now + 123_456_789;
+        return budget;
+      },
+    };
+    host.addTask(task);
+    while (host.time < 1e9) host.run(Math.min(1e9, host.time + step));
+    t.is(host.time, 1e9);
+    t.is(host.taskTime(task), times.length * round);
+    return times;
+  });
+  // Asked for in a round, it works when that is over.
+  t.is(runs[0]![0], 250_100_000);
+  t.is(runs[0]!.length, 7);
+  t.deepEqual(runs[1], runs[0]);
+  t.deepEqual(runs[2], runs[0]);
+});
+
+test('what may be done between rounds only is refused within one', (t) => {
+  const host = new Host({ memory: 32 << 20, translate: false });
+  const busy: HostTask = { name: 'busy', next: 0, run: (_now, budget) => budget };
+  host.addTask(busy);
+  host.run(round / 2);
+  t.false(host.isBetweenRounds);
+  const options = {
+    memory: 16 << 20,
+    cpus: 1,
+    seed: 1,
+    epoch: 0,
+    serialOutput: () => {},
+    ports: [{ onOutput: () => {} }],
+    disks: [],
+    balloonFeatures: [],
+  };
+  t.throws(() => host.addGuest(options), { message: /run the host up to a multiple of 100000 ns/ });
+  t.throws(() => host.stateHash(), { message: /in the middle of a round/ });
+  host.run(round);
+  const guest = host.addGuest(options);
+  const hash = host.stateHash();
+  t.regex(hash, /^[0-9a-f]{64}$/);
+  host.removeGuest(guest);
+  t.throws(() => host.removeGuest(guest), { message: /not on this host/ });
+});
+
+test('guests that are removed leave nothing behind, however many come and go', (t) => {
+  const host = new Host({ memory: 32 << 20, translate: false });
+  const before = host.pages.classes;
+  for (let i = 0; i < 300; i++) {
+    const guest = host.addGuest({
+      memory: 64 << 20,
+      cpus: 4,
+      seed: 1,
+      epoch: 0,
+      serialOutput: () => {},
+      ports: [{ onOutput: () => {} }],
+      disks: [],
+      balloonFeatures: [],
+    });
+    guest.space.touch(i);
+    host.run(host.time + round);
+    host.removeGuest(guest);
+  }
+  t.deepEqual(host.pages.classes, before);
+  host.pages.check();
+  host.run(host.time + 10 * round);
+});

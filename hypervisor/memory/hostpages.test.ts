@@ -1,0 +1,393 @@
+/** What the host's memory does for its guests, a case each. */
+import test from 'ava';
+import { StateReader, StateWriter } from '../state/state.ts';
+import type { AddressSpace } from './addressspace.ts';
+import { pageSize } from './hostmemory.ts';
+import * as slots from './slots.ts';
+import { fill, Rig, round } from './testing/rig.ts';
+
+test('a page that is read before it is written shares the frame of zeros; a write gives it its own', (t) => {
+  const rig = new Rig({ frames: 512 });
+  const guest = rig.guest(100);
+  t.is(rig.read(guest, 7), 0);
+  t.is(guest.frameOf(7), rig.pages.books.zeroFrame);
+  rig.write(guest, 7, 5);
+  t.not(guest.frameOf(7), rig.pages.books.zeroFrame);
+  t.is(rig.read(guest, 7), 5);
+  t.is(rig.read(guest, 8), 0);
+  rig.endRound();
+  t.deepEqual(guest.counters.counts, {
+    first_touch: 2,
+    cow_break: 1,
+    swap_in: 0,
+    balloon_return: 0,
+    reporting_return: 0,
+  });
+  t.is(guest.counters.cowKsm, 0);
+  t.deepEqual(
+    rig.faults.map(({ cause, latency }) => [cause, latency]),
+    [
+      ['first_touch', 3600],
+      ['cow_break', 4000],
+      ['first_touch', 3600],
+    ],
+  );
+});
+
+test('frames that were given back come to others without their contents', (t) => {
+  const rig = new Rig({ frames: 512 });
+  const [one, other] = [rig.guest(400), rig.guest(400)];
+  for (let page = 0; page < 350; page++) rig.write(one, page, page + 1);
+  rig.endRound();
+  for (let page = 0; page < 350; page++) one.release(page, slots.reported);
+  rig.pages.check();
+  t.is(rig.pages.classes.private, 0);
+  for (let page = 0; page < 350; page++) {
+    const frame = rig.access(other, page, true);
+    t.is(rig.memory.u32[frame / 4], 0);
+  }
+  rig.endRound();
+  t.is(rig.read(one, 3), 0);
+  rig.write(one, 3, 9);
+  t.is(one.counters.counts.reporting_return, 1);
+});
+
+test('the balloon: pages in it, pages that left it, and what they cost when they are touched', (t) => {
+  const rig = new Rig({ frames: 512 });
+  const guest = rig.guest(100);
+  for (let page = 0; page < 10; page++) rig.write(guest, page, 1);
+  rig.endRound();
+  for (let page = 0; page < 20; page++) guest.release(page, slots.ballooned);
+  t.is(guest.ballooned, 20);
+  t.is(guest.present, 0);
+  for (let page = 0; page < 5; page++) guest.returned(page);
+  rig.pages.check();
+  t.is(guest.ballooned, 15);
+  t.is(rig.read(guest, 0), 0);
+  // A guest that touches what is in its balloon gets a frame all the same.
+  rig.write(guest, 10, 3);
+  rig.write(guest, 50, 3);
+  rig.endRound();
+  t.is(guest.ballooned, 14);
+  t.is(guest.counters.counts.balloon_return, 2);
+  t.is(guest.counters.counts.first_touch, 11);
+});
+
+test('pages that are not used go to swap and come back as they were', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 2048 });
+  const guest = rig.guest(1500);
+  for (let page = 0; page < 1500; page++) rig.write(guest, page, page + 1);
+  rig.endRound();
+  t.true(guest.swapped > 900, `${guest.swapped} pages are in swap`);
+  for (let page = 0; page < 1500; page++) t.is(rig.read(guest, page), page + 1);
+  t.true(guest.counters.counts.swap_in > 900);
+  t.true(guest.counters.swapCacheHits > 500, 'neighbours were read ahead');
+  t.is(rig.stopped.size, 0);
+});
+
+test('a page that is used stays, one that is not goes', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 4096 });
+  const guest = rig.guest(3000);
+  for (let page = 0; page < 50; page++) rig.write(guest, page, 1);
+  for (let page = 100; page < 2500; page++) {
+    rig.write(guest, page, 2);
+    for (let hot = 0; page % 5 === 0 && hot < 50; hot++) rig.read(guest, hot);
+  }
+  rig.endRound();
+  // When frames are taken back for the first time nothing is known but their age: then all of these may have to come back once.
+  t.true(guest.counters.counts.swap_in <= 50, `${guest.counters.counts.swap_in}`);
+  for (let page = 0; page < 50; page++) t.true(guest.isPresent(page));
+});
+
+test('a swap-in takes the latency of the device, read ahead pages none', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 2048 });
+  const guest = rig.guest(1500);
+  for (let page = 0; page < 1500; page++) rig.write(guest, page, page + 1);
+  rig.rounds(100);
+  rig.faults.length = 0;
+  rig.beginRound();
+  const since = rig.time;
+  rig.read(guest, 8);
+  t.is(rig.faults[0]!.cause, 'swap_in');
+  t.true(rig.faults[0]!.latency >= 94_000 && rig.faults[0]!.latency <= round, `${rig.faults[0]!.latency}`);
+  t.deepEqual(rig.waits.at(-1), { guest: guest.id, since, time: since + rig.faults[0]!.latency });
+  rig.read(guest, 9);
+  t.deepEqual(rig.faults[1], { guest: guest.id, cause: 'swap_in', latency: 4000 });
+});
+
+test('a clean page is given up without being written again', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 4096 });
+  const guest = rig.guest(1000);
+  for (let page = 0; page < 1000; page++) rig.write(guest, page, page + 1);
+  for (let pass = 0; pass < 3; pass++) {
+    for (let page = 0; page < 1000; page++) rig.read(guest, page);
+  }
+  rig.endRound();
+  const { written, clean } = rig.pages.reclaimer.counters;
+  t.true(clean > 1000, `${clean} clean`);
+  t.true(written <= 1100, `${written} written`);
+});
+
+test('a corrupt swap slot ends the guest whose page it is, and nobody else', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 2048, pageCluster: 0 });
+  const [one, other] = [rig.guest(700), rig.guest(700)];
+  for (let page = 0; page < 700; page++) {
+    rig.write(one, page, page + 1);
+    rig.write(other, page, page + 1000);
+  }
+  rig.rounds(50);
+  const lost = [...Array(700).keys()].find((page) => (one.slot(page) & slots.swapped) !== 0)!;
+  const slot = one.slot(lost) >>> slots.swapShift;
+  t.is(rig.pages.books.swap!.slots.frameOf(slot), 0);
+  rig.file.bytes[slot * pageSize + 1234]! ^= 4;
+  rig.read(one, lost);
+  t.regex(rig.stopped.get(one)!, new RegExp(`swap slot ${slot} of memory does not have what was written`));
+  t.deepEqual(
+    rig.events.map(({ event }) => event),
+    ['swap loss'],
+  );
+  for (let page = 0; page < 700; page++) t.is(rig.read(other, page), page + 1000);
+  rig.endRound();
+  t.deepEqual([one.present, one.swapped, rig.stopped.size], [0, 0, 1]);
+});
+
+test('a device that reads a swapped page gets its contents, and a corrupt one is noticed there too', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 2048, pageCluster: 0 });
+  const guest = rig.guest(1500);
+  for (let page = 0; page < 1500; page++) rig.write(guest, page, page + 1);
+  rig.rounds(50);
+  const gone = [...Array(1500).keys()].filter((page) => (guest.slot(page) & slots.swapped) !== 0);
+  rig.beginRound();
+  t.is(rig.memory.u32[guest.peek(gone[0]!) / 4], gone[0]! + 1);
+  fill(rig.memory, guest.touch(gone[1]!), 77);
+  t.is(guest.counters.byDevices, 2);
+  rig.endRound();
+  t.is(rig.read(guest, gone[1]!), 77);
+  rig.endRound();
+  rig.file.bytes.fill(0);
+  rig.beginRound();
+  t.throws(() => guest.peek(gone[2]!), { name: 'SwapLoss' });
+  rig.endRound();
+});
+
+test('without swap, memory that runs out ends the largest guest, and the others go on', (t) => {
+  const rig = new Rig({ frames: 512 });
+  const [small, large] = [rig.guest(500), rig.guest(500)];
+  for (let page = 0; page < 100; page++) rig.write(small, page, 1);
+  for (let page = 0; page < 500; page++) rig.write(large, page, 2);
+  t.regex(rig.stopped.get(large)!, /out of memory.*no swap.*policy: largest/);
+  for (let page = 100; page < 400; page++) rig.write(small, page, 1);
+  for (let page = 0; page < 400; page++) t.is(rig.read(small, page), 1);
+  rig.endRound();
+  t.deepEqual(
+    rig.events.map(({ event }) => event),
+    ['out of memory'],
+  );
+});
+
+test('by the other policy the guest that asks ends', (t) => {
+  const rig = new Rig({ frames: 512, oom: 'requester' });
+  const [small, large] = [rig.guest(500), rig.guest(500)];
+  for (let page = 0; page < 350; page++) rig.write(large, page, 2);
+  rig.idle.add(large);
+  for (let page = 0; page < 500; page++) rig.write(small, page, 1);
+  rig.idle.clear();
+  t.deepEqual(
+    [...rig.stopped.keys()].map(({ id }) => id),
+    [small.id],
+  );
+  for (let page = 0; page < 350; page++) t.is(rig.read(large, page), 2);
+});
+
+test('exhausted swap ends one guest when memory is used up as well; what the others have is right', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 256 });
+  const [one, other] = [rig.guest(1000), rig.guest(1000)];
+  for (let page = 0; page < 300; page++) rig.write(other, page, page + 7);
+  for (let page = 0; page < 1000; page++) rig.write(one, page, 2);
+  t.regex(rig.stopped.get(one)!, /out of memory.*256 of 256 pages of swap are used/);
+  for (let page = 0; page < 300; page++) t.is(rig.read(other, page), page + 7);
+  rig.endRound();
+});
+
+test('a full disk is named, the slots that it has room for go on to be used', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 4096 });
+  rig.file.room = 512 * pageSize;
+  const [one, other] = [rig.guest(2000), rig.guest(600)];
+  for (let page = 0; page < 400; page++) rig.write(other, page, page + 7);
+  for (let page = 0; page < 400; page++) rig.write(one, page, page + 1);
+  for (let page = 0; page < 400; page++) t.is(rig.read(one, page), page + 1);
+  for (let page = 400; page < 2000; page++) rig.write(one, page, 2);
+  const [first] = rig.events;
+  t.is(first!.event, 'swap write failed');
+  t.regex(first!.reason, /swap file memory cannot be written: ENOSPC/);
+  t.regex(rig.stopped.get(one)!, /out of memory/);
+  for (let page = 0; page < 400; page++) t.is(rig.read(other, page), page + 7);
+  rig.endRound();
+});
+
+test('a ksm frame goes to swap once for all its pages; of those that come back all but one are copies', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 2048 });
+  const { merging, books } = rig.pages;
+  const guests = [rig.guest(1500), rig.guest(100), rig.guest(100)];
+  const copies: number[] = [];
+  const dropped: string[] = [];
+  const released: number[] = [];
+  merging.listen({
+    swappedInCopy: (space, page) => copies.push(space.id * 1000 + page),
+    dropped: (space, _page, _frame, cause, left) => dropped.push(`${space.id} ${cause} ${left}`),
+    released: (_frame, tag) => released.push(tag),
+  });
+  for (const guest of guests) rig.write(guest, 5, 99);
+  rig.endRound();
+  merging.share(guests[0]!, 5, 42);
+  const frame = guests[0]!.frameOf(5);
+  for (const guest of guests.slice(1)) merging.replace(guest, 5, frame);
+  rig.pages.check();
+  t.is(merging.mapCount(frame), 3);
+  t.is(merging.tagOf(frame), 42);
+  const used = () => books.swap!.slots.used;
+  for (let page = 100; page < 1500; page++) rig.write(guests[0]!, page, 1);
+  rig.endRound();
+  const slot = guests[0]!.slot(5) >>> slots.swapShift;
+  t.deepEqual(
+    guests.map((guest) => guest.slot(5) >>> slots.swapShift),
+    [slot, slot, slot],
+  );
+  t.is(books.swap!.slots.mapped(slot), 3);
+  t.deepEqual(released, [42]);
+  t.deepEqual(dropped, ['3 swap 2', '2 swap 1', '1 swap 0']);
+  t.true(used() > 0);
+  for (const guest of guests) t.is(rig.read(guest, 5), 99);
+  rig.endRound();
+  t.is(copies.length, 2);
+  rig.write(guests[1]!, 5, 1);
+  t.is(rig.read(guests[0]!, 5), 99);
+  t.is(rig.read(guests[2]!, 5), 99);
+  rig.endRound();
+});
+
+test('breaks of shared pages are told with what is left; the last frees the frame', (t) => {
+  const rig = new Rig({ frames: 512 });
+  const { merging } = rig.pages;
+  const [one, other] = [rig.guest(100), rig.guest(100)];
+  const told: string[] = [];
+  merging.listen({
+    dropped: (space, page, _frame, cause, left, time) =>
+      told.push(`${space.id}.${page} ${cause} ${left} ${time}`),
+    released: (_frame, tag) => told.push(`released ${tag}`),
+  });
+  rig.write(one, 1, 8);
+  rig.write(other, 2, 8);
+  rig.write(one, 3, 0);
+  rig.endRound();
+  merging.share(one, 1, 7);
+  merging.replace(other, 2, one.frameOf(1));
+  merging.replace(one, 3, merging.zeroFrame);
+  t.is(merging.zeroPages(one), 1);
+  const frames = rig.pages.classes;
+  t.deepEqual([frames.private, frames.ksm], [0, 1]);
+  rig.write(one, 1, 9);
+  rig.write(one, 3, 9);
+  rig.endRound();
+  const time = rig.time;
+  t.is(merging.zeroPages(one), 0);
+  t.true(merging.unshare(other, 2));
+  rig.pages.check();
+  t.deepEqual(told, [
+    `1.1 write 1 ${time}`,
+    `1.3 write 99 ${time}`.replace('99', '0'),
+    `2.2 unshare 0 ${time}`,
+    'released 7',
+  ]);
+  t.is(rig.read(other, 2), 8);
+  t.is(one.counters.cowKsm, 1);
+  t.is(rig.pages.classes.ksm, 0);
+});
+
+test('a guest that is removed gives everything back, its room in the arena too', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 4096 });
+  const stays = rig.guest(100);
+  rig.write(stays, 1, 5);
+  for (let i = 0; i < 200; i++) {
+    const guest = rig.guest(1000);
+    for (let page = 0; page < 600; page += i % 7 === 0 ? 1 : 100) rig.write(guest, page, page);
+    rig.endRound();
+    rig.pages.remove(guest);
+    rig.pages.check();
+  }
+  t.is(rig.read(stays, 1), 5);
+  rig.endRound();
+  // The one page may have been in swap meanwhile, and its slot is kept while it is not written.
+  t.is(rig.pages.classes.private, 1);
+  t.true(rig.pages.books.swap!.slots.used <= 1);
+});
+
+test('devices get what they prepare for, in a later round when the grant does not reach', (t) => {
+  const rig = new Rig({ frames: 1024 });
+  const guest = rig.guest(1000);
+  rig.beginRound();
+  let prepared = guest.prepare(0, 300);
+  t.false(prepared);
+  t.false(guest.ready);
+  t.true(guest.left >= 32);
+  for (let i = 0; i < 10 && !prepared; i++) {
+    rig.endRound();
+    rig.beginRound();
+    prepared = guest.prepare(0, 300);
+  }
+  t.true(prepared);
+  t.true(guest.ready);
+  for (let page = 0; page < 300; page++) t.true(guest.isPresent(page));
+  rig.endRound();
+});
+
+test('a host whose state was taken up elsewhere goes on in the same way', (t) => {
+  const make = () => {
+    const rig = new Rig({ frames: 512, swapPages: 2048 });
+    rig.guest(1000);
+    rig.guest(1000);
+    return rig;
+  };
+  const state = (rig: Rig) => {
+    const writer = new StateWriter();
+    rig.pages.saveState(writer);
+    return writer.finish();
+  };
+  const equal = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
+  const work = (rig: Rig, first: number) => {
+    const [one, other] = rig.pages.books.spaces;
+    for (let page = 0; page < 500; page++) {
+      rig.write(one!, (first + page) % 1000, page + 3);
+      rig.write(other!, (first + 2 * page) % 1000, page + 3);
+      rig.read(one!, (page * 7) % 1000);
+    }
+    rig.endRound();
+    for (let page = 0; page < 20; page++) {
+      if (one!.isPresent(page)) one!.release(page, slots.ballooned);
+    }
+    const { merging, books } = rig.pages;
+    const at = (space: AddressSpace) =>
+      [...Array(1000).keys()].find((page) => {
+        const frame = space.frameOf(page);
+        return frame !== 0 && merging.classOf(frame) === 'private';
+      })!;
+    merging.share(one!, at(one!), first + 1);
+    for (let i = 0; i < 3; i++) merging.replace(other!, at(other!), books.zeroFrame);
+    rig.pages.check();
+  };
+  const original = make();
+  work(original, 0);
+  const saved = state(original);
+  const copy = make();
+  copy.pages.loadState(new StateReader(saved));
+  copy.time = original.time;
+  copy.pages.check();
+  t.true(equal(state(copy), saved));
+  for (const rig of [original, copy]) {
+    rig.waits.length = 0;
+    work(rig, 300);
+  }
+  t.deepEqual(copy.waits, original.waits);
+  t.true(copy.waits.length > 10);
+  t.true(equal(state(copy), state(original)));
+});

@@ -1,0 +1,83 @@
+/** The host's memory over time: which frames are in use for what. */
+import type { Run } from '../run.ts';
+import { lastSecond } from '../run.ts';
+import { known, orZero } from '../series.ts';
+import { bytesToMiB, mebibytes, pagesToMiB, toSeconds } from '../units.ts';
+import {
+  type Chart,
+  largest,
+  type Part,
+  pointerRule,
+  present,
+  type Row,
+  stackedAreas,
+  stackLegend,
+  thin,
+  timeAxis,
+  valueAxis,
+} from './chart.ts';
+
+const allParts: readonly Part[] = [
+  { field: 'private_mib', label: 'Private to one guest', colour: 'private' },
+  { field: 'merged_mib', label: 'Shared by several guest pages', colour: 'merged' },
+  { field: 'swapcache_mib', label: 'Swap cache', colour: 'swapped' },
+  { field: 'granted_mib', label: 'Granted, not yet touched', colour: 'reserve' },
+  { field: 'free_mib', label: 'Free', colour: 'idle' },
+];
+
+/** See the top of this file. */
+export function memoryChart(runs: readonly Run[]): Chart | undefined {
+  const tables = runs.map((run) => ({ run, rows: rowsOf(run) }));
+  if (tables.every(({ rows }) => rows.length === 0)) return undefined;
+  const all = tables.flatMap(({ rows }) => rows);
+  const top = largest(all.map((row) => Number(row.host_mib)));
+  const promised = largest(all.map((row) => Number(row.believed_mib)));
+  const parts = present(allParts, all);
+  const x = timeAxis(lastSecond(runs));
+  const y = (field: string) => valueAxis(field, 'memory (MiB)', top);
+  return {
+    id: 'memory',
+    title: 'What the host’s memory is used for',
+    subtitle: `Host frames by class (MiB) over virtual time; up to ${mebibytes(promised)} were promised to guests`,
+    reading:
+      'The areas add up to the memory of the host, which is less than what the guests were promised when it is ' +
+      'overcommitted. When the free area is used up, the host must take memory back, by its balloon or by swap.',
+    legend: stackLegend(parts),
+    columns: 2,
+    panels: tables.map(({ run, rows }) => ({
+      title: runs.length > 1 ? run.label : null,
+      rows: thin(rows),
+      height: 260,
+      spec: (theme) => ({
+        layer: [
+          stackedAreas(theme, x, parts, y, rows.length === 1),
+          pointerRule(theme, x, [
+            { field: 'time_s', title: 'time (s)', format: ',.2f' },
+            { field: 'believed_mib', title: 'promised (MiB)', format: ',.1f' },
+            ...[...parts]
+              .reverse()
+              .map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })),
+          ]),
+        ],
+      }),
+    })),
+    table: tables.flatMap(({ run, rows }) => rows.map((row) => ({ run: run.label, ...row }))),
+  };
+}
+
+function rowsOf({ samples, data }: Run): Row[] {
+  const host = bytesToMiB(data.manifest.scenario.host.memory);
+  return Array.from(samples.column('time_ns'), (time, at) => {
+    const mib = (name: string) => pagesToMiB(orZero(samples.column(name)[at]));
+    return {
+      time_s: toSeconds(time),
+      host_mib: host,
+      believed_mib: known(bytesToMiB(samples.column('believed_bytes')[at]!)),
+      private_mib: mib('frames_private'),
+      merged_mib: mib('frames_ksm') + mib('frames_zero'),
+      swapcache_mib: mib('frames_swapcache'),
+      granted_mib: mib('frames_granted'),
+      free_mib: mib('frames_free'),
+    };
+  });
+}

@@ -1,0 +1,11 @@
+/** Why a run folder cannot be used, in the words that the user gets. */
+
+/** A run folder that is damaged, from another version of pagefold, or none at all. Nothing was changed in it. */
+export class RunFolderError extends Error {
+  override name = 'RunFolderError';
+
+  /** `file` is the path, `place` the line or key in it, `cause` and `remedy` are without a full stop. */
+  constructor(file: string, place: string | undefined, cause: string, remedy: string) {
+    super(`${file}: ${place === undefined ? '' : `${place}: `}${cause}. Remedy: ${remedy}.`);
+  }
+}
