@@ -24,8 +24,8 @@ const addAndReturn = bytes('83 c0 00 c3');
 interface Program {
   readonly code: readonly (readonly [address: number, bytes: readonly number[]])[];
   readonly entries: readonly number[];
-  /** EAX at the end of the first CPU, or of the second when there is one. */
-  readonly result: number;
+  /** EAX of the first CPU at the end, when it does not depend on turns. */
+  readonly result?: number;
 }
 
 function prepare(machine: FlatMachine, { code, entries }: Program): void {
@@ -44,7 +44,7 @@ const halted = (vcpu: Vcpu) => vcpu.get32(layout.halted) !== 0;
 function step(machine: FlatMachine, vcpu: Vcpu, budget: number): void {
   for (let left = budget; left > 0 && !halted(vcpu); left -= vcpu.elapsed) {
     const exit = vcpu.run(0, left);
-    if (exit === exits.codeFull) machine.engine.resetCode();
+    if (exit === exits.codeFull) machine.engine.makeRoom();
     else if (exit !== exits.budget && exit !== exits.halt) throw new Error(`stopped with exit ${exit}`);
   }
 }
@@ -55,8 +55,8 @@ const registers = (vcpu: Vcpu) => [
   vcpu.rflags,
 ];
 
-/** Runs a program in both tiers, in the same short turns, and compares the CPUs behind each. */
-function inStep(t: ExecutionContext, program: Program, longest: number): FlatMachine {
+/** Runs a program in both tiers, in the same turns of up to `longest` units, and compares the CPUs behind each. */
+function inStep(t: ExecutionContext, program: Program, longest: number): void {
   const cpus = program.entries.length;
   const translating = new FlatMachine(atOnce, cpus);
   const interpreting = new FlatMachine(false, cpus);
@@ -70,9 +70,9 @@ function inStep(t: ExecutionContext, program: Program, longest: number): FlatMac
     }
   }
   t.deepEqual(translating.read(codeAt, 0x8000), interpreting.read(codeAt, 0x8000));
-  t.is(Number(interpreting.vcpus.at(-1)!.gpr(0)), program.result);
-  t.true(translating.vcpus.at(-1)!.translatedInstructions > 0);
-  return translating;
+  if (program.result !== undefined) t.is(Number(interpreting.vcpu.gpr(0)), program.result);
+  // Translation happens between turns.
+  if (longest <= 100) t.true(translating.vcpus.at(-1)!.translatedInstructions > 0);
 }
 
 /** Σ of the low bytes of n … 1, sign-extended as ADD's immediate is. */
@@ -83,10 +83,11 @@ function sumOfBytes(n: number): number {
 }
 
 test('an instruction changes the next one', (t) => {
-  // MOV ECX, n; XOR EAX, EAX; L: MOV [the immediate], CL; ADD EAX, immediate; DEC ECX; JNZ L; HLT
-  const code = [...count(1000), ...bytes('31 c0 88 0d 02 00 00 00 83 c0 00 ff c9 75 f3 f4')];
-  const program = { code: [[codeAt, code]] as const, entries: [codeAt], result: sumOfBytes(1000) };
-  for (const longest of [3, 40, 10_000]) inStep(t, program, longest);
+  // MOV ECX, n; XOR EAX, EAX; L: MOV DL, CL; AND DL, 7; MOV [the immediate], DL; ADD EAX, immediate; DEC ECX; JNZ L; HLT
+  const code = [...count(1000), ...bytes('31 c0 88 ca 80 e2 07 88 15 02 00 00 00 83 c0 00 ff c9 75 ee f4')];
+  const result = Array.from({ length: 1000 }, (_, i) => (i + 1) & 7).reduce((a, b) => a + b);
+  for (const longest of [3, 40, 10_000])
+    inStep(t, { code: [[codeAt, code]], entries: [codeAt], result }, longest);
 });
 
 test('code in another page changes between its calls', (t) => {
@@ -129,22 +130,15 @@ test('another CPU changes the code that one executes', (t) => {
   const writer = [...count(300), ...bytes('88 0c 25 02 10 01 00 ba 14 00 00 00 ff ca 75 fc ff c9 75 ec f4')];
   // MOV ECX, n; XOR EAX, EAX; L: CALL function; DEC ECX; JNZ L; HLT
   const reader = [...count(3000), ...bytes('31 c0 e8 f4 cf ff ff ff c9 75 f7 f4')];
-  for (const [longest, result] of [
-    [7, 0],
-    [100, 0],
-    [3000, 0],
-  ] as const) {
-    const program = {
-      code: [
-        [codeAt, writer],
-        [functionAt, addAndReturn],
-        [otherAt, reader],
-      ] as const,
-      entries: [codeAt, otherAt],
-      result,
-    };
-    inStep(t, program, longest);
-  }
+  const program = {
+    code: [
+      [codeAt, writer],
+      [functionAt, addAndReturn],
+      [otherAt, reader],
+    ] as const,
+    entries: [codeAt, otherAt],
+  };
+  for (const longest of [7, 100, 3000]) inStep(t, program, longest);
 });
 
 /**
@@ -181,7 +175,9 @@ test('a compiler in the guest does not fill the store of decoded code', (t) => {
   prepare(machine, program);
   const { vcpu, engine } = machine;
   while (!halted(vcpu)) step(machine, vcpu, 100_000);
-  t.is(Number(vcpu.gpr(0)), program.result);
-  t.log(engine.counters.code, engine.counters.translator);
-  t.is(engine.counters.code.resets, 0);
+  t.is(Number(vcpu.gpr(0)), program.result!);
+  const { code, changingCode } = engine.counters;
+  t.is(code.resets, 0);
+  t.true(code.pages < 200, `${code.pages} pages in the large store`);
+  t.true(changingCode.resets > 10);
 });
