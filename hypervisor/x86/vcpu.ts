@@ -239,6 +239,11 @@ export class Vcpu implements Stateful {
     return this.elapsed - this.get32(layout.charged);
   }
 
+  /** Instructions executed as translated code since power-on. */
+  get translatedInstructions(): number {
+    return Number(this.get64(layout.translated));
+  }
+
   saveState(to: StateWriter): void {
     // Lazy flags in their one explicit form: equal states give equal bytes whatever led to them.
     const flags = this.rflags;
