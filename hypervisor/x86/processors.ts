@@ -4,7 +4,7 @@ import { pageSize } from '../memory/hostmemory.ts';
 import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
 import { xsaveLeaf } from './core/xsave.ts';
 import { type CpuidLeaf, cpuid } from './cpuid.ts';
-import type { Kernel } from './decode/codecache.ts';
+import type { Kernel } from './decode/kerneltext.ts';
 import type { Engine, ForgetCode } from './engine.ts';
 import * as layout from './layout.ts';
 import { CR4, physicalBits } from './mode.ts';
