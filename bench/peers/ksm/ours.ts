@@ -38,7 +38,7 @@ interface Running {
 export function ourHost(image: Image, commit: string, knobs: Readonly<Record<string, string>>): MergingHost {
   return {
     name: 'pagefold',
-    description: `pagefold ${commit}, scanner ${profile}; the same knobs`,
+    description: `pagefold ${commit}, scanner ${profile}, kernel loaded at 1 MiB as by QEMU; the same knobs`,
     row: async (setup, progress) => {
       const running = await boot(image, setup);
       try {
@@ -76,7 +76,8 @@ async function boot({ kernel, initrd }: Image, { guests: count, kaslr }: Setup):
         freePageHinting: false,
       }),
     });
-    guest.boot({ ...files, commandLine: commandLine(kaslr) });
+    // As QEMU's firmware loads it: what stays behind of the image is merged too.
+    guest.boot({ ...files, commandLine: commandLine(kaslr), kernelAt: 'low' });
     return guest;
   });
   const advance = async () => {
