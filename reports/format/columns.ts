@@ -75,6 +75,7 @@ const samples: readonly Row[] = [
   ['ideal_across', 'pages', 'Oracle: what merging across guests adds to that'],
   ['unsaved_unscanned', 'pages', 'Oracle: not saved, as the scanner has not come to the page yet'],
   ['unsaved_volatile', 'pages', 'Oracle: not saved, as the page changed between two visits'],
+  ['unsaved_skipped', 'pages', 'Oracle: not saved, as smart scan passes the page over for a while'],
   ['unsaved_capped', 'pages', 'Oracle: not saved, as max_page_sharing is reached'],
   ['unsaved_ineligible', 'pages', 'Oracle: not saved, as the page may not be merged'],
 
@@ -124,7 +125,16 @@ const guests: readonly Row[] = [
   ['faults_swap_in', 'count', 'Host faults so far: the page was in swap'],
   ['faults_balloon_return', 'count', 'Host faults so far: first use of a page that left the balloon'],
   ['faults_reporting_return', 'count', 'Host faults so far: first use of a page that had been reported free'],
-  ['stall_ns', 'ns', 'Time that vCPUs waited for the host’s memory so far'],
+  [
+    'fault_ns',
+    'ns',
+    'Time that host faults took vCPUs so far: those served at once, which are CPU time (in cpu_ns), and those in stall_ns',
+  ],
+  [
+    'stall_ns',
+    'ns',
+    'Time that vCPUs stood still so far for want of memory: for swap-in, for frames taken back, for a frame at all',
+  ],
   ['steal_ns', 'ns', 'Time that vCPUs could have run but had no physical CPU, so far'],
   ['cpu_ns', 'ns', 'Time of physical CPUs that the guest used so far'],
   ['instructions', 'count', 'Instructions that the guest has executed so far'],

@@ -106,16 +106,11 @@ async function merge(
   await prompts;
   for (const until = host.time + idleMs * nsPerMs; host.time < until; ) await advance();
 
-  const scanner = new LinuxScanner(profile, { memory: host.pages.merging, costs: host.costs });
+  const ksmd = host.addScanner((memory) => new LinuxScanner(profile, { memory, costs: host.costs }));
+  const { scanner } = ksmd;
   for (const [name, value] of Object.entries(knobs)) scanner.knobs.set(name, value);
   scanner.knobs.set('run', 1);
-  host.addTask({
-    name: 'ksmd',
-    get next() {
-      return scanner.next;
-    },
-    run: (now, budget) => scanner.run(now, budget).used,
-  });
+  ksmd.start();
   const settling = new Settling(0);
   for (const deadline = host.time + patience; host.time < deadline; ) {
     await advance();
