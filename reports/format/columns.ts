@@ -53,7 +53,11 @@ const samples: readonly Row[] = [
   ['pages_shared', 'pages', 'Linux: merged frames in use'],
   ['pages_sharing', 'pages', 'Linux: further guest pages that map them, so how much is saved'],
   ['pages_unshared', 'pages', 'Linux: pages that were checked and are unique so far'],
-  ['pages_volatile', 'pages', 'Linux: pages that change too fast to be put in a tree'],
+  [
+    'pages_volatile',
+    'pages',
+    'Linux: pages that are in no tree, as they change too fast or smart scan passes over them',
+  ],
   ['pages_scanned', 'pages', 'Linux: pages scanned since merging was started'],
   ['pages_skipped', 'pages', 'Linux: pages that smart scan passed over'],
   ['full_scans', 'count', 'Linux: how often all mergeable memory has been scanned'],
@@ -69,7 +73,11 @@ const samples: readonly Row[] = [
   ['cow_ksm', 'count', 'Linux: writes that broke a merged page'],
   ['ksm_swpin_copy', 'count', 'Linux: merged pages that swap-in had to copy'],
 
-  ['ideal_saved', 'pages', 'Oracle: frames that merging of all equal pages would save now'],
+  [
+    'ideal_saved',
+    'pages',
+    'Oracle: frames that merging of all equal pages would save now; pages in swap have no frame to save',
+  ],
   ['ideal_saved_nonzero', 'pages', 'Oracle: the same, without pages of zeros'],
   ['ideal_within', 'pages', 'Oracle: what merging within each guest alone would save'],
   ['ideal_across', 'pages', 'Oracle: what merging across guests adds to that'],
@@ -133,7 +141,7 @@ const guests: readonly Row[] = [
   [
     'stall_ns',
     'ns',
-    'Time that vCPUs stood still so far for want of memory: for swap-in, for frames taken back, for a frame at all',
+    'Time that vCPUs stood still so far for want of memory: for swap-in, for frames taken back, for a grant of frames',
   ],
   ['steal_ns', 'ns', 'Time that vCPUs could have run but had no physical CPU, so far'],
   ['cpu_ns', 'ns', 'Time of physical CPUs that the guest used so far'],
