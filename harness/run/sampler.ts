@@ -85,7 +85,7 @@ export class Sampler {
         ? {}
         : {
             swap_slots_used: swap.slots.used,
-            pswpin: server.counters.pagesRead,
+            pswpin: server.counters.pagesRead + server.counters.pagesReadAhead,
             pswpout: reclaimer.counters.written,
             pgscan_kswapd: reclaimer.counters.scannedByKswapd,
             pgsteal_kswapd: reclaimer.counters.stolenByKswapd,

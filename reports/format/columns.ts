@@ -88,7 +88,7 @@ const samples: readonly Row[] = [
   ['unsaved_ineligible', 'pages', 'Oracle: not saved, as the page may not be merged'],
 
   ['swap_slots_used', 'pages', 'Slots of the swap device in use'],
-  ['pswpin', 'pages', 'Linux: pages read from swap so far'],
+  ['pswpin', 'pages', 'Linux: pages read from swap so far, those read ahead too'],
   ['pswpout', 'pages', 'Linux: pages written to swap so far'],
   ['pgscan_kswapd', 'pages', 'Linux: pages that background reclaim has looked at so far'],
   ['pgsteal_kswapd', 'pages', 'Linux: pages that background reclaim has freed so far'],

@@ -4,6 +4,7 @@ import { release } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Image } from '../../../workloads/images/store.ts';
 import { UserError } from '../../../workloads/images/user-error.ts';
+import { mergeableBytes } from '../memory.ts';
 import { commandLine, type Setup } from '../peer.ts';
 import { qemuVersion, startQemu } from '../qemu.ts';
 import { awaitPrompt } from '../works.ts';
@@ -30,7 +31,12 @@ export async function linuxHost(image: Image, folder: string, settings: string):
         await sleep(idleMs);
         await setMerging(true);
         await settle(progress);
-        const present = (await machine.guestPages!()) / pageSize;
+        const sizes = await Promise.all(machine.pids.map(mergeableBytes));
+        const present = sizes.reduce((sum, size) => sum + size, 0) / pageSize;
+        const ram = (await machine.guestPages!()) / pageSize;
+        progress(
+          `${present - ram} pages of ROMs and ACPI tables are merged and counted like the ${ram} of RAM`,
+        );
         const [shared, sharing] = [await ksmCounter('pages_shared'), await ksmCounter('pages_sharing')];
         await mustBeAlone(machine.pids, shared + sharing);
         return { present, shared, sharing };
