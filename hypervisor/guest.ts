@@ -38,7 +38,6 @@ import type { EthernetSwitch, SwitchPort } from './virtio/net/switch.ts';
 import { VirtioPci } from './virtio/pci.ts';
 import { VirtioRng } from './virtio/rng.ts';
 import type { Engine } from './x86/engine.ts';
-import * as layout from './x86/layout.ts';
 import { Processors } from './x86/processors.ts';
 
 /** What a guest is made of. */
@@ -337,7 +336,7 @@ export class Guest implements Stateful {
 
   /** Of these, those executed as translated code since power-on. */
   get translatedInstructions(): number {
-    return this.cpus.reduce((sum, { vcpu }) => sum + Number(vcpu.get64(layout.translated)), 0);
+    return this.cpus.reduce((sum, { vcpu }) => sum + vcpu.translatedInstructions, 0);
   }
 
   /** Loads a kernel and puts the first CPU at its entry. Throws `BootError` when the files do not fit. */

@@ -8,7 +8,7 @@ const shown = 12;
 export function countersTable(
   guest: Pick<Guest, 'counters' | 'instructions' | 'translatedInstructions'>,
 ): string {
-  const { code, translator } = guest.counters;
+  const { code, changingCode, translator } = guest.counters;
   const { ends, untranslatable, ...sums } = translator;
   const most = Object.entries(untranslatable)
     .sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1))
@@ -17,6 +17,7 @@ export function countersTable(
     ['instructions', guest.instructions],
     ['instructions translated', guest.translatedInstructions],
     ...rowsOf('code', code),
+    ...rowsOf('changing code', changingCode),
     ...rowsOf('translator', sums),
     ...rowsOf('region ends', ends),
     ...rowsOf('untranslatable', Object.fromEntries(most)),

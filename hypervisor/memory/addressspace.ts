@@ -186,9 +186,12 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
     this.setSlot(page, decoded === 0 ? slot & ~slots.hasCode : slot | slots.hasCode);
   }
 
-  /** Forgets the decoded form of every page. */
-  dropCode(): void {
-    for (let page = 0; page < this.pageCount; page++) if (this.codeOf(page) !== 0) this.setCode(page, 0);
+  /** Forgets the decoded form of every page, or where `which` says so of it. */
+  dropCode(which: (decoded: number) => boolean = () => true): void {
+    for (let page = 0; page < this.pageCount; page++) {
+      const decoded = this.codeOf(page);
+      if (decoded !== 0 && which(decoded)) this.setCode(page, 0);
+    }
   }
 
   /** The decoded page of a page, 0 when it has none. */

@@ -68,6 +68,14 @@ export class FaultServer {
     return this.#pending.reduce((next, { ready }) => Math.min(next, ready), Number.POSITIVE_INFINITY);
   }
 
+  /** Whether a vCPU waits for the contents of a swap slot. */
+  awaits(slot: number): boolean {
+    return this.#pending.some(({ space, page }) => {
+      const entry = space.slot(page);
+      return (entry & slots.swapped) !== 0 && entry >>> slots.swapShift === slot;
+    });
+  }
+
   /** Forgets what a guest waits for. */
   forget(space: AddressSpace): void {
     space.requests.length = 0;

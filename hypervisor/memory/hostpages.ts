@@ -8,9 +8,10 @@ import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
 import { AddressSpace, deviceReserve, type Range } from './addressspace.ts';
 import { Books } from './books.ts';
 import { loadBooks, saveBooks } from './bookstate.ts';
-import { checkBooks } from './check.ts';
+import { BooksError, checkBooks } from './check.ts';
 import type { FaultCosts } from './faults.ts';
 import { type FaultHost, FaultServer } from './faultserver.ts';
+import { lists } from './framelists.ts';
 import { frameClass } from './frames.ts';
 import type { HostMemory } from './hostmemory.ts';
 import { Kswapd } from './kswapd.ts';
@@ -246,5 +247,13 @@ export class HostPages implements Stateful {
   /** Proves the books; throws an error that names what is wrong. Between rounds. */
   check(): void {
     checkBooks(this.books);
+    const { frames, lists: frameLists } = this.books;
+    for (let index = 0; index < frames.count; index++) {
+      const frame = frames.address(index);
+      if (frames.classOf(frame) !== frameClass.swapcache || frameLists.of(index) !== lists.none) continue;
+      const slot = frames.slotOf(frame);
+      if (this.reclaimer.isWriting(slot) || this.server.awaits(slot)) continue;
+      throw new BooksError(`frame ${index} (swapcache) is on no list, and nobody writes it or waits for it`);
+    }
   }
 }

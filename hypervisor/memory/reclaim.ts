@@ -80,6 +80,11 @@ export class Reclaimer {
     return this.#writes.length;
   }
 
+  /** Whether the contents of a slot are on their way to the device. */
+  isWriting(slot: number): boolean {
+    return this.#writes.some((each) => each.slot === slot);
+  }
+
   /** Frees the frames that are written by virtual time `now`. */
   complete(now: number): void {
     const { frames, lists: frameLists, swap } = this.#books;

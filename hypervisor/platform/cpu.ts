@@ -222,7 +222,7 @@ export class Cpu implements PcCpu, Stateful {
           this.#serveFault();
           break;
         case exits.codeFull:
-          vcpu.engine.resetCode();
+          vcpu.engine.makeRoom();
           break;
         case exits.shutdown:
           return { kind: 'shutdown' };

@@ -44,7 +44,7 @@ import { x87Move } from './core/x87move.ts';
 import { x87Stack } from './core/x87stack.ts';
 import { x87State } from './core/x87state.ts';
 import { xsave } from './core/xsave.ts';
-import { CodeCache, type CodeCacheCounters } from './decode/codecache.ts';
+import { CodeCache, type CodeCacheCounters, type Kernel } from './decode/codecache.ts';
 import { buildOpcodeMap } from './decode/opcodemap.ts';
 import { leader } from './decode/special.ts';
 import { Handlers } from './interpret/handlers.ts';
@@ -105,6 +105,12 @@ const parts: readonly CorePart[] = [
 /** Entries of the table of functions that execute records. Entry 0 stays empty, so that a record not filled in traps. */
 const tableSize = 65536;
 
+/** Of the room for decoded code, the part for pages that change often: one in so many. */
+const changingShare = 16;
+
+/** Drops all references to code pages of a store. */
+export type ForgetCode = (store: CodeCache) => void;
+
 /** What code of a vCPU needs from outside; see `hostTypes` in `core/core.ts`. */
 export interface VcpuHost {
   mmioRead(address: number, size: number): number;
@@ -138,6 +144,7 @@ export interface CoreExports {
 /** What an engine has done so far, for statistics. */
 export interface EngineCounters {
   readonly code: Readonly<CodeCacheCounters>;
+  readonly changingCode: Readonly<CodeCacheCounters>;
   readonly translator: Readonly<TranslatorCounters>;
 }
 
@@ -147,9 +154,16 @@ export class Engine {
   readonly core: CoreExports;
   readonly handlers: Handlers;
   readonly code: CodeCache;
+  /**
+   * The store for pages that a guest has written to so often that their decoded forms would soon fill the large one, such as those that
+   * a compiler in the guest writes. It is small, and emptied by itself.
+   */
+  readonly changingCode: CodeCache;
   readonly translator: Translator;
+  /** The store that was last found full. */
+  #full: CodeCache;
   readonly #vcpus: (VcpuHost | undefined)[] = [];
-  readonly #codeUsers = new Set<() => void>();
+  readonly #codeUsers = new Set<ForgetCode>();
 
   /**
    * @param codeBytes size of the store of decoded code
@@ -186,9 +200,9 @@ export class Engine {
       writeCr8: (vcpu: number, value: number) => vcpus[vcpu]!.writeCr8(value),
       codePageFor: (vcpu: number, page: number, codeSize: number, place: number) =>
         vcpus[vcpu]!.codePageFor(page, codeSize, place),
-      decode: (_vcpu: number, page: number, offset: number) => this.code.decode(page, offset),
+      decode: (_vcpu: number, page: number, offset: number) => this.#decode(page, offset),
       decodeCrossing: (_vcpu: number, record: number, page: number, next: number) =>
-        this.code.decodeCrossing(record, page, next),
+        this.#decodeCrossing(record, page, next),
       hot: (_vcpu: number, page: number, offset: number) => {
         if (translate !== false) this.translator.hot(page, offset);
       },
@@ -201,29 +215,91 @@ export class Engine {
     this.handlers = new Handlers(environment, 1);
     const options = translate === false ? usualTranslation : translate;
     const counting = leader(options.hotAfter);
-    this.code = new CodeCache(memory, this.handlers, map, counting, hash, codeBytes);
-    this.translator = new Translator(memory, environment, this.handlers, counting, options);
+    const changingBytes = Math.ceil(codeBytes / changingShare / 32) * 32;
+    this.code = new CodeCache(memory, this.handlers, map, counting, hash, codeBytes - changingBytes);
+    this.changingCode = new CodeCache(memory, this.handlers, map, counting, hash, changingBytes);
+    this.#full = this.code;
+    this.translator = new Translator(memory, environment, this.handlers, counting, options, (page) =>
+      this.#storeOf(page),
+    );
   }
 
   get counters(): EngineCounters {
-    return { code: this.code.counters, translator: this.translator.counters };
+    return {
+      code: this.code.counters,
+      changingCode: this.changingCode.counters,
+      translator: this.translator.counters,
+    };
   }
 
-  /** Calls `forget` when the store of decoded code is emptied: whoever refers to code pages drops them. */
-  onCodeReset(forget: () => void): void {
+  #storeOf(page: number): CodeCache {
+    return this.changingCode.contains(page) ? this.changingCode : this.code;
+  }
+
+  /**
+   * The code page of a frame; see {@link CodeCache.pageFor}. 0 when there is no room: {@link makeRoom} makes some.
+   * @param changes whether the page's contents have changed so often that they are not likely to last
+   */
+  codePageFor(frame: number, codeMode: number, place: number, kernel: Kernel, changes: boolean): number {
+    const store = changes ? this.changingCode : this.code;
+    const { shared } = store.counters;
+    const page = store.pageFor(frame, codeMode, changes ? -1 : place, kernel);
+    if (page === 0) this.#full = store;
+    else if (store.counters.shared !== shared) this.translator.pageShared(page);
+    return page;
+  }
+
+  /** A guest wrote to a page that was decoded. */
+  pageDetached(page: number): void {
+    this.#storeOf(page).counters.detached++;
+    this.translator.pageDetached(page);
+  }
+
+  #decode(page: number, offset: number): number {
+    const store = this.#storeOf(page);
+    const leader = store.decode(page, offset);
+    if (leader === 0) this.#full = store;
+    return leader;
+  }
+
+  #decodeCrossing(record: number, page: number, next: number): number {
+    const store = this.#storeOf(page);
+    const alternative = store.decodeCrossing(record, page, next);
+    if (alternative === 0) this.#full = store;
+    return alternative;
+  }
+
+  /** Calls `forget` when a store of decoded code is emptied: whoever refers to its code pages drops them. */
+  onCodeReset(forget: ForgetCode): void {
     this.#codeUsers.add(forget);
   }
 
   /** Ends what {@link onCodeReset} began. */
-  offCodeReset(forget: () => void): void {
+  offCodeReset(forget: ForgetCode): void {
     this.#codeUsers.delete(forget);
   }
 
-  /** Empties the store of decoded code. No vCPU may be running. */
+  /** After a vCPU stopped as a store of decoded code was full: empties that store. No vCPU may be running. */
+  makeRoom(): void {
+    if (this.#full === this.code) {
+      this.resetCode();
+      return;
+    }
+    this.#empty(this.changingCode);
+    this.code.forgetPagesOf(this.changingCode);
+  }
+
+  /** Empties the stores of decoded code. No vCPU may be running. */
   resetCode(): void {
-    for (const forget of this.#codeUsers) forget();
-    this.code.reset();
-    this.translator.reset();
+    // What is in the small one may reach into pages of the large one.
+    this.#empty(this.changingCode);
+    this.#empty(this.code);
+  }
+
+  #empty(store: CodeCache): void {
+    for (const forget of this.#codeUsers) forget(store);
+    this.translator.forget(store);
+    store.reset();
   }
 
   /** Gives a vCPU its number; code calls `host` for it from then on. */

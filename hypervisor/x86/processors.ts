@@ -5,7 +5,7 @@ import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
 import { xsaveLeaf } from './core/xsave.ts';
 import { type CpuidLeaf, cpuid } from './cpuid.ts';
 import type { Kernel } from './decode/codecache.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, ForgetCode } from './engine.ts';
 import * as layout from './layout.ts';
 import { CR4, physicalBits } from './mode.ts';
 import { type MsrDevice, Msrs } from './msr.ts';
@@ -30,6 +30,9 @@ export interface Devices {
   hypervisorLeaf(leaf: number): CpuidLeaf | undefined;
 }
 
+/** A page that was written to so often while it was decoded is taken for one that goes on changing. */
+const manyChanges = 64;
+
 /** Room for what the vCPUs share. */
 const sharedSize = 64;
 
@@ -42,16 +45,22 @@ export class Processors implements Stateful {
   readonly #kernel: Kernel = { slide: undefined };
   /** Where the latest time that any vCPU or device has read stands, as an index of 64-bit words. */
   readonly #latest: number;
-  readonly #forgetCode = () => {
-    this.space.dropCode();
-    for (const vcpu of this.vcpus) vcpu.set32(layout.codePage, 0);
+  /** How often each page was written to while it was decoded, as far as it counts. */
+  readonly #changes: Uint8Array;
+  readonly #forgetCode: ForgetCode = (store) => {
+    this.space.dropCode((page) => store.contains(page));
+    for (const vcpu of this.vcpus)
+      if (store.contains(vcpu.get32(layout.codePage))) vcpu.set32(layout.codePage, 0);
     this.flushTlbs();
+    // What does not change any more comes back to where it lasts.
+    for (let page = 0; page < this.#changes.length; page++) this.#changes[page]! >>= 1;
   };
 
   /** @param devices what each vCPU sees, by its index */
   constructor(engine: Engine, space: AddressSpace, count: number, devices: (index: number) => Devices) {
     this.engine = engine;
     this.space = space;
+    this.#changes = new Uint8Array(space.pageCount);
     engine.onCodeReset(this.#forgetCode);
     space.onRemap = (frame) => this.mappingChanges(frame);
     const shared = engine.memory.allocate(sharedSize, 64);
@@ -117,11 +126,9 @@ export class Processors implements Stateful {
 
   #codePageFor(page: number, codeMode: number, place: number): number {
     const frame = this.space.frameOf(page);
-    const { code, translator } = this.engine;
-    const { shared } = code.counters;
-    const decoded = code.pageFor(frame, codeMode, place, this.#kernel);
+    const changes = this.#changes[page]! >= manyChanges;
+    const decoded = this.engine.codePageFor(frame, codeMode, place, this.#kernel, changes);
     if (decoded === 0) return 0;
-    if (code.counters.shared !== shared) translator.pageShared(decoded);
     const slide = this.#kernel.slide ?? 0;
     for (const vcpu of this.vcpus) vcpu.set64(layout.slide, BigInt(slide));
     this.space.setCode(page, decoded);
@@ -140,11 +147,11 @@ export class Processors implements Stateful {
     const decoded = this.space.codeOf(page);
     if (decoded === 0) return;
     this.space.setCode(page, 0);
-    this.engine.code.counters.detached++;
-    this.engine.translator.pageDetached(decoded);
+    if (this.#changes[page]! < 255) this.#changes[page]!++;
+    this.engine.pageDetached(decoded);
     const { i32 } = this.engine.memory;
     this.#forEntries((entry) => {
-      if ((i32[(entry + tlb.code) >> 2]! & -2) === decoded) this.#setTag(entry, tlb.executeTag);
+      if ((i32[(entry + tlb.code) >> 2]! & tlb.codeMask) === decoded) this.#setTag(entry, tlb.executeTag);
     });
     for (const vcpu of this.vcpus) {
       if (vcpu.get32(layout.codePage) === decoded) vcpu.stopSoon();
@@ -212,9 +219,11 @@ export class Processors implements Stateful {
   }
 
   #forEntries(visit: (entry: number) => void): void {
+    const { u32 } = this.engine.memory;
     for (const vcpu of this.vcpus) {
-      const start = vcpu.base + layout.stateSize;
-      for (let entry = start; entry < start + tlb.size; entry += 1 << tlb.entryShift) visit(entry);
+      const list = (vcpu.base + layout.stateSize + tlb.size) >> 2;
+      const count = vcpu.get32(layout.tlbUsed);
+      for (let i = list; i < list + count; i++) visit(u32[i]!);
     }
   }
 }

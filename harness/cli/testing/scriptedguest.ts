@@ -42,6 +42,7 @@ export function scriptedGuest(steps: readonly Step[]): ScriptedGuest {
     residentBytes: 0,
     virtualNs: 0,
     counters: {
+      changingCode: { pages: 0, shared: 0, slid: 0, instructions: 0, detached: 0, resets: 0 },
       code: { pages: 0, shared: 0, slid: 0, instructions: 0, detached: 0, resets: 0 },
       translator: translatorCounters(),
     },

@@ -385,6 +385,21 @@ export class CodeCache {
     return this.#nextRecord;
   }
 
+  /** Whether a code page is in this store. */
+  contains(page: number): boolean {
+    return page >= this.#start && page < this.#end;
+  }
+
+  /** Another store is emptied: what had been decoded of instructions that reach into its pages is decoded anew when it is executed. */
+  forgetPagesOf(other: CodeCache): void {
+    const { i32 } = this.#memory;
+    for (const [next, crossings] of this.#crossings) {
+      if (!other.contains(next)) continue;
+      for (const crossing of crossings) i32[(crossing + codepage.link) >> 2] = 0;
+      this.#crossings.delete(next);
+    }
+  }
+
   /** Empties the store. No vCPU may be running, and every guest must forget its code pages. */
   reset(): void {
     this.#pages.clear();

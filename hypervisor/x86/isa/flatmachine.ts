@@ -8,7 +8,7 @@ import * as exits from '../exits.ts';
 import * as layout from '../layout.ts';
 import { CR0, CR4, EFER } from '../mode.ts';
 import { Processors } from '../processors.ts';
-import { usualTranslation } from '../translate/options.ts';
+import type { TranslationOptions } from '../translate/options.ts';
 import type { Vcpu } from '../vcpu.ts';
 
 const memoryBytes = 16 << 20;
@@ -23,23 +23,20 @@ const present = 3n;
 /** See the top of this file. */
 export class FlatMachine {
   readonly vcpu: Vcpu;
+  readonly vcpus: readonly Vcpu[];
+  readonly engine: Engine;
   readonly #memory: HostMemory;
   readonly #space: AddressSpace;
   readonly #processors: Processors;
   /** What was written to the device, byte addresses and values. */
   readonly deviceWrites: [address: number, value: number][] = [];
 
-  /** @param translate whether hot code is translated */
-  constructor(translate = false) {
+  /** @param translate how hot code is translated */
+  constructor(translate: false | TranslationOptions = false, cpus = 1) {
     this.#memory = new HostMemory(2 * memoryBytes, 128 << 20);
-    const engine = new Engine(
-      this.#memory,
-      hashPage(this.#memory),
-      64 << 20,
-      translate ? usualTranslation : false,
-    );
+    this.engine = new Engine(this.#memory, hashPage(this.#memory), 64 << 20, translate);
     this.#space = new AddressSpace(new Books(this.#memory), [{ start: 0, length: memoryBytes }]);
-    this.#processors = new Processors(engine, this.#space, 1, () => ({
+    this.#processors = new Processors(this.engine, this.#space, cpus, () => ({
       mmioRead: () => 0x5a5a_5a5a,
       mmioWrite: (address: number, _size: number, value: number) => {
         this.deviceWrites.push([address, value]);
@@ -53,15 +50,15 @@ export class FlatMachine {
       tscChanged: () => {},
       hypervisorLeaf: () => undefined,
     }));
-    this.vcpu = this.#processors.vcpus[0]!;
+    this.vcpus = this.#processors.vcpus;
+    this.vcpu = this.vcpus[0]!;
     // From the end on, so that neighbouring pages do not have neighbouring frames.
     for (let page = memoryBytes / pageSize; page > 0; page--) this.#space.touch(page - 1);
     this.reset();
   }
 
   /** Puts the CPU in order: flat segments, all masked, no pending exceptions; 64-bit code when asked for. */
-  reset(code64 = false): void {
-    const { vcpu } = this;
+  reset(code64 = false, vcpu = this.vcpu): void {
     vcpu.reset();
     const type = code64 ? 0xa09b : 0xc09b;
     for (const number of [layout.ES, layout.CS, layout.SS, layout.DS, layout.FS, layout.GS]) {
@@ -75,18 +72,18 @@ export class FlatMachine {
     vcpu.set64(layout.xcr0, 3n);
     vcpu.set32(layout.fcw, 0x37f);
     vcpu.set32(layout.intercept, 1);
-    if (code64) this.#identityMap();
+    if (code64) this.#identityMap(vcpu);
     vcpu.setGpr(4, 0xf000n);
     vcpu.stateChanged();
   }
 
   /** The first 32 MiB at their own addresses, in pages of 2 MiB. */
-  #identityMap(): void {
+  #identityMap(vcpu: Vcpu): void {
     this.write(pageTables, words(BigInt(pageTables + 0x1000) | present));
     this.write(pageTables + 0x1000, words(BigInt(pageTables + 0x2000) | present));
     const large = Array.from({ length: 16 }, (_, i) => BigInt(i << 21) | present | 0x80n);
     this.write(pageTables + 0x2000, words(...large));
-    this.vcpu.set64(layout.cr3, BigInt(pageTables));
+    vcpu.set64(layout.cr3, BigInt(pageTables));
   }
 
   /** Writes guest memory. */

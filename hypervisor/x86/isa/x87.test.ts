@@ -6,6 +6,7 @@ import { bias, integerBit } from '../core/float80.ts';
 import * as exceptions from '../exceptions.ts';
 import * as layout from '../layout.ts';
 import { CR0 } from '../mode.ts';
+import { usualTranslation } from '../translate/options.ts';
 import { codeAt, dataAt, deviceAt, FlatMachine, words } from './flatmachine.ts';
 
 const machine = new FlatMachine();
@@ -222,7 +223,7 @@ test.serial('a state saved in the middle goes on equally', (t) => {
 });
 
 test.serial('translated code gives the same state as interpreted code', (t) => {
-  const translating = new FlatMachine(true);
+  const translating = new FlatMachine(usualTranslation);
   // A recurrence with loads, stores, arithmetic, a comparison and a conditional move, often enough to be translated.
   const program = 'd9 e8 b9 20 4e 00 00 dd 07 d8 c9 dc 47 08 d9 fa db f1 db d1 d9 57 10 dd d9 ff c9 75 ea';
   const states = [machine, translating].map((each) => {

@@ -375,7 +375,7 @@ export class TestMachine {
         continue;
       }
       if (exit === exits.codeFull) {
-        engine.resetCode();
+        engine.makeRoom();
         continue;
       }
       if (exit !== exits.budget) return exit;

@@ -10,6 +10,8 @@ export const leaderUsed = codepage.immediate + 4;
 
 /** A module of regions. */
 export interface LiveModule {
+  /** The store of the code pages that its regions are from. */
+  readonly store: object;
   /** Its regions' table entries. */
   readonly entries: EntryRange;
   readonly bytes: number;
@@ -87,12 +89,14 @@ export class LiveModules {
     return this.#ofPage.get(page) ?? { regions: 0, bytes: 0 };
   }
 
-  /** Takes all modules out. */
-  takeAll(): readonly LiveModule[] {
-    const all = this.#modules;
-    this.#modules = [];
-    this.#ofPage.clear();
-    this.bytes = 0;
-    return all;
+  /** Takes all modules of a store's pages out. */
+  take(store: object): readonly LiveModule[] {
+    const taken = this.#modules.filter((module) => module.store === store);
+    this.#modules = this.#modules.filter((module) => module.store !== store);
+    for (const module of taken) {
+      this.bytes -= module.bytes;
+      this.#forget(module);
+    }
+    return taken;
   }
 }

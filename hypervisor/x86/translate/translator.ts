@@ -40,6 +40,8 @@ export class Translator {
   /** What leaders are whose code is not translated. */
   readonly #leader: Special;
   readonly #options: TranslationOptions;
+  /** The store that a code page is in: pages of one are dropped together. */
+  readonly #storeOf: (page: number) => object;
   readonly #imports = new CoreImports();
   readonly #templates: Templates;
   readonly #finder: RegionFinder;
@@ -58,12 +60,14 @@ export class Translator {
     handlers: Handlers,
     leader: Special,
     options: TranslationOptions,
+    storeOf: (page: number) => object,
   ) {
     this.#memory = memory;
     this.#environment = environment;
     this.#handlers = handlers;
     this.#leader = leader;
     this.#options = options;
+    this.#storeOf = storeOf;
     this.#live = new LiveModules(memory.i32);
     this.#templates = new Templates(this.#imports.core);
     this.#composer = new Composer(memory, this.#imports.core);
@@ -110,7 +114,11 @@ export class Translator {
   /** Translates all that has become hot, at once. No code may run. */
   workAll(): void {
     this.#waited = 0;
-    while (this.#hot.length > 0) this.#translate(this.#hot.splice(0, largestBatch));
+    for (const [store, leaders] of Map.groupBy(this.#hot.splice(0), ({ page }) => this.#storeOf(page))) {
+      for (let first = 0; first < leaders.length; first += largestBatch) {
+        this.#translate(leaders.slice(first, first + largestBatch), store);
+      }
+    }
   }
 
   /** A guest came to execute a page whose content had been decoded before: counts what it finds there. */
@@ -137,7 +145,7 @@ export class Translator {
     return leader !== 0 && this.#memory.i32[(leader + leaderUsed) >> 2] !== 0;
   }
 
-  #translate(leaders: readonly Leader[]): void {
+  #translate(leaders: readonly Leader[], store: object): void {
     const first = this.#entries(leaders.length);
     const bodies: Uint8Array[] = [];
     const taken: number[] = [];
@@ -165,7 +173,7 @@ export class Translator {
     this.#free.give({ first: first + length, count: leaders.length - length });
     if (length === 0) return;
     const bytes = this.#instantiate(bodies, first);
-    this.#live.add({ entries: { first, count: length }, bytes, leaders: taken, regions });
+    this.#live.add({ store, entries: { first, count: length }, bytes, leaders: taken, regions });
     while (this.#live.bytes > this.#options.mostBytes && this.#live.count > 1) this.#evict();
     this.#countLive();
   }
@@ -253,10 +261,10 @@ export class Translator {
     }
   }
 
-  /** Drops all translations: the store of decoded code was emptied. */
-  reset(): void {
-    this.#hot = [];
-    for (const { entries } of this.#live.takeAll()) this.#drop(entries);
+  /** Drops the translations of a store's code pages, which will be no more. */
+  forget(store: object): void {
+    this.#hot = this.#hot.filter(({ page }) => this.#storeOf(page) !== store);
+    for (const { entries } of this.#live.take(store)) this.#drop(entries);
     this.#countLive();
   }
 }

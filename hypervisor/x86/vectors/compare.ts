@@ -52,7 +52,10 @@ export function codeLinear(before: Uint8Array): number {
 }
 
 /** The whole machine state that a vector starts from. */
-export function vectorState(vector: Vector, layout: LayoutName): VectorState {
+export function vectorState(
+  vector: Pick<Vector, 'before' | 'code' | 'patches'>,
+  layout: LayoutName,
+): VectorState {
   const physical = ({ at, bytes }: Run) => ({ address: locate(layout, at).physical, bytes });
   return {
     cpu: cpuState(vector.before),

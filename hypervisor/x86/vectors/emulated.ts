@@ -74,7 +74,7 @@ export function emulatedMachine(translate: false | TranslationOptions = false): 
       load(vcpu, state);
       let exit = vcpu.run(0, maxInstructions);
       while (exit === exits.codeFull) {
-        engine.resetCode();
+        engine.makeRoom();
         exit = vcpu.run(0, maxInstructions);
       }
       const cpu = {

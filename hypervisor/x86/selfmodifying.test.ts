@@ -1,0 +1,183 @@
+/** Guests that change code: what is executed is what memory holds, in both tiers, after every number of instructions. */
+import test, { type ExecutionContext } from 'ava';
+import * as exits from './exits.ts';
+import { codeAt, FlatMachine } from './isa/flatmachine.ts';
+import * as layout from './layout.ts';
+import type { Vcpu } from './vcpu.ts';
+import { seededRandom } from './vectors/random.ts';
+
+const atOnce = { hotAfter: 2, cold: 1, largestRegion: 600, patience: 0, mostBytes: 1 << 20 };
+const functionAt = codeAt + 0x1000;
+const bufferAt = codeAt + 0x2000;
+const otherAt = codeAt + 0x4000;
+const stacks = [0xf000, 0xe000];
+
+const bytes = (hex: string) => hex.split(' ').map((byte) => Number.parseInt(byte, 16));
+const int32 = (value: number) => [0, 8, 16, 24].map((shift) => (value >> shift) & 255);
+
+/** MOV ECX, n. */
+const count = (n: number) => [0xb9, ...int32(n)];
+/** ADD EAX, the byte that is changed; RET. */
+const addAndReturn = bytes('83 c0 00 c3');
+
+/** What a program puts where; each CPU starts at its entry. */
+interface Program {
+  readonly code: readonly (readonly [address: number, bytes: readonly number[]])[];
+  readonly entries: readonly number[];
+  /** EAX of the first CPU at the end, when it does not depend on turns. */
+  readonly result?: number;
+}
+
+function prepare(machine: FlatMachine, { code, entries }: Program): void {
+  for (const [address, content] of code) machine.write(address, content);
+  for (const [index, entry] of entries.entries()) {
+    const vcpu = machine.vcpus[index]!;
+    machine.reset(true, vcpu);
+    vcpu.set64(layout.rip, BigInt(entry));
+    vcpu.setGpr(4, BigInt(stacks[index]!));
+  }
+}
+
+const halted = (vcpu: Vcpu) => vcpu.get32(layout.halted) !== 0;
+
+/** Runs a CPU for that long, or to its HLT. */
+function step(machine: FlatMachine, vcpu: Vcpu, budget: number): void {
+  for (let left = budget; left > 0 && !halted(vcpu); left -= vcpu.elapsed) {
+    const exit = vcpu.run(0, left);
+    if (exit === exits.codeFull) machine.engine.makeRoom();
+    else if (exit !== exits.budget && exit !== exits.halt) throw new Error(`stopped with exit ${exit}`);
+  }
+}
+
+const registers = (vcpu: Vcpu) => [
+  ...Array.from({ length: 16 }, (_, i) => vcpu.gpr(i)),
+  vcpu.get64(layout.rip),
+  vcpu.rflags,
+];
+
+/** Runs a program in both tiers, in the same turns of up to `longest` units, and compares the CPUs behind each. */
+function inStep(t: ExecutionContext, program: Program, longest: number): void {
+  const cpus = program.entries.length;
+  const translating = new FlatMachine(atOnce, cpus);
+  const interpreting = new FlatMachine(false, cpus);
+  for (const machine of [translating, interpreting]) prepare(machine, program);
+  const random = seededRandom(6);
+  while (!interpreting.vcpus.every(halted)) {
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      const budget = 1 + random.below(longest);
+      for (const machine of [translating, interpreting]) step(machine, machine.vcpus[cpu]!, budget);
+      t.deepEqual(registers(translating.vcpus[cpu]!), registers(interpreting.vcpus[cpu]!));
+    }
+  }
+  t.deepEqual(translating.read(codeAt, 0x8000), interpreting.read(codeAt, 0x8000));
+  if (program.result !== undefined) t.is(Number(interpreting.vcpu.gpr(0)), program.result);
+  // Translation happens between turns.
+  if (longest <= 100) t.true(translating.vcpus.at(-1)!.translatedInstructions > 0);
+}
+
+/** Σ of the low bytes of n … 1, sign-extended as ADD's immediate is. */
+function sumOfBytes(n: number): number {
+  let sum = 0;
+  for (let i = n; i > 0; i--) sum += (i << 24) >> 24;
+  return sum >>> 0;
+}
+
+test('an instruction changes the next one', (t) => {
+  // MOV ECX, n; XOR EAX, EAX; L: MOV DL, CL; AND DL, 7; MOV [the immediate], DL; ADD EAX, immediate; DEC ECX; JNZ L; HLT
+  const code = [...count(1000), ...bytes('31 c0 88 ca 80 e2 07 88 15 02 00 00 00 83 c0 00 ff c9 75 ee f4')];
+  const result = Array.from({ length: 1000 }, (_, i) => (i + 1) & 7).reduce((a, b) => a + b);
+  for (const longest of [3, 40, 10_000])
+    inStep(t, { code: [[codeAt, code]], entries: [codeAt], result }, longest);
+});
+
+test('code in another page changes between its calls', (t) => {
+  // MOV ECX, n; XOR EAX, EAX; L: MOV [function + 2], CL; CALL function; DEC ECX; JNZ L; HLT
+  const code = [...count(1000), ...bytes('31 c0 88 0c 25 02 10 01 00 e8 ed 0f 00 00 ff c9 75 f0 f4')];
+  const program = {
+    code: [
+      [codeAt, code],
+      [functionAt, addAndReturn],
+    ] as const,
+    entries: [codeAt],
+    result: sumOfBytes(1000),
+  };
+  for (const longest of [3, 40, 10_000]) inStep(t, program, longest);
+});
+
+test('a write that reaches into a page of code changes it', (t) => {
+  // MOV ECX, n; XOR EAX, EAX; L: MOV EDX, ECX; SHL RDX, 48; OR RDX, [function - 4]; …: the quadword at function - 4 gets CL as its byte 6.
+  const code = [
+    ...count(300),
+    ...bytes('31 c0'),
+    // L: MOVZX EDX, CL; SHL RDX, 48; MOV RBX, C3 00 C0 83 in the upper half; OR RDX, RBX; MOV [function - 4], RDX
+    ...bytes('0f b6 d1 48 c1 e2 30 48 bb 00 00 00 00 83 c0 00 c3 48 09 da 48 89 14 25 fc 0f 01 00'),
+    // CALL function; DEC ECX; JNZ L; HLT
+    ...bytes('e8 d8 0f 00 00 ff c9 75 db f4'),
+  ];
+  const program = {
+    code: [
+      [codeAt, code],
+      [functionAt, addAndReturn],
+    ] as const,
+    entries: [codeAt],
+    result: sumOfBytes(300),
+  };
+  for (const longest of [3, 40, 10_000]) inStep(t, program, longest);
+});
+
+test('another CPU changes the code that one executes', (t) => {
+  // L: MOV [function + 2], CL; MOV EDX, 20; D: DEC EDX; JNZ D; DEC ECX; JNZ L; HLT
+  const writer = [...count(300), ...bytes('88 0c 25 02 10 01 00 ba 14 00 00 00 ff ca 75 fc ff c9 75 ec f4')];
+  // MOV ECX, n; XOR EAX, EAX; L: CALL function; DEC ECX; JNZ L; HLT
+  const reader = [...count(3000), ...bytes('31 c0 e8 f4 cf ff ff ff c9 75 f7 f4')];
+  const program = {
+    code: [
+      [codeAt, writer],
+      [functionAt, addAndReturn],
+      [otherAt, reader],
+    ] as const,
+    entries: [codeAt, otherAt],
+  };
+  for (const longest of [7, 100, 3000]) inStep(t, program, longest);
+});
+
+/**
+ * Writes functions (MOV EAX, n; RET) into a page, one behind the other and over old ones, and calls each; EAX is the sum. As a
+ * compiler of a guest's does, but with no function called twice.
+ */
+function jit(n: number): Program {
+  const code = [
+    ...count(n),
+    // XOR EDX, EDX; MOV R8D, buffer
+    ...bytes('31 d2 41 b8 00 20 01 00'),
+    // L: MOV RAX, "B8 00 00 00 00 C3 90 90"; MOV EBX, ECX; SHL RBX, 8; OR RAX, RBX; MOV [R8], RAX; CALL R8
+    ...bytes('48 b8 b8 00 00 00 00 c3 90 90 89 cb 48 c1 e3 08 48 09 d8 49 89 00 41 ff d0'),
+    // ADD EDX, EAX; ADD R8B, 16; DEC ECX; JNZ L; MOV EAX, EDX; HLT
+    ...bytes('01 c2 41 80 c0 10 ff c9 75 dd 89 d0 f4'),
+  ];
+  return {
+    code: [
+      [codeAt, code],
+      [bufferAt, []],
+    ],
+    entries: [codeAt],
+    result: ((n * (n + 1)) / 2) % 2 ** 32,
+  };
+}
+
+test('a compiler in the guest', (t) => {
+  for (const longest of [5, 100, 10_000]) inStep(t, jit(2000), longest);
+});
+
+test('a compiler in the guest does not fill the store of decoded code', (t) => {
+  const machine = new FlatMachine(atOnce);
+  const program = jit(20_000);
+  prepare(machine, program);
+  const { vcpu, engine } = machine;
+  while (!halted(vcpu)) step(machine, vcpu, 100_000);
+  t.is(Number(vcpu.gpr(0)), program.result!);
+  const { code, changingCode } = engine.counters;
+  t.is(code.resets, 0);
+  t.true(code.pages < 200, `${code.pages} pages in the large store`);
+  t.true(changingCode.resets > 10);
+});

@@ -1,0 +1,138 @@
+/**
+ * Tangles: random 64-bit code whose blocks jump to each other without any order, into the middle of loops and now and then
+ * of instructions, call and return. No compiler makes such code; a translator must survive it.
+ */
+import { baseImage, imageOffset } from './image.ts';
+import { cpuState, layouts, locate, physicalLayout, userSelectors } from './layout.ts';
+import type { MemoryBytes, VectorState } from './machine.ts';
+import { type Random, seededRandom } from './random.ts';
+
+const [rax, rcx, rdx, rbx, rsp, rdi] = [0, 1, 2, 3, 4, 7];
+/** Registers that instructions change; RBX, RSP and RDI keep pointers. */
+const free = [rax, rcx, rdx, 8, 9, 10, 11, 12, 14];
+
+const region = (name: string) => layouts.long.find((each) => each.name === name)!;
+const image = (register: number) => imageOffset.gpr + 8 * register;
+
+/** REX with its W, and the top bits of ModRM.reg and ModRM.rm. */
+const rex = (w: number, reg: number, rm: number) => 0x40 | (w << 3) | ((reg >> 3) << 2) | (rm >> 3);
+const registers = (reg: number, rm: number) => 0xc0 | ((reg & 7) << 3) | (rm & 7);
+const int32 = (value: number) => [value & 255, (value >> 8) & 255, (value >> 16) & 255, (value >> 24) & 255];
+
+/** An instruction that goes on to the next one. */
+function plain(random: Random): number[] {
+  const a = random.pick(free);
+  const b = random.pick(free);
+  const w = random.below(2);
+  const prefix = random.oneIn(6) ? [0x66] : [];
+  const byte = random.oneIn(4) ? 0 : 1;
+  /** Of ADD, OR, ADC, SBB, AND, SUB, XOR and CMP; those that read CF are the most delicate. */
+  const operation = random.pick([0, 1, 2, 2, 3, 3, 4, 5, 6, 7]) * 8;
+  const memory = [0x40 | ((a & 7) << 3) | rbx, random.below(120)];
+  switch (random.below(18)) {
+    case 0:
+    case 1:
+    case 2:
+      return [...prefix, rex(w, a, b), operation | byte, registers(a, b)];
+    case 3:
+      return [...prefix, rex(w, a, 0), operation | byte, ...memory];
+    case 4:
+      return [...prefix, rex(w, a, 0), operation | 2 | byte, ...memory];
+    case 5:
+      return [...prefix, rex(w, 0, b), 0xfe | byte, registers(random.below(2), b)];
+    case 6:
+      return [...prefix, rex(w, 0, b), 0xf6 | byte, registers(random.pick([2, 3]), b)];
+    case 7:
+      return [...prefix, rex(w, 0, b), 0xc0 | byte, registers(random.below(8), b), random.below(70)];
+    case 8:
+      return [...prefix, rex(w, 0, b), 0xd2 | byte, registers(random.below(8), b)];
+    case 9:
+      return [rex(0, 0, b), 0x0f, 0x90 | random.below(16), registers(0, b)];
+    case 10:
+      return [...prefix, rex(w, a, b), 0x0f, 0x40 | random.below(16), registers(a, b)];
+    case 11:
+      return [...prefix, rex(w, a, b), 0x0f, random.pick([0xaf, 0xbc, 0xbd, 0xa3]), registers(a, b)];
+    case 12:
+      // CLC, STC, CMC, LAHF, SAHF.
+      return [random.pick([0xf8, 0xf9, 0xf5, 0x9f, 0x9e])];
+    case 13:
+      // PUSH, POP; PUSHF, POP.
+      return random.oneIn(2) ? [rex(0, 0, a), 0x50 | (a & 7), rex(0, 0, b), 0x58 | (b & 7)] : [0x9c, 0x58];
+    case 14:
+      // LEA RDI of the data, MOV ECX, n; REP STOSB.
+      return [0x48, 0x8d, 0x7b, 0, 0xb9, ...int32(random.below(400)), 0xf3, 0xaa];
+    case 15:
+      return [...prefix, rex(w, a, 0), 0x8a | byte, ...memory];
+    case 16:
+      return [...prefix, rex(w, a, 0), 0x88 | byte, ...memory];
+    default:
+      return [rex(w, 0, b), 0x81, registers(random.below(8), b), ...int32(random.u32())];
+  }
+}
+
+interface Jump {
+  /** Where its displacement stands. */
+  readonly at: number;
+  readonly target: number;
+}
+
+/** The code of a seed. */
+function code(random: Random): Uint8Array {
+  const bytes: number[] = [];
+  const jumps: Jump[] = [];
+  const starts: number[] = [];
+  const count = 2 + random.below(14);
+  for (let block = 0; block < count; block++) {
+    starts.push(bytes.length);
+    for (let left = random.below(6); left > 0; left--) bytes.push(...plain(random));
+    const jump = (...opcode: number[]): void => {
+      bytes.push(...opcode);
+      jumps.push({ at: bytes.length, target: random.below(count) });
+      bytes.push(0, 0, 0, 0);
+    };
+    switch (random.below(12)) {
+      case 0:
+        jump(0xe9);
+        break;
+      case 1:
+        jump(0xe8);
+        break;
+      case 2:
+        if (random.oneIn(2)) bytes.push(0xc3);
+        break;
+      case 3:
+        // LEA RAX, [RIP + target]; JMP RAX.
+        jump(0x48, 0x8d, 0x05);
+        bytes.push(0xff, 0xe0);
+        break;
+      case 4:
+        break;
+      default:
+        jump(0x0f, 0x80 | random.below(16));
+    }
+  }
+  for (const { at, target } of jumps) {
+    const astray = random.oneIn(40) ? 1 + random.below(2) : 0;
+    bytes.splice(at, 4, ...int32(starts[target]! + astray - at - 4));
+  }
+  return Uint8Array.from(bytes);
+}
+
+/** A machine state with random code, as vectors have it. */
+export function tangle(seed: number): VectorState {
+  const random = seededRandom(seed);
+  const before = baseImage(seed, 'plain');
+  const view = new DataView(before.buffer);
+  const at = region('code').linear + 0x200 + random.below(0xd00);
+  view.setBigUint64(imageOffset.rip, BigInt(at), true);
+  view.setBigUint64(image(rbx), BigInt(region('data').linear + 0x100), true);
+  view.setBigUint64(image(rsp), BigInt(region('stack').linear + 0x1800), true);
+  view.setBigUint64(image(rdi), BigInt(region('data').linear + 0x1000), true);
+  view.setUint16(imageOffset.selectors + 2, userSelectors.code64, true);
+  view.setUint16(imageOffset.selectors + 4, userSelectors.data, true);
+  for (const segment of [0, 3]) view.setUint16(imageOffset.selectors + 2 * segment, 0, true);
+  // No single steps, forward string instructions.
+  view.setUint32(imageOffset.rflags, view.getUint32(imageOffset.rflags, true) & ~0x500, true);
+  const patch: MemoryBytes = { address: locate('long', at).physical, bytes: code(random) };
+  return { cpu: cpuState(before), pages: physicalLayout('long').pages, patches: [patch] };
+}
