@@ -344,6 +344,7 @@ class Run {
       latencies,
       faultsMeasured: faults.length > 0,
       slo: scenario.slo,
+      merging: this.#host.merging(),
     });
     const finished = new Date().toISOString();
     const folder = this.#writer.finish({

@@ -146,7 +146,7 @@ export class FaultServer {
     const { frames, swap } = this.#books;
     const room = swap !== undefined && swap.slots.free > 0;
     if (frames.free === 0 || (room && frames.free < this.#host.watermarks.min)) {
-      const { cpu } = this.#reclaimer.reclaim(directReclaim, Number.POSITIVE_INFINITY, now);
+      const { cpu } = this.#reclaimer.reclaim(directReclaim, Number.POSITIVE_INFINITY, now, 'direct');
       request.cpuTime += cpu;
       this.counters.directReclaims++;
       this.counters.directReclaimTime += cpu;

@@ -85,6 +85,11 @@ test('pages that are not used go to swap and come back as they were', (t) => {
   for (let page = 0; page < 1500; page++) t.is(rig.read(guest, page), page + 1);
   t.true(guest.counters.counts.swap_in > 900);
   t.true(guest.counters.swapCacheHits > 500, 'neighbours were read ahead');
+  const { scannedByKswapd, stolenByKswapd, scannedDirectly, stolenDirectly, written, clean, dropped } =
+    rig.pages.reclaimer.counters;
+  t.is(stolenByKswapd + stolenDirectly, written + clean + dropped);
+  t.true(stolenByKswapd > 0 && scannedByKswapd >= stolenByKswapd);
+  t.true(scannedDirectly >= stolenDirectly);
   t.is(rig.stopped.size, 0);
 });
 
@@ -186,6 +191,7 @@ test('without swap, memory that runs out ends the largest guest, and the others 
     rig.events.map(({ event }) => event),
     ['out of memory'],
   );
+  t.is(rig.pages.oomKills, 1);
 });
 
 test('by the other policy the guest that asks ends', (t) => {
