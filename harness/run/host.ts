@@ -99,6 +99,10 @@ export interface RunHost {
   /** Sets a knob of the scanner. Gives why it was refused, if it was. */
   setKnob(name: string, value: number | string): string | undefined;
   sample(): HostSample;
+  /** Proves the books of the host's memory. Throws an error that names what is wrong. */
+  check(): void;
+  /** SHA-256 of the state of all that takes part, in hexadecimal. */
+  stateHash(): string;
   faultTimes(): readonly FaultTimes[];
   /** What happened since it was asked last, in the order of time. */
   takeEvents(): readonly RunEvent[];

@@ -1,11 +1,14 @@
 /** The hypervisor as the runner sees it. Every column that it lists is measured; none stands for what is not there. */
+import { createHash } from 'node:crypto';
 import { balloonFeatures } from '../../hypervisor/balloon/settings.ts';
 import { costs } from '../../hypervisor/clock/costs.ts';
 import type { Guest, GuestEnd } from '../../hypervisor/guest.ts';
-import { Host, type HostTask } from '../../hypervisor/host.ts';
+import { Host, type HostOptions, type HostTask } from '../../hypervisor/host.ts';
 import { KnobError, type Scanner } from '../../hypervisor/ksm/scanner.ts';
 import { FAULT_CAUSES } from '../../hypervisor/measures/measures.ts';
 import type { MemoryEvent } from '../../hypervisor/memory/hostpages.ts';
+import { DiskFile, type SwapFile } from '../../hypervisor/memory/swap/file.ts';
+import { StateWriter } from '../../hypervisor/state/state.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
 import { usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 import type { RunEvent } from '../../reports/format/lines.ts';
@@ -21,8 +24,17 @@ import { withUnnamedFile } from './swapfile.ts';
 /** Number of the port of the workload: 0 is the virtio console's console. */
 const portNumber = 1;
 
+/** What tests change about how a run is carried out; of itself none of it changes a figure. */
+export interface Means {
+  /** How hot code is translated. */
+  readonly translate?: HostOptions['translate'];
+  /** Opens the swap file. */
+  readonly openSwap?: (file: string) => SwapFile;
+}
+
 /** Makes a host of the hypervisor for a run. */
-export async function makeHost(setup: HostSetup): Promise<RunHost> {
+export async function makeHost(setup: HostSetup, means: Means = {}): Promise<RunHost> {
+  const { translate = usualTranslation, openSwap = (file: string) => new DiskFile(file) } = means;
   refuseMissing(setup.workers);
   const { ksm, swap, memory, cpus, cost } = setup.scenario.host;
   const events: RunEvent[] = [];
@@ -30,14 +42,14 @@ export async function makeHost(setup: HostSetup): Promise<RunHost> {
   const options = {
     memory,
     cpus,
-    translate: usualTranslation,
+    translate,
     costs: costs(cost),
     onMemoryEvent: (event: MemoryEvent, now: number) => events.push(eventOf(event, now, names)),
   };
   const host =
     swap === 'none'
       ? new Host(options)
-      : withUnnamedFile((file) => new Host({ ...options, swap: { ...swap, file } }));
+      : withUnnamedFile((file) => new Host({ ...options, swap: { ...swap, file: openSwap(file) } }));
   const scanner =
     ksm === 'off'
       ? undefined
@@ -194,6 +206,17 @@ class HypervisorHost implements RunHost {
 
   sample(): ReturnType<RunHost['sample']> {
     return this.#sampler.sample();
+  }
+
+  check(): void {
+    this.#host.pages.check();
+  }
+
+  stateHash(): string {
+    const writer = new StateWriter();
+    writer.part('host', this.#host);
+    if (this.#scanner !== undefined) writer.part('scanner', this.#scanner);
+    return createHash('sha256').update(writer.finish()).digest('hex');
   }
 
   faultTimes(): FaultTimes[] {
