@@ -1,8 +1,10 @@
 /**
- * Cost of many idle guests: `node --no-wasm-inlining bench/idle.ts`. 32 Debian guests of 256 MiB boot on a host of 1.5 GiB, are merged,
- * and then have nothing to do: reported is the wall time that a second of their virtual time takes, and the memory of the process.
+ * Cost of many idle guests: `node --no-wasm-inlining bench/idle.ts`. 32 Debian guests of 256 MiB boot on a host of 1.5 GiB and are merged;
+ * what does not fit until then goes to swap. Then they have nothing to do: reported is the wall time that a second of their
+ * virtual time takes, and the memory of the process.
  */
 import { readFile } from 'node:fs/promises';
+import { withUnnamedFile } from '../harness/run/swapfile.ts';
 import { costs } from '../hypervisor/clock/costs.ts';
 import { Host } from '../hypervisor/host.ts';
 import { LinuxScanner } from '../hypervisor/ksm/linux/scanner.ts';
@@ -11,10 +13,11 @@ import { resolveImage } from '../workloads/images/resolve.ts';
 
 const guests = 32;
 const hostBytes = 1536 << 20;
+const swapBytes = 2048 * 2 ** 20;
 const guestBytes = 256 << 20;
 /** Virtual ns between the guests' starts, until all is settled, and that are measured then. */
 const stagger = 100e6;
-const settled = 20e9;
+const settled = 24e9;
 const measured = 5e9;
 const step = 1e9;
 /** 5000 pages every 20 ms: a full scan of all that the guests have takes about two seconds. */
@@ -23,7 +26,15 @@ const knobs = { pages_to_scan: 5000, sleep_millisecs: 20, run: 1 };
 const image = await resolveImage('debian-busybox', (line) => process.stderr.write(`${line}\n`));
 const [kernel, initrd] = await Promise.all([readFile(image.kernel), readFile(image.initrd)]);
 
-const host = new Host({ memory: hostBytes, translate: usualTranslation, cpus: 4 });
+const host = withUnnamedFile(
+  (file) =>
+    new Host({
+      memory: hostBytes,
+      translate: usualTranslation,
+      cpus: 4,
+      swap: { file, size: swapBytes, device: 'nvme' },
+    }),
+);
 const scanner = new LinuxScanner('linux-6.18', { memory: host.pages.merging, costs: costs() });
 for (const [name, value] of Object.entries(knobs)) scanner.knobs.set(name, value);
 host.addTask({
