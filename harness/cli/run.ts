@@ -74,7 +74,11 @@ export function settingsOf({ set, seed }: Pick<RunArguments, 'set' | 'seed'>): s
 }
 
 /** How runs are carried out, from the options. */
-export function hostOptions({ out, workers, check = false }: RunArguments): Omit<RunOptions, 'signal' | 'progress'> {
+export function hostOptions({
+  out,
+  workers,
+  check = false,
+}: RunArguments): Omit<RunOptions, 'signal' | 'progress'> {
   return { makeHost, out, workers: parseInteger('--workers', workers, 1, 64), check };
 }
 
