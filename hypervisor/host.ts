@@ -299,7 +299,7 @@ export class Host implements Stateful {
     }
   }
 
-  /** Lets the host's threads work that had a CPU in the round that ended at `now`, and tells the scheduler who used what. */
+  /** Lets the host's threads work in the round that ended at `now`, and tells the scheduler who used what. */
   #account(now: number): void {
     const scheduler = this.#scheduler;
     for (const guest of this.guests) {
@@ -313,6 +313,11 @@ export class Host implements Stateful {
     }
     for (const { task, entity } of this.#tasks) {
       if (scheduler.hasCpu(entity)) scheduler.ran(entity, task.next <= now ? task.run(now, round) : 0);
+    }
+    for (const { task, entity } of this.#tasks) {
+      const budget = Math.min(scheduler.spare, round);
+      if (budget === 0 || scheduler.hasCpu(entity) || task.next > now) continue;
+      scheduler.ranSpare(entity, task.run(now, budget));
     }
   }
 

@@ -115,6 +115,10 @@ export interface RunHost {
   /** Sets a knob of the scanner. Gives why it was refused, if it was. */
   setKnob(name: string, value: number | string): string | undefined;
   sample(): HostSample;
+  /** Proves the books of the host's memory. Throws an error that names what is wrong. */
+  check(): void;
+  /** SHA-256 of the state of all that takes part, in hexadecimal. */
+  stateHash(): string;
   faultTimes(): readonly FaultTimes[];
   /** Undefined when there is no scanner. */
   merging(): MergeTimes | undefined;

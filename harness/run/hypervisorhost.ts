@@ -2,12 +2,13 @@
 import { balloonFeatures } from '../../hypervisor/balloon/settings.ts';
 import { costs } from '../../hypervisor/clock/costs.ts';
 import type { Guest, GuestEnd } from '../../hypervisor/guest.ts';
-import { Host } from '../../hypervisor/host.ts';
+import { Host, type HostOptions } from '../../hypervisor/host.ts';
 import type { Ksmd } from '../../hypervisor/ksm/ksmd.ts';
 import { KnobError } from '../../hypervisor/ksm/scanner.ts';
 import type { Histogram } from '../../hypervisor/measures/histogram.ts';
 import { FAULT_CAUSES } from '../../hypervisor/measures/measures.ts';
 import type { MemoryEvent } from '../../hypervisor/memory/hostpages.ts';
+import { DiskFile, type SwapFile } from '../../hypervisor/memory/swap/file.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
 import { usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 import type { RunEvent } from '../../reports/format/lines.ts';
@@ -23,8 +24,17 @@ import { withUnnamedFile } from './swapfile.ts';
 /** Number of the port of the workload: 0 is the virtio console's console. */
 const portNumber = 1;
 
+/** What tests change about how a run is carried out; of itself none of it changes a figure. */
+export interface Means {
+  /** How hot code is translated. */
+  readonly translate?: HostOptions['translate'];
+  /** Opens the swap file. */
+  readonly openSwap?: (file: string) => SwapFile;
+}
+
 /** Makes a host of the hypervisor for a run. */
-export async function makeHost(setup: HostSetup): Promise<RunHost> {
+export async function makeHost(setup: HostSetup, means: Means = {}): Promise<RunHost> {
+  const { translate = usualTranslation, openSwap = (file: string) => new DiskFile(file) } = means;
   refuseMissing(setup.workers);
   const { ksm, swap, memory, cpus, cost } = setup.scenario.host;
   const events: RunEvent[] = [];
@@ -32,14 +42,14 @@ export async function makeHost(setup: HostSetup): Promise<RunHost> {
   const options = {
     memory,
     cpus,
-    translate: usualTranslation,
+    translate,
     costs: costs(cost),
     onMemoryEvent: (event: MemoryEvent, now: number) => events.push(eventOf(event, now, names)),
   };
   const host =
     swap === 'none'
       ? new Host(options)
-      : withUnnamedFile((file) => new Host({ ...options, swap: { ...swap, file } }));
+      : withUnnamedFile((file) => new Host({ ...options, swap: { ...swap, file: openSwap(file) } }));
   if (ksm === 'off') return new HypervisorHost(setup, host, undefined, events, names);
   const create = await scannerOf(ksm, setup.scannerFile);
   const { seed } = setup.scenario;
@@ -176,6 +186,14 @@ class HypervisorHost implements RunHost {
 
   sample(): ReturnType<RunHost['sample']> {
     return this.#sampler.sample();
+  }
+
+  check(): void {
+    this.#host.pages.check();
+  }
+
+  stateHash(): string {
+    return this.#host.stateHash();
   }
 
   faultTimes(): FaultTimes[] {

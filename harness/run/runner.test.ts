@@ -4,6 +4,8 @@ import test from 'ava';
 import { readConsole, readRun } from '../../reports/format/read.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
 import { parseScenario } from '../scenario/load.ts';
+import type { MakeHost } from './host.ts';
+import { makeHost } from './hypervisorhost.ts';
 import { planRuns } from './plan.ts';
 import { runScenario } from './runner.ts';
 import {
@@ -104,6 +106,24 @@ test('the oracle accounts for every page that is not saved, and merges are measu
   // First touches are CPU time: nobody stood still, and the guest that was switched on later did not wait before.
   t.deepEqual([...guests.numbers('stall_ns')], new Array(10).fill(0));
   t.true(guests.numbers('fault_ns').every((ns) => ns >= 768 * 3600));
+});
+
+test('the books are proved at each sample when that is asked for, and a run whose books are wrong fails', async (t) => {
+  let proofs = 0;
+  const make: MakeHost = async (setup) => {
+    const host = await makeHost(setup);
+    host.check = () => {
+      if (++proofs === 3) throw new Error('the books are wrong');
+    };
+    return host;
+  };
+  const out = temporaryFolder(t);
+  await runText(microScenario, out, { makeHost: make });
+  t.is(proofs, 0);
+  await t.throwsAsync(runText(microScenario, out, { makeHost: make, check: true }), {
+    message: 'the books are wrong',
+  });
+  t.is(proofs, 3);
 });
 
 test('two runs have the same bytes, and another seed is another run', async (t) => {
