@@ -218,6 +218,27 @@ test('exhausted swap ends one guest when memory is used up as well; what the oth
   rig.endRound();
 });
 
+test('kswapd keeps frames free, and rests when it can do nothing', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 150, pageCluster: 0 });
+  const guest = rig.guest(1000);
+  const { kswapd, watermarks: marks, reclaimer } = rig.pages;
+  for (let page = 0; page < 500; page++) rig.write(guest, page, 1);
+  rig.rounds(20);
+  t.true(rig.pages.classes.free >= marks.high, `${rig.pages.classes.free} frames are free`);
+  t.is(kswapd.next, Number.POSITIVE_INFINITY);
+  rig.kswapd = false;
+  for (let page = 500; page < 590; page++) rig.write(guest, page, 1);
+  rig.endRound();
+  t.true(rig.pages.classes.free < marks.low);
+  rig.kswapd = true;
+  rig.rounds(200);
+  const { scanned } = reclaimer.counters;
+  rig.rounds(200);
+  t.is(reclaimer.counters.scanned, scanned, 'it rests');
+  rig.rounds(1000);
+  t.true(reclaimer.counters.scanned > scanned, 'it tries again');
+});
+
 test('a full disk is named, the slots that it has room for go on to be used', (t) => {
   const rig = new Rig({ frames: 512, swapPages: 4096 });
   rig.file.room = 512 * pageSize;
@@ -358,14 +379,14 @@ test('slots of pages that came back unchanged, and stay, are given up when swap 
   const { slots: swapSlots } = rig.pages.books.swap!;
   const kept = hot.filter((page) => rig.pages.books.frames.slotOf(guest.frameOf(page)) >= 0).length;
   t.true(kept > 50, `${kept} pages kept their slots`);
-  for (let page = 600; page < 1300; page++) {
+  for (let page = 600; page < 1390; page++) {
     rig.write(guest, page, page + 1);
     if (page % 10 === 0) for (const each of hot) rig.read(guest, each);
   }
   t.is(rig.stopped.size, 0);
   t.true(swapSlots.free < 150, `${swapSlots.free} slots are free`);
   for (const page of hot) t.is(rig.read(guest, page), page + 1);
-  for (let page = 600; page < 1300; page++) t.is(rig.read(guest, page), page + 1);
+  for (let page = 600; page < 1390; page++) t.is(rig.read(guest, page), page + 1);
   rig.endRound();
 });
 
