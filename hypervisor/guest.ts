@@ -38,6 +38,7 @@ import type { EthernetSwitch, SwitchPort } from './virtio/net/switch.ts';
 import { VirtioPci } from './virtio/pci.ts';
 import { VirtioRng } from './virtio/rng.ts';
 import type { Engine } from './x86/engine.ts';
+import * as layout from './x86/layout.ts';
 import { Processors } from './x86/processors.ts';
 
 /** What a guest is made of. */
@@ -332,6 +333,11 @@ export class Guest implements Stateful {
     return this.cpus.reduce((sum, cpu) => sum + cpu.retired, 0);
   }
 
+  /** Of these, those executed as translated code since power-on. */
+  get translatedInstructions(): number {
+    return this.cpus.reduce((sum, { vcpu }) => sum + Number(vcpu.get64(layout.translated)), 0);
+  }
+
   /** Loads a kernel and puts the first CPU at its entry. Throws `BootError` when the files do not fit. */
   boot(files: Omit<BootFiles, 'rngSeed'>): void {
     this.cpus.forEach((cpu, index) => {
@@ -367,7 +373,6 @@ export class Guest implements Stateful {
 
   #run(until: number): void {
     const alone = this.cpus.length === 1;
-    if (!this.space.ready) return;
     this.#showSteal();
     while (this.#time < until && this.end === undefined) {
       this.#timers.run(this.#time, () => this.space.ready);
@@ -408,6 +413,8 @@ export class Guest implements Stateful {
   /** Tells the guest which of its vCPUs lost their physical CPU, and what was stolen from those that have one again. */
   #showSteal(): void {
     for (const [index, cpu] of this.cpus.entries()) {
+      // The structure may be on a page that needs a frame; who is not told now is told in a later round.
+      if (!this.space.ready) return;
       const kvm = this.pc.kvm[index]!;
       const shown = this.#shownOut[index] !== 0;
       if (!cpu.hasCpu && !cpu.idle && !shown) {

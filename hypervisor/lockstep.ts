@@ -45,6 +45,11 @@ export class Lockstep {
     this.#interpreted = interpreted;
   }
 
+  /** Virtual time of both hosts, in ns. */
+  get time(): number {
+    return this.#interpreted.time;
+  }
+
   /** Lets all guests of both hosts run up to virtual time `until` (ns). Throws {@link LockstepDifference}. */
   run(until: number): void {
     while (this.#interpreted.time < until) {

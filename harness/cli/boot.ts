@@ -9,6 +9,7 @@ import { resolveImage } from '../../workloads/images/resolve.ts';
 import { writeWhole } from '../../workloads/images/store.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
 import { runOnPipes, runOnTerminal } from './console.ts';
+import { countersTable } from './counters.ts';
 import { diskOf } from './disk.ts';
 import { execInGuest, powerOff } from './exec.ts';
 import { createGuest, type DiskFile, type Guest, type GuestOptions, type StepEnd } from './machine.ts';
@@ -31,6 +32,7 @@ export interface BootArguments {
   seed: string;
   translate: boolean;
   lockstep: boolean;
+  counters: boolean;
 }
 
 /** The exit status when the guest stopped before its command ended, as timeout(1) and env(1) have it. */
@@ -49,6 +51,8 @@ export async function boot(given: BootArguments): Promise<number> {
   const disks = given.disk.map(diskOf);
   if (given.lockstep) mustFitLockstep(given, disks);
   const files = await bootFiles(given);
+  // An image's own disk is the machine's first.
+  if (files.disk !== undefined) disks.unshift({ path: files.disk, readOnly: true });
   const started = performance.now();
   const ports = given.exec === undefined ? [] : [controlPort, outputPort];
   const commandLine = kernelCommandLine(given);
@@ -56,6 +60,7 @@ export async function boot(given: BootArguments): Promise<number> {
   const options = { memoryBytes, balloonBytes, cpus, seed, translate, lockstep, commandLine, disks, ports };
   const guest = make(files, options);
   return run(guest, given, async () => {
+    if (given.counters) process.stderr.write(`${countersTable(guest)}\n`);
     if (given.json === undefined) return;
     await writeFigures(given.json, guest, files.imageDigest, performance.now() - started);
   });
@@ -99,6 +104,8 @@ interface BootFiles {
   kernel: Uint8Array;
   initrdFile?: string;
   initrd?: Uint8Array;
+  /** The disk that the image has. */
+  disk?: string;
   /** Of the image that the kernel is from; null when it is the user's own. */
   imageDigest: string | null;
 }
@@ -124,6 +131,7 @@ async function bootFiles(given: BootArguments): Promise<BootFiles> {
     kernelFile,
     kernel: await read(kernelFile),
     ...(initrdFile === undefined ? {} : { initrdFile, initrd: await read(initrdFile) }),
+    ...(image?.disk === undefined ? {} : { disk: image.disk }),
     imageDigest: image?.digest ?? null,
   };
 }
@@ -273,10 +281,12 @@ async function writeFigures(file: string, guest: Guest, imageDigest: string | nu
   const figures = {
     imageDigest,
     instructions: guest.instructions,
+    translatedInstructions: guest.translatedInstructions,
     virtualNs: guest.virtualNs,
     wallMs: Math.round(wallMs),
     mips: Math.round(guest.instructions / wallMs / 10) / 100,
     stateHash: guest.stateHash(),
+    engine: guest.counters,
   };
   await writeWhole(file, `${JSON.stringify(figures, null, 2)}\n`);
 }

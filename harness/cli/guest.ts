@@ -30,7 +30,7 @@ export async function list(): Promise<void> {
     ofName.sort((a, b) => Number(b.digest === current) - Number(a.digest === current));
     for (const image of ofName) {
       const { files, kernelRelease } = image.manifest;
-      const size = formatSize(files.vmlinuz.bytes + files.initrd.bytes);
+      const size = formatSize(files.vmlinuz.bytes + files.initrd.bytes + (files.disk?.bytes ?? 0));
       rows.push([
         image.digest === current ? name : pinned(image),
         image.digest.slice(0, 12),
@@ -45,7 +45,7 @@ export async function list(): Promise<void> {
 
 /** `guest show`: what an image was made of. */
 export async function show(name: string): Promise<void> {
-  const { digest, kernel, initrd, manifest } = await resolveImage(name, progress);
+  const { digest, kernel, initrd, disk, manifest } = await resolveImage(name, progress);
   const heading = (text: string) => print(`\n${styled('bold', text)}\n`);
   print(`${styled('bold', manifest.name)}\n`);
   print(`digest   ${digest}\nrecipe   ${manifest.recipe}\nrelease  ${manifest.kernelRelease}\n`);
@@ -54,6 +54,9 @@ export async function show(name: string): Promise<void> {
     `${kernel}\n  ${formatSize(manifest.files.vmlinuz.bytes)}, sha256 ${manifest.files.vmlinuz.sha256}\n`,
   );
   print(`${initrd}\n  ${formatSize(manifest.files.initrd.bytes)}, sha256 ${manifest.files.initrd.sha256}\n`);
+  if (disk !== undefined && manifest.files.disk !== undefined) {
+    print(`${disk}\n  ${formatSize(manifest.files.disk.bytes)}, sha256 ${manifest.files.disk.sha256}\n`);
+  }
   heading('Packages');
   for (const { name: each, version, sha256 } of manifest.packages) {
     print(`${each} ${version}\n  sha256 ${sha256}\n`);

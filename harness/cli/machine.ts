@@ -5,6 +5,7 @@ import { Lockstep } from '../../hypervisor/lockstep.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import { BALLOON_FEATURES } from '../../hypervisor/virtio/balloon/features.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
+import type { EngineCounters } from '../../hypervisor/x86/engine.ts';
 import { type TranslationOptions, usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 
 /** A disk: the file of a raw image. */
@@ -35,6 +36,9 @@ export interface GuestOptions {
   ports: readonly string[];
 }
 
+/** What makes a machine besides how it is executed. */
+export type MachineOptions = Omit<GuestOptions, 'translate' | 'lockstep'>;
+
 /** A line of bytes to and from the guest. */
 export interface ByteChannel {
   /** Called with what the guest sends, while it is stepped; the bytes are the listener's to keep. */
@@ -53,7 +57,10 @@ export interface StepEnd {
 
 /** One virtual machine. */
 export interface Guest {
-  /** Runs for that much virtual time, in ns, or until the machine ends. */
+  /**
+   * Runs the host, with all guests on it, for that much virtual time, in ns, and hands on what this guest has written. With 0,
+   * only the latter.
+   */
   step(virtualNs: number): StepEnd;
   /** The serial console. */
   readonly console: ByteChannel;
@@ -63,8 +70,14 @@ export interface Guest {
   setBalloon(bytes: number): void;
   /** Instructions retired by all vCPUs. */
   readonly instructions: number;
+  /** Of these, those executed as translated code. */
+  readonly translatedInstructions: number;
+  /** Memory of the host that its pages take, in bytes. */
+  readonly residentBytes: number;
   /** Virtual time since power-on, in ns. */
   readonly virtualNs: number;
+  /** What the engine did. */
+  readonly counters: EngineCounters;
   /** The hash of the machine's whole state, in hexadecimal digits. */
   stateHash(): string;
 }
@@ -105,11 +118,8 @@ class Channel implements ByteChannel {
   }
 }
 
-/** A host with the one guest that the options describe, and what leads to the outside. */
-function assemble(options: GuestOptions, translate: boolean | TranslationOptions) {
-  const how = translate === true ? usualTranslation : translate;
-  // All of the guest's memory, and what the host keeps free.
-  const host = new Host({ memory: options.memoryBytes + hostReserve, translate: how });
+/** A guest on a host, and what leads to the outside. */
+function assemble(host: Host, options: MachineOptions) {
   const serial = new Channel((bytes) => guest.pc.uart.receive(bytes));
   const channels = new Map(
     options.ports.map((name, i) => [name, new Channel((bytes) => guest.console.input(i + 1, bytes))]),
@@ -136,24 +146,52 @@ function assemble(options: GuestOptions, translate: boolean | TranslationOptions
   options.ports.forEach((_, i) => {
     guest.console.setOpen(i + 1, true);
   });
-  return { host, guest, serial, channels };
+  return { guest, serial, channels };
 }
 
 const balloonPages = (bytes: number) => Math.floor(bytes / pageSize);
 
-/** Makes a machine. Throws an error named `BootError`, with a `message` for the user, when it cannot boot. */
+function makeHost(memory: number, translate: boolean | TranslationOptions): Host {
+  // All of the guest's memory, and what the host keeps free.
+  return new Host({
+    memory: memory + hostReserve,
+    translate: translate === true ? usualTranslation : translate,
+  });
+}
+
+/** Makes a machine alone on a host. Throws an error named `BootError`, with a `message` for the user, when it cannot boot. */
 export function createGuest(options: GuestOptions): Guest {
-  const { host, guest, serial, channels } = assemble(options, options.translate);
-  const twin = options.lockstep === true ? assemble(options, false) : undefined;
-  if (twin !== undefined) {
-    // What goes into the one goes into the other; what comes out is the translating one's.
-    serial.twin = twin.serial;
-    for (const [name, channel] of channels) channel.twin = twin.channels.get(name);
-  }
-  const runner = twin === undefined ? host : new Lockstep(host, twin.host);
+  const host = makeHost(options.memoryBytes, options.translate);
+  const machine = assemble(host, options);
+  if (options.lockstep !== true) return guestOf(host, host, machine);
+  const other = makeHost(options.memoryBytes, false);
+  const twin = assemble(other, options);
+  // What goes into the one goes into the other; what comes out is the translating one's.
+  machine.serial.twin = twin.serial;
+  for (const [name, channel] of machine.channels) channel.twin = twin.channels.get(name);
+  return guestOf(new Lockstep(host, other), host, machine, twin);
+}
+
+/** As {@link createGuest}, on a host that has room for it. */
+export function addGuest(host: Host, options: MachineOptions): Guest {
+  return guestOf(host, host, assemble(host, options));
+}
+
+/** Lets time pass: a host, or two in lockstep. */
+interface Runner {
+  readonly time: number;
+  run(until: number): void;
+}
+
+function guestOf(
+  runner: Runner,
+  host: Host,
+  { guest, serial, channels }: ReturnType<typeof assemble>,
+  twin?: ReturnType<typeof assemble>,
+): Guest {
   return {
     step(virtualNs: number): StepEnd {
-      runner.run(host.time + virtualNs);
+      runner.run(runner.time + virtualNs);
       serial.flush();
       return stepEnd(guest.end);
     },
@@ -168,6 +206,15 @@ export function createGuest(options: GuestOptions): Guest {
     },
     get instructions(): number {
       return guest.instructions;
+    },
+    get translatedInstructions(): number {
+      return guest.translatedInstructions;
+    },
+    get residentBytes(): number {
+      return guest.space.present * pageSize;
+    },
+    get counters(): EngineCounters {
+      return host.engine.counters;
     },
     get virtualNs(): number {
       return guest.time;

@@ -26,6 +26,11 @@ const bootOptions = {
     describe: 'Interpret everything instead of translating hot code: the same results',
     default: false,
   },
+  counters: {
+    type: 'boolean',
+    describe: 'Show on standard error what the engine decoded, translated, shared and evicted',
+    default: false,
+  },
   lockstep: {
     type: 'boolean',
     describe: 'Run a second guest that interprets everything, and stop where the two differ: slow',

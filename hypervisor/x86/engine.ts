@@ -44,11 +44,12 @@ import { x87Move } from './core/x87move.ts';
 import { x87Stack } from './core/x87stack.ts';
 import { x87State } from './core/x87state.ts';
 import { xsave } from './core/xsave.ts';
-import { CodeCache } from './decode/codecache.ts';
+import { CodeCache, type CodeCacheCounters } from './decode/codecache.ts';
 import { buildOpcodeMap } from './decode/opcodemap.ts';
 import { leader } from './decode/special.ts';
 import { Handlers } from './interpret/handlers.ts';
 import { rows } from './isa/rows.ts';
+import type { TranslatorCounters } from './translate/counters.ts';
 import { type TranslationOptions, usualTranslation } from './translate/options.ts';
 import { Translator } from './translate/translator.ts';
 
@@ -134,6 +135,12 @@ export interface CoreExports {
   allFlags(cpu: number): number;
 }
 
+/** What an engine has done so far, for statistics. */
+export interface EngineCounters {
+  readonly code: Readonly<CodeCacheCounters>;
+  readonly translator: Readonly<TranslatorCounters>;
+}
+
 /** See the top of this file. */
 export class Engine {
   readonly memory: HostMemory;
@@ -196,6 +203,10 @@ export class Engine {
     const counting = leader(options.hotAfter);
     this.code = new CodeCache(memory, this.handlers, map, counting, hash, codeBytes);
     this.translator = new Translator(memory, environment, this.handlers, counting, options);
+  }
+
+  get counters(): EngineCounters {
+    return { code: this.code.counters, translator: this.translator.counters };
   }
 
   /** Calls `forget` when the store of decoded code is emptied: whoever refers to code pages drops them. */

@@ -117,8 +117,11 @@ export class Processors implements Stateful {
 
   #codePageFor(page: number, codeMode: number, place: number): number {
     const frame = this.space.frameOf(page);
-    const decoded = this.engine.code.pageFor(frame, codeMode, place, this.#kernel);
+    const { code, translator } = this.engine;
+    const { shared } = code.counters;
+    const decoded = code.pageFor(frame, codeMode, place, this.#kernel);
     if (decoded === 0) return 0;
+    if (code.counters.shared !== shared) translator.pageShared(decoded);
     const slide = this.#kernel.slide ?? 0;
     for (const vcpu of this.vcpus) vcpu.set64(layout.slide, BigInt(slide));
     this.space.setCode(page, decoded);
@@ -137,6 +140,8 @@ export class Processors implements Stateful {
     const decoded = this.space.codeOf(page);
     if (decoded === 0) return;
     this.space.setCode(page, 0);
+    this.engine.code.counters.detached++;
+    this.engine.translator.pageDetached(decoded);
     const { i32 } = this.engine.memory;
     this.#forEntries((entry) => {
       if ((i32[(entry + tlb.code) >> 2]! & -2) === decoded) this.#setTag(entry, tlb.executeTag);

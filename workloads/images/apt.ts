@@ -36,8 +36,11 @@ export interface Apt {
   fetch(names: readonly string[], folder: string): Promise<FetchedPackage[]>;
 }
 
-/** Makes an apt client whose state lives in `folder`, and updates its package lists. */
-export async function openApt(folder: string): Promise<Apt> {
+/** Debian's name of a machine architecture. */
+export type Architecture = 'amd64' | 'i386';
+
+/** Makes an apt client for that architecture whose state lives in `folder`, and updates its package lists. */
+export async function openApt(folder: string, architecture: Architecture = 'amd64'): Promise<Apt> {
   const state = join(folder, 'state');
   const cache = join(folder, 'cache');
   await mkdir(join(state, 'lists', 'partial'), { recursive: true });
@@ -45,7 +48,7 @@ export async function openApt(folder: string): Promise<Apt> {
   // An empty status file: which packages the machine has installed does not matter here.
   await writeFile(join(state, 'status'), '');
   const configuration = join(folder, 'apt.conf');
-  await writeFile(configuration, aptConfiguration(state, cache));
+  await writeFile(configuration, aptConfiguration(state, cache, architecture));
   const apt = (program: string, args: readonly string[], directory?: string) =>
     run(program, ['-c', configuration, ...args], directory).catch(rejectMissing);
 
@@ -56,7 +59,7 @@ export async function openApt(folder: string): Promise<Apt> {
     if (shown.status === 0 && shown.stdout.includes('Package: ')) return parseRecord(shown.stdout);
     throw new UserError({
       file: name,
-      cause: `this machine's package sources have no package of this name for amd64${complaints(updated)}`,
+      cause: `this machine's package sources have no package of this name for ${architecture}${complaints(updated)}`,
       remedy:
         updated.status === 0
           ? 'add a Debian source that has it to /etc/apt/sources.list.d, or import an image that another ' +
@@ -87,7 +90,7 @@ export async function openApt(folder: string): Promise<Apt> {
   return { look, fetch };
 }
 
-function aptConfiguration(state: string, cache: string): string {
+function aptConfiguration(state: string, cache: string, architecture: Architecture): string {
   return [
     `Dir::State "${state}/";`,
     'Dir::State::lists "lists/";',
@@ -96,9 +99,9 @@ function aptConfiguration(state: string, cache: string): string {
     // Some machines turn this index off, to save room; it spares apt the reading of all lists at every call.
     'Dir::Cache::pkgcache "pkgcache.bin";',
     'Acquire::GzipIndexes "false";',
-    'APT::Architecture "amd64";',
+    `APT::Architecture "${architecture}";`,
     '#clear APT::Architectures;',
-    'APT::Architectures { "amd64"; };',
+    `APT::Architectures { "${architecture}"; };`,
     'Acquire::Languages "none";',
     // The state belongs to this user, so apt shall not step down to another one to write it.
     'APT::Sandbox::User "root";',

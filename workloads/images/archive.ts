@@ -1,17 +1,16 @@
 /** Images as one file each, to be kept beside a result and taken to another machine. */
 import { readFile } from 'node:fs/promises';
 import { readRecipe, recipeNames } from './recipe.ts';
-import { addImage, type Image, nameImage, readContent, writeWhole } from './store.ts';
+import { addImage, type Image, imageFiles, nameImage, readContent, writeWhole } from './store.ts';
 import { readTar, writeTar } from './tar.ts';
 import { UserError } from './user-error.ts';
 
 /** Writes an image of the cache to `file`, a tar archive. The same image gives the same bytes. */
 export async function exportImage({ digest }: Image, file: string): Promise<void> {
-  const { manifest, vmlinuz, initrd } = await readContent(digest);
+  const { manifest, ...content } = await readContent(digest);
   const archive = writeTar([
     { name: 'manifest.json', data: new TextEncoder().encode(manifest) },
-    { name: 'vmlinuz', data: vmlinuz },
-    { name: 'initrd', data: initrd },
+    ...imageFiles.flatMap((name) => (content[name] === undefined ? [] : [{ name, data: content[name] }])),
   ]);
   await writeWhole(file, archive).catch((error: Error) => {
     throw new UserError({
@@ -58,5 +57,6 @@ async function addArchive(bytes: Uint8Array): Promise<Image> {
     manifest: new TextDecoder().decode(file('manifest.json')),
     vmlinuz: file('vmlinuz'),
     initrd: file('initrd'),
+    disk: files.find(({ name }) => name === 'disk')?.data,
   });
 }

@@ -118,6 +118,36 @@ test.serial('a damaged image in the cache is told, with the remedy', async (t) =
   });
 });
 
+test.serial('programs come with the libraries that they need, and an image may have a disk', async (t) => {
+  const recipe = { ...(await readRecipe('debian-redis-disk')), fileSet: { files: 2, pages: 3 } };
+  const built = await buildImage(recipe, () => {});
+  const from = (path: string) => built.manifest.contents.find((each) => each.path === path)?.package;
+  t.is(from('/usr/bin/redis-benchmark'), 'redis-tools');
+  t.is(from('/usr/lib/x86_64-linux-gnu/libjemalloc.so.2'), 'libjemalloc2');
+  // Needed by a library only.
+  t.is(from('/lib/x86_64-linux-gnu/libgpg-error.so.0.33.1')?.replace(/\d+$/, ''), 'libgpg-error');
+  t.true(built.manifest.modules.includes('erofs'));
+  const disk = await readFile(built.disk!);
+  t.is(sha256(disk), built.manifest.files.disk!.sha256);
+  const file = join(folder, 'disk.tar');
+  await exportImage(built, file);
+  await elsewhere(async () => {
+    const { image: imported } = await importImage(file);
+    t.is(imported.digest, built.digest);
+    t.true(disk.equals(await readFile(imported.disk!)));
+    await writeFile(imported.disk!, 'x');
+    await t.throwsAsync(() => resolveImage(`debian-redis-disk@${built.digest}`), {
+      message: /the cached image is damaged: disk was changed/,
+    });
+  });
+  const libraries = recipe.libraries.filter((name) => name !== 'libgpg-error0');
+  await t.throwsAsync(() => buildImage({ ...recipe, libraries }, () => {}), {
+    name: 'UserError',
+    message:
+      /^debian-redis-disk\.yaml: libraries: none of these packages has libgpg-error\.so\.0, which .*libgcrypt/,
+  });
+});
+
 test.serial('what a killed build left in the cache is removed by the next', async (t) => {
   await elsewhere(async () => {
     const { pid } = spawnSync('true');

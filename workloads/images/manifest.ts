@@ -28,7 +28,8 @@ const manifestSchema = z.strictObject({
   ),
   /** The kernel modules in the initramfs, each after what it needs. */
   modules: z.array(z.string()),
-  files: z.strictObject({ vmlinuz: fileSchema, initrd: fileSchema }),
+  /** `disk`: the read-only disk, when it has one. */
+  files: z.strictObject({ vmlinuz: fileSchema, initrd: fileSchema, disk: fileSchema.optional() }),
 });
 
 /** What an image was made of. */

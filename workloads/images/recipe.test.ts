@@ -4,12 +4,19 @@ import { parseRecipe, readRecipe, recipeNames } from './recipe.ts';
 
 test('every recipe that pagefold brings along can be read', async (t) => {
   const names = await recipeNames();
-  t.deepEqual(names, ['debian-busybox', 'debian-busybox-generic', 'debian-busybox-rt']);
+  t.deepEqual(names, [
+    'debian-busybox',
+    'debian-busybox-generic',
+    'debian-busybox-rt',
+    'debian-files',
+    'debian-redis',
+    'debian-redis-disk',
+  ]);
   const recipes = await Promise.all(names.map(readRecipe));
   t.is(new Set(recipes.map(({ digest }) => digest)).size, names.length);
   t.deepEqual(
-    recipes.map(({ kernel }) => kernel),
-    ['linux-image-cloud-amd64', 'linux-image-amd64', 'linux-image-rt-amd64'],
+    recipes.map(({ kernel }) => kernel.replace(/^linux-image-/, '')),
+    ['cloud-amd64', 'amd64', 'rt-amd64', 'cloud-amd64', 'cloud-amd64', 'cloud-amd64'],
   );
   t.deepEqual(recipes[1]!.files, recipes[0]!.files);
 });
@@ -44,6 +51,33 @@ test('a good recipe is taken as it is', (t) => {
 test('a recipe that extends another has its keys but for its own', (t) => {
   const { kernel, init } = parseRecipe('x.yaml', 'extends: base\nkernel: linux-image-rt-amd64', good);
   t.deepEqual({ kernel, init }, { kernel: 'linux-image-rt-amd64', init: 'init' });
+});
+
+test('mappings are taken together key by key, through several recipes', (t) => {
+  const middle = 'extends: base\nfiles: {dash: [bin/dash]}\nlinks: {bin/sh: dash}\nmodules: {load: [a, b]}';
+  const { description, files, links, modules, directories } = parseRecipe(
+    'x.yaml',
+    'extends: middle\ndescription: mine\nlinks: {bin/ls: busybox}',
+    middle,
+    good,
+  );
+  t.deepEqual(
+    { description, files, links, modules, directories },
+    {
+      description: 'mine',
+      files: { 'busybox-static': ['bin/busybox'], dash: ['bin/dash'] },
+      links: { 'bin/sh': 'dash', 'bin/ls': 'busybox' },
+      modules: { load: ['a', 'b'], available: [] },
+      directories: ['proc'],
+    },
+  );
+});
+
+test('a recipe changes with the files of its own', async (t) => {
+  const { ownFiles, own } = await readRecipe('debian-redis');
+  t.deepEqual([...ownFiles.keys()].sort(), Object.keys(own).sort());
+  t.true(Object.keys(own).length > 2, 'those of the recipe that it extends are there');
+  t.true(Buffer.from(ownFiles.get('usr/lib/pagefold/serve')!).toString().startsWith('#!'));
 });
 
 for (const [title, text, message] of [

@@ -18,6 +18,8 @@ export interface Image {
   kernel: string;
   /** Path of the initramfs. */
   initrd: string;
+  /** Path of the read-only disk, of images that have one: it is to be the machine's first. */
+  disk?: string;
   manifest: Manifest;
 }
 
@@ -27,7 +29,11 @@ export interface ImageContent {
   manifest: string;
   vmlinuz: Uint8Array;
   initrd: Uint8Array;
+  disk?: Uint8Array | undefined;
 }
+
+/** The files of an image besides its manifest. */
+export const imageFiles = ['vmlinuz', 'initrd', 'disk'] as const;
 
 /** The cache's folder: `PAGEFOLD_CACHE`, or `pagefold` in the user's cache folder (XDG Base Directory). */
 export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
@@ -94,17 +100,19 @@ export async function writeWhole(file: string, data: Uint8Array | string): Promi
 /** Puts an image into the cache. Throws an Error when its files are not those that the manifest names. */
 export async function addImage(content: ImageContent): Promise<Image> {
   const manifest = parseManifest(content.manifest);
-  for (const name of ['vmlinuz', 'initrd'] as const) {
-    const { bytes, sha256: digest } = describeFile(content[name]);
-    if (digest !== manifest.files[name].sha256 || bytes !== manifest.files[name].bytes) {
+  for (const name of imageFiles) {
+    const described = content[name] === undefined ? undefined : describeFile(content[name]);
+    const expected = manifest.files[name];
+    if (described?.sha256 !== expected?.sha256 || described?.bytes !== expected?.bytes) {
       throw new Error(`${name} is not the file that the manifest names`);
     }
   }
   const digest = sha256(content.manifest);
   await withTemporaryFolder(async (folder) => {
     await writeFile(join(folder, 'manifest.json'), content.manifest);
-    await writeFile(join(folder, 'vmlinuz'), content.vmlinuz);
-    await writeFile(join(folder, 'initrd'), content.initrd);
+    for (const name of imageFiles) {
+      if (content[name] !== undefined) await writeFile(join(folder, name), content[name]);
+    }
     await mkdir(imagesFolder(), { recursive: true });
     await rename(folder, imageFolder(digest)).catch((error: NodeJS.ErrnoException) => {
       // The same image is there already: a digest names one content.
@@ -142,6 +150,7 @@ export async function readImage(digest: string): Promise<Image> {
     digest,
     kernel: join(folder, 'vmlinuz'),
     initrd: join(folder, 'initrd'),
+    ...(manifest.files.disk === undefined ? {} : { disk: join(folder, 'disk') }),
     manifest,
   };
 }
@@ -162,10 +171,17 @@ export async function readContent(digest: string): Promise<ImageContent> {
   const manifestBytes = await read('manifest.json');
   if (sha256(manifestBytes) !== digest) throw damaged('manifest.json was changed');
   const { files } = parseManifest(manifestBytes.toString());
-  const [vmlinuz, initrd] = [await read('vmlinuz'), await read('initrd')];
-  if (sha256(vmlinuz) !== files.vmlinuz.sha256) throw damaged('vmlinuz was changed');
-  if (sha256(initrd) !== files.initrd.sha256) throw damaged('initrd was changed');
-  return { manifest: manifestBytes.toString(), vmlinuz, initrd };
+  const readFileOf = async (name: (typeof imageFiles)[number]) => {
+    const bytes = await read(name);
+    if (sha256(bytes) !== files[name]?.sha256) throw damaged(`${name} was changed`);
+    return bytes;
+  };
+  return {
+    manifest: manifestBytes.toString(),
+    vmlinuz: await readFileOf('vmlinuz'),
+    initrd: await readFileOf('initrd'),
+    disk: files.disk === undefined ? undefined : await readFileOf('disk'),
+  };
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): undefined {

@@ -1,4 +1,5 @@
 /** A guest that behaves as a test says, one step at a time: for what the command does around a machine. */
+import { translatorCounters } from '../../../hypervisor/x86/translate/counters.ts';
 import type { ByteChannel, Guest, StepEnd } from '../machine.ts';
 
 /** What a scripted guest does in one step: it may print, and says how the step ended. */
@@ -37,7 +38,13 @@ export function scriptedGuest(steps: readonly Step[]): ScriptedGuest {
   };
   return {
     instructions: 0,
+    translatedInstructions: 0,
+    residentBytes: 0,
     virtualNs: 0,
+    counters: {
+      code: { pages: 0, shared: 0, slid: 0, instructions: 0, detached: 0, resets: 0 },
+      translator: translatorCounters(),
+    },
     console: serial,
     port,
     get typed() {

@@ -36,6 +36,8 @@ export interface CodeCacheCounters {
   slid: number;
   /** Instructions decoded. */
   instructions: number;
+  /** Times a guest's page was written to, and lost its decoded form. */
+  detached: number;
   /** Times the store was full and was emptied. */
   resets: number;
 }
@@ -68,7 +70,14 @@ export class CodeCache {
   #hasFirst = false;
   /** Cleared when a page turned out to differ otherwise than by its slide. */
   #shareText = true;
-  readonly counters: CodeCacheCounters = { pages: 0, shared: 0, slid: 0, instructions: 0, resets: 0 };
+  readonly counters: CodeCacheCounters = {
+    pages: 0,
+    shared: 0,
+    slid: 0,
+    instructions: 0,
+    detached: 0,
+    resets: 0,
+  };
 
   /**
    * @param leader what stands where jumps arrive

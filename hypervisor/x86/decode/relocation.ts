@@ -32,10 +32,12 @@ export interface Moved {
   readonly backward: Uint8Array;
 }
 
+/** Whether a bit of a bitmap is set. */
 export function hasBit(bits: Uint8Array, at: number): boolean {
   return (bits[at >> 3]! & (1 << (at & 7))) !== 0;
 }
 
+/** Sets a bit of a bitmap. */
 export function setBit(bits: Uint8Array, at: number): void {
   bits[at >> 3]! |= 1 << (at & 7);
 }

@@ -13,6 +13,7 @@ import { exitFields, leave, packExit, variableOp } from './exitcode.ts';
 import { opOf } from './flagstate.ts';
 import type { Flow } from './flow.ts';
 import type { Structure } from './graph.ts';
+import { leaderUsed } from './livemodules.ts';
 import type { Block, Region, RegionInstruction } from './region.ts';
 import { holeKinds, locals, mostLocals, numbers, type Template } from './template.ts';
 import type { RecordViews } from './templates.ts';
@@ -27,9 +28,8 @@ const exitLabel = -2;
 /** Number of the handlers' type in the modules of regions: it is their first. */
 export const handlerTypeIndex = 0;
 
-/** Where the leader says which of its region's entries it is, and that it was used. */
+/** Where the leader says which of its region's entries it is. */
 export const leaderEntry = codepage.immediate;
-export const leaderUsed = codepage.immediate + 4;
 
 /** See the top of this file. One composer serves for all regions, one after the other. */
 export class Composer {

@@ -20,5 +20,5 @@ export const usualTranslation: TranslationOptions = {
   cold: 50,
   largestRegion: 600,
   patience: 8,
-  mostBytes: 64 << 20,
+  mostBytes: 32 << 20,
 };

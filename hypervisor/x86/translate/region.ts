@@ -5,6 +5,7 @@
  */
 import { pageSize } from '../../memory/hostmemory.ts';
 import * as codepage from '../codepage.ts';
+import type { RegionEnd, TranslatorCounters } from './counters.ts';
 import { longestBlock } from './exitcode.ts';
 import type { TranslationOptions } from './options.ts';
 import type { JumpTo } from './semantics.ts';
@@ -69,6 +70,7 @@ export class RegionFinder {
   readonly #formOf: (handler: number) => FormTemplates | undefined;
   /** Table entry of the handler of leaders that are not translated. */
   readonly #leaderHandler: () => number;
+  readonly #counters: TranslatorCounters;
   readonly #marks = new Uint8Array(pageSize + 1);
   readonly #numbers = new Int32Array(pageSize + 1);
 
@@ -81,11 +83,13 @@ export class RegionFinder {
     templates: Templates,
     formOf: (handler: number) => FormTemplates | undefined,
     leaderHandler: () => number,
+    counters: TranslatorCounters,
   ) {
     this.#views = views;
     this.#templates = templates;
     this.#formOf = formOf;
     this.#leaderHandler = leaderHandler;
+    this.#counters = counters;
   }
 
   /** The leader at an offset of a page; 0 when there is none. */
@@ -119,41 +123,50 @@ export class RegionFinder {
       return offset === start || !this.isTranslated(leader);
     };
 
-    /** First pass: which instructions belong to it, and which of them start a block. */
+    const { ends, untranslatable } = this.#counters;
+    /** First pass: which instructions belong to it, and which of them start a block. Gives why straight-line code ended. */
+    const collectFrom = (blockStart: number): RegionEnd | undefined => {
+      for (let at = blockStart; at < pageSize; ) {
+        if (marks[at] !== 0) {
+          marks[at]! |= isStart;
+          return undefined;
+        }
+        if (found.length === largestRegion) return 'full';
+        const leader = this.leader(page, at);
+        // What is translated already is not translated again: control goes over to it.
+        if (leader !== 0 && at !== start && this.isTranslated(leader)) return 'translated';
+        const record = this.#recordAt(page, at);
+        if (record === 0) return 'cold';
+        const of = this.#formOf(i32[(record + codepage.handler) >> 2]!);
+        if (of === undefined) return 'notAnInstruction';
+        const jump = of.jumps ? 'elsewhere' : 'none';
+        if (this.#templates.find(of, this.#templates.shape(of, this.#views, record, jump)) === undefined) {
+          untranslatable[of.name] = (untranslatable[of.name] ?? 0) + 1;
+          return 'untranslatable';
+        }
+        marks[at] = at === blockStart ? seen | isStart : seen;
+        found.push(at);
+        const next = at + u8[record + codepage.length]!;
+        if (of.jumps) {
+          const target = i32[(record + codepage.immediate) >> 2]!;
+          if (!of.isCall && this.#inPage(record)) {
+            if (hot(target)) work.push(target);
+            else ends.cold++;
+          }
+        }
+        if (of.jumps || of.ends) {
+          if (!of.ends) work.push(next);
+          else if (of.isCall && next < pageSize && hot(next)) returns.push(next);
+          return undefined;
+        }
+        at = next;
+      }
+      return undefined;
+    };
     const collect = (): void => {
       while (work.length > 0) {
-        let at = work.pop()!;
-        let first = true;
-        while (found.length < largestRegion && at < pageSize) {
-          if (marks[at] !== 0) {
-            marks[at]! |= isStart;
-            break;
-          }
-          const leader = this.leader(page, at);
-          // What is translated already is not translated again: control goes over to it.
-          if (leader !== 0 && at !== start && this.isTranslated(leader)) break;
-          const record = this.#recordAt(page, at);
-          if (record === 0) break;
-          const of = this.#formOf(i32[(record + codepage.handler) >> 2]!);
-          if (of === undefined) break;
-          const jump = of.jumps ? 'elsewhere' : 'none';
-          if (this.#templates.find(of, this.#templates.shape(of, this.#views, record, jump)) === undefined)
-            break;
-          marks[at] = first ? seen | isStart : seen;
-          found.push(at);
-          first = false;
-          const next = at + u8[record + codepage.length]!;
-          if (of.jumps) {
-            const target = i32[(record + codepage.immediate) >> 2]!;
-            if (!of.isCall && this.#inPage(record) && hot(target)) work.push(target);
-          }
-          if (of.jumps || of.ends) {
-            if (!of.ends) work.push(next);
-            else if (of.isCall && next < pageSize && hot(next)) returns.push(next);
-            break;
-          }
-          at = next;
-        }
+        const end = collectFrom(work.pop()!);
+        if (end !== undefined) ends[end]++;
       }
     };
     collect();
@@ -250,6 +263,7 @@ export class RegionFinder {
       const jump = instructions[first + count - 1]!;
       jump.shape = this.#templates.shape(jump.of, this.#views, jump.record, 'within');
       jump.variants = this.#templates.find(jump.of, jump.shape)!;
+      this.#counters.ends.irreducible++;
     }
   }
 

@@ -21,6 +21,8 @@ import { holeKinds, labels, locals, mostLocals, type Template } from './template
 /** A form as the translator sees it. */
 export interface FormTemplates {
   readonly form: Form;
+  /** What it is called in statistics. */
+  readonly name: string;
   /** Whether ModRM.reg and ModRM.rm name general registers. */
   readonly generalReg: boolean;
   readonly generalRm: boolean;
@@ -52,6 +54,9 @@ function describe(form: Form): FormTemplates {
   const first = operands[0];
   return {
     form,
+    name: [name, ...operands.flatMap(({ kind, size }) => (kind === 'fixed' ? [] : `${kind}${size}`))].join(
+      ' ',
+    ),
     generalReg: operands.some((spec) => kindsOfReg.has(spec.kind)),
     generalRm: !form.memory && operands.some((spec) => kindsOfRm.has(spec.kind)),
     // Of the byte forms, those of arithmetic would be too many.

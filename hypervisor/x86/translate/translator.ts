@@ -9,11 +9,14 @@ import * as codepage from '../codepage.ts';
 import { handlerType } from '../core/core.ts';
 import type { Special } from '../decode/special.ts';
 import type { HandlerEnvironment, Handlers } from '../interpret/handlers.ts';
-import { Composer, handlerTypeIndex, leaderEntry, leaderUsed } from './compose.ts';
+import { Composer, handlerTypeIndex, leaderEntry } from './compose.ts';
 import { CoreImports } from './coreimports.ts';
+import { translatorCounters } from './counters.ts';
 import { settleEntries } from './entries.ts';
 import { findFlow } from './flow.ts';
+import { LiveModules, type LiveRegion, leaderUsed } from './livemodules.ts';
 import type { TranslationOptions } from './options.ts';
+import { type EntryRange, FreeRanges } from './ranges.ts';
 import { type Region, RegionFinder } from './region.ts';
 import { type FormTemplates, Templates } from './templates.ts';
 
@@ -23,27 +26,6 @@ const largestBatch = 64;
 const smallestBatch = 16;
 /** Code size of 64-bit code, the only one that is translated. */
 const code64 = 2;
-
-/** Counters of the translator. */
-export interface TranslatorCounters {
-  regions: number;
-  entries: number;
-  instructions: number;
-  modules: number;
-  /** Bytes of the modules. */
-  bytes: number;
-  /** Templates made. */
-  templates: number;
-  /** Leaders given up, by reason. */
-  notCode64: number;
-  notTranslatable: number;
-  tableFull: number;
-}
-
-interface EntryRange {
-  readonly first: number;
-  readonly count: number;
-}
 
 interface Leader {
   readonly page: number;
@@ -65,20 +47,10 @@ export class Translator {
   readonly #forms: (FormTemplates | undefined)[] = [];
   #hot: Leader[] = [];
   #waited = 0;
-  /** Ranges of table entries that hold regions, and those that may be used again. */
-  readonly #used: EntryRange[] = [];
-  readonly #free: EntryRange[] = [];
-  readonly counters: TranslatorCounters = {
-    regions: 0,
-    entries: 0,
-    instructions: 0,
-    modules: 0,
-    bytes: 0,
-    templates: 0,
-    notCode64: 0,
-    notTranslatable: 0,
-    tableFull: 0,
-  };
+  readonly #live: LiveModules;
+  /** Table entries that may be used again. */
+  readonly #free = new FreeRanges();
+  readonly counters = translatorCounters();
 
   constructor(
     memory: HostMemory,
@@ -92,6 +64,7 @@ export class Translator {
     this.#handlers = handlers;
     this.#leader = leader;
     this.#options = options;
+    this.#live = new LiveModules(memory.i32);
     this.#templates = new Templates(this.#imports.core);
     this.#composer = new Composer(memory, this.#imports.core);
     this.#finder = new RegionFinder(
@@ -99,6 +72,7 @@ export class Translator {
       this.#templates,
       (handler) => this.#formOf(handler),
       () => this.#leaderHandler,
+      this.counters,
     );
   }
 
@@ -139,6 +113,18 @@ export class Translator {
     while (this.#hot.length > 0) this.#translate(this.#hot.splice(0, largestBatch));
   }
 
+  /** A guest came to execute a page whose content had been decoded before: counts what it finds there. */
+  pageShared(page: number): void {
+    const { regions, bytes } = this.#live.ofPage(page);
+    this.counters.sharedRegions += regions;
+    this.counters.sharedBytes += bytes;
+  }
+
+  /** A guest wrote to a page that had been decoded. */
+  pageDetached(page: number): void {
+    this.counters.detachedRegions += this.#live.ofPage(page).regions;
+  }
+
   /** Whether the code that starts at an offset of a code page is translated. */
   isTranslated(page: number, offset: number): boolean {
     const leader = this.#finder.leader(page, offset);
@@ -153,11 +139,9 @@ export class Translator {
 
   #translate(leaders: readonly Leader[]): void {
     const first = this.#entries(leaders.length);
-    if (first === 0) {
-      this.counters.tableFull += leaders.length;
-      return;
-    }
     const bodies: Uint8Array[] = [];
+    const taken: number[] = [];
+    const regions: LiveRegion[] = [];
     for (const { page, offset } of leaders) {
       const region = this.#region(page, offset);
       if (region === undefined) continue;
@@ -169,14 +153,53 @@ export class Translator {
       sequence.sort((a, b) => structure.order[a]! - structure.order[b]!);
       const flow = findFlow(region, sequence, this.#templates);
       const body = this.#composer.compose(region, structure, flow).slice();
-      this.#place(region, first + bodies.length);
+      this.#place(region, first + bodies.length, taken);
       bodies.push(body);
+      regions.push({ page, bytes: body.length });
       this.counters.regions++;
       this.counters.entries += region.entries.length;
       for (const number of sequence) this.counters.instructions += region.blocks[number]!.count;
     }
     this.counters.templates = this.#templates.made;
-    if (bodies.length > 0) this.#instantiate(bodies, first);
+    const { length } = bodies;
+    this.#free.give({ first: first + length, count: leaders.length - length });
+    if (length === 0) return;
+    const bytes = this.#instantiate(bodies, first);
+    this.#live.add({ entries: { first, count: length }, bytes, leaders: taken, regions });
+    while (this.#live.bytes > this.#options.mostBytes && this.#live.count > 1) this.#evict();
+    this.#countLive();
+  }
+
+  #countLive(): void {
+    this.counters.liveModules = this.#live.count;
+    this.counters.liveBytes = this.#live.bytes;
+  }
+
+  /** Gives up the coldest module: its leaders count again. False when there is none. */
+  #evict(): boolean {
+    const module = this.#live.takeColdest();
+    if (module === undefined) return false;
+    const { i32 } = this.#memory;
+    const { entries, leaders, bytes } = module;
+    for (const leader of leaders) {
+      const entry = i32[(leader + codepage.handler) >> 2]! - entries.first;
+      // Leaders of pages that were decoded anew have been set back already.
+      if (entry < 0 || entry >= entries.count) continue;
+      i32[(leader + codepage.handler) >> 2] = this.#leaderHandler;
+      i32[(leader + codepage.heat) >> 2] = 0;
+    }
+    this.#drop(entries);
+    this.counters.evictedModules++;
+    this.counters.evictedBytes += bytes;
+    this.counters.evictedEntries += leaders.length;
+    return true;
+  }
+
+  /** Takes functions out of the table, so that V8 can free them. */
+  #drop(entries: EntryRange): void {
+    const { table } = this.#environment;
+    for (let i = 0; i < entries.count; i++) table.set(entries.first + i, null);
+    this.#free.give(entries);
   }
 
   #region(page: number, offset: number): Region | undefined {
@@ -192,17 +215,19 @@ export class Translator {
     return region;
   }
 
-  /** Makes the leaders of a region's entries lead to it. */
-  #place({ page, blocks, entries }: Region, tableEntry: number): void {
+  /** Makes the leaders of a region's entries lead to it, and adds them to `taken`. */
+  #place({ page, blocks, entries }: Region, tableEntry: number, taken: number[]): void {
     const { i32 } = this.#memory;
     entries.forEach((entry, number) => {
       const leader = this.#finder.leader(page, blocks[entry]!.start);
       i32[(leader + codepage.handler) >> 2] = tableEntry;
       i32[(leader + leaderEntry) >> 2] = number;
+      taken.push(leader);
     });
   }
 
-  #instantiate(bodies: readonly Uint8Array[], first: number): void {
+  /** Makes a module of regions; gives its size in bytes. */
+  #instantiate(bodies: readonly Uint8Array[], first: number): number {
     const module = new ModuleBuilder();
     const { table, memoryPages, core: exports } = this.#environment;
     module.importMemory('host', 'memory', memoryPages, memoryPages);
@@ -216,26 +241,22 @@ export class Translator {
     this.counters.bytes += bytes.length;
     const host = this.#environment.host;
     new WebAssembly.Instance(new WebAssembly.Module(bytes), { host, core: exports });
+    return bytes.length;
   }
 
-  /** Table entries in a row for `count` regions; 0 when there are none. */
+  /** Table entries in a row for `count` regions; where there are none the coldest modules make room. */
   #entries(count: number): number {
-    const found = this.#free.findIndex((range) => range.count >= count);
-    if (found < 0) {
-      const first = this.#handlers.reserve(count);
-      if (first !== 0) this.#used.push({ first, count });
-      return first;
+    for (;;) {
+      const first = this.#free.take(count) || this.#handlers.reserve(count);
+      if (first !== 0) return first;
+      if (!this.#evict()) throw new Error('the table of regions is full, and no region is in use');
     }
-    const { first, count: had } = this.#free[found]!;
-    if (had === count) this.#free.splice(found, 1);
-    else this.#free[found] = { first: first + count, count: had - count };
-    this.#used.push({ first, count });
-    return first;
   }
 
   /** Drops all translations: the store of decoded code was emptied. */
   reset(): void {
     this.#hot = [];
-    this.#free.push(...this.#used.splice(0));
+    for (const { entries } of this.#live.takeAll()) this.#drop(entries);
+    this.#countLive();
   }
 }

@@ -5,7 +5,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { workloadPort } from '../../catalog.ts';
 import type { Image } from '../../images/store.ts';
+import { type Reported, type ReportLine, ReportReader } from '../../report.ts';
 import { type ControlAnswer, ControlReader, controlParameter, controlPort, outputPort } from '../control.ts';
 
 /** True when QEMU is installed. */
@@ -23,6 +25,10 @@ export interface QemuGuest {
   answer(): Promise<ControlAnswer>;
   /** All that has come from the output port so far. */
   output(): string;
+  /** Sends bytes to the port of the workloads. */
+  tell(bytes: Uint8Array): void;
+  /** The next line that a workload reports, of that event if given. */
+  report(event?: string): Promise<ReportLine>;
   /** Resolves when the guest has switched itself off. */
   ended(): Promise<void>;
 }
@@ -73,19 +79,27 @@ async function listen(path: string): Promise<{ connected: Promise<Socket> }> {
   return { connected };
 }
 
+function diskArguments(file: string): string[] {
+  return [
+    ...['-drive', `file=${file},format=raw,if=none,id=image,readonly=on`],
+    ...['-device', 'virtio-blk,drive=image'],
+  ];
+}
+
 /**
  * Boots `image` and calls `work` with the guest; ends it afterwards.
- * @param ports whether the guest has the ports of the control protocol
+ * @param options `ports`: whether the guest has the ports of the control protocol; `workload`: the parameters by which it
+ * runs a workload from the start, and has the port for it
  */
 export async function withQemu(
   image: Image,
-  { ports, append = '' }: { ports: boolean; append?: string },
+  { ports, workload = '', append = '' }: { ports: boolean; workload?: string; append?: string },
   work: (guest: QemuGuest) => Promise<void>,
 ): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'pagefold-qemu-'));
   let qemu: ChildProcess | undefined;
   try {
-    const names = ports ? [controlPort, outputPort] : [];
+    const names = [...(ports ? [controlPort, outputPort] : []), ...(workload === '' ? [] : [workloadPort])];
     const sockets = await Promise.all(names.map((name) => listen(join(folder, name))));
     const portArguments = names.flatMap((name) => [
       ...['-chardev', `socket,id=${name.replace('.', '-')},path=${join(folder, name)}`],
@@ -96,7 +110,8 @@ export async function withQemu(
       ...['-accel', 'tcg', '-cpu', 'max', '-m', '256', '-display', 'none', '-nodefaults', '-no-reboot'],
       ...['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
       ...['-kernel', image.kernel, '-initrd', image.initrd],
-      ...['-append', `console=ttyS0 panic=-1 ${ports ? controlParameter : ''} ${append}`],
+      ...['-append', `console=ttyS0 panic=-1 ${ports ? controlParameter : ''} ${workload} ${append}`],
+      ...(image.disk === undefined ? [] : diskArguments(image.disk)),
       ...devices.flatMap((device) => ['-device', device]),
       ...portArguments,
     ]);
@@ -104,7 +119,17 @@ export async function withQemu(
     const console = new Stream();
     qemu.stdout!.on('data', (chunk) => console.push(chunk.toString('latin1')));
     qemu.stderr!.on('data', (chunk) => console.push(`QEMU: ${chunk}`));
-    const [control, output] = await Promise.all(sockets.map(({ connected }) => connected));
+    const connected = new Map(
+      await Promise.all(names.map(async (name, index) => [name, await sockets[index]!.connected] as const)),
+    );
+    const control = connected.get(controlPort);
+    const output = connected.get(outputPort);
+    const workloads = connected.get(workloadPort);
+    const reports = new ReportReader();
+    const reported = new Stream();
+    workloads?.on('data', (chunk: Buffer) => {
+      for (const each of reports.push(chunk)) reported.push(`${JSON.stringify(each)}\n`);
+    });
     const reader = new ControlReader();
     const answers = new Stream();
     control?.on('data', (chunk: Buffer) => {
@@ -120,6 +145,14 @@ export async function withQemu(
       request: (bytes) => control!.write(bytes),
       answer: async () => JSON.parse(await answers.take(/.*\n/)),
       output: () => printed,
+      tell: (bytes) => workloads!.write(bytes),
+      report: async (event) => {
+        for (;;) {
+          const each = JSON.parse(await reported.take(/.*\n/)) as Reported;
+          if (each.kind === 'damaged') throw new Error(`${each.reason}: ${each.text}`);
+          if (event === undefined || each.line.event === event) return each.line;
+        }
+      },
       ended: async () => {
         const timeout = setTimeout(() => qemu!.kill(), patience);
         await exit;
