@@ -344,6 +344,8 @@ export class Guest implements Stateful {
     this.cpus.forEach((cpu, index) => {
       cpu.vcpu.seedRandom(this.#secret(`cpu ${index}`));
     });
+    // Until now it was switched off, and waited for nothing.
+    this.#catchUp();
     this.cpus[0]!.enterKernel(this.pc.boot({ ...files, rngSeed: this.#secret('kernel') }));
     this.cpus[0]!.waitsForStartup = false;
   }

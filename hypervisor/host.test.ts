@@ -1,6 +1,55 @@
 /** Rounds: where runs end does not matter, nothing is done for guests that have nothing to do, guests come and go. */
 import test from 'ava';
 import { Host, type HostTask, round } from './host.ts';
+import { LinuxScanner } from './ksm/linux/scanner.ts';
+import { StateReader, StateWriter } from './state/state.ts';
+
+/** A host that merges the pages of two guests, which are switched off and have what was put there. */
+function mergingHost() {
+  const host = new Host({ memory: 64 << 20, translate: false });
+  const guests = [1, 2].map((seed) =>
+    host.addGuest({
+      memory: 16 << 20,
+      cpus: 1,
+      seed,
+      epoch: 0,
+      serialOutput: () => {},
+      ports: [{ onOutput: () => {} }],
+      disks: [],
+      balloonFeatures: [],
+    }),
+  );
+  const ksmd = host.addScanner((memory) => new LinuxScanner('linux-6.18', { memory, costs: host.costs }));
+  const fill = (pages: number) => {
+    for (const { space } of guests) for (let page = 0; page < pages; page++) space.touch(page);
+  };
+  return { host, ksmd, fill };
+}
+
+test('the host’s state covers its scanner and what is measured of it; one that takes it up goes on alike', (t) => {
+  const [original, copy] = [mergingHost(), mergingHost()];
+  original.fill(200);
+  original.ksmd.start();
+  original.ksmd.scanner.knobs.set('run', 1);
+  original.host.run(50e6);
+  original.ksmd.sample(original.host.time);
+  const writer = new StateWriter();
+  original.host.saveState(writer);
+  copy.host.loadState(new StateReader(writer.finish()));
+  t.is(copy.host.stateHash(), original.host.stateHash());
+  copy.ksmd.scanner.knobs.set('pages_to_scan', 7);
+  t.not(copy.host.stateHash(), original.host.stateHash(), 'a knob');
+  copy.ksmd.scanner.knobs.set('pages_to_scan', 100);
+  t.is(copy.host.stateHash(), original.host.stateHash());
+  copy.ksmd.sample(copy.host.time);
+  t.not(copy.host.stateHash(), original.host.stateHash(), 'a sample');
+  original.ksmd.sample(original.host.time);
+  for (const { host } of [original, copy]) host.run(500e6);
+  t.is(copy.host.stateHash(), original.host.stateHash());
+  t.true(copy.ksmd.scanner.counters().pages_sharing! > 100);
+  t.is(copy.ksmd.measures.savedPages, copy.ksmd.sample(copy.host.time).saved);
+  t.throws(() => copy.host.addScanner(() => copy.ksmd.scanner), { message: /has a scanner already/ });
+});
 
 test('rounds in which nobody has anything to do are passed over, wherever runs end', (t) => {
   const runs = [1e9, 333_333, 100_000].map((step) => {

@@ -13,9 +13,12 @@ import { type Costs, costs } from './clock/costs.ts';
 import { Scheduler } from './clock/scheduler.ts';
 import { STORAGE_PROFILES, type StorageProfileName } from './clock/storage.ts';
 import { Guest, type GuestOptions } from './guest.ts';
+import { Ksmd } from './ksm/ksmd.ts';
+import type { Scanner } from './ksm/scanner.ts';
 import type { AddressSpace } from './memory/addressspace.ts';
 import { HostMemory, pageSize } from './memory/hostmemory.ts';
 import { HostPages, type MemoryEvent, type OomPolicy } from './memory/hostpages.ts';
+import type { MergeMemory } from './memory/merge.ts';
 import { hashPage } from './memory/pagehash.ts';
 import { SwapDevice } from './memory/swap/device.ts';
 import { DiskFile, type SwapFile } from './memory/swap/file.ts';
@@ -98,6 +101,7 @@ export class Host implements Stateful {
   readonly #entities = new Map<Guest, readonly number[]>();
   /** With the scheduler's number of each. */
   readonly #tasks: { readonly task: HostTask; readonly entity: number }[] = [];
+  #ksmd: Ksmd | undefined;
   #stations = 0;
   #time = 0;
   /** The guests that run in the round that is on, and its end; the end has passed when none is on. */
@@ -195,6 +199,15 @@ export class Host implements Stateful {
     this.#tasks.push({ task, entity: this.#scheduler.add(task.weight) });
   }
 
+  /** Gives the host a scanner, which works when `Ksmd.start` was called: merging by it, and all that is measured of that. */
+  addScanner(makeScanner: (memory: MergeMemory) => Scanner): Ksmd {
+    this.#betweenRounds('a scanner is added');
+    if (this.#ksmd !== undefined) throw new Error('the host has a scanner already');
+    this.#ksmd = new Ksmd(this.pages.merging, makeScanner);
+    this.addTask(this.#ksmd);
+    return this.#ksmd;
+  }
+
   /** CPU time that a guest's vCPUs have used, in ns. */
   cpuTime(guest: Guest): number {
     return this.#entities.get(guest)!.reduce((sum, entity) => sum + this.#scheduler.executed(entity), 0);
@@ -286,7 +299,7 @@ export class Host implements Stateful {
     }
   }
 
-  /** Lets the host's threads work that had a CPU in the round that ended at `now`, and tells the scheduler who used what. */
+  /** Lets the host's threads work in the round that ended at `now`, and tells the scheduler who used what. */
   #account(now: number): void {
     const scheduler = this.#scheduler;
     for (const guest of this.guests) {
@@ -300,6 +313,11 @@ export class Host implements Stateful {
     }
     for (const { task, entity } of this.#tasks) {
       if (scheduler.hasCpu(entity)) scheduler.ran(entity, task.next <= now ? task.run(now, round) : 0);
+    }
+    for (const { task, entity } of this.#tasks) {
+      const budget = Math.min(scheduler.spare, round);
+      if (budget === 0 || scheduler.hasCpu(entity) || task.next > now) continue;
+      scheduler.ranSpare(entity, task.run(now, budget));
     }
   }
 
@@ -320,9 +338,10 @@ export class Host implements Stateful {
     to.part('scheduler', this.#scheduler);
     if (this.balloons !== undefined) to.part('balloons', this.balloons);
     to.part('memory', this.pages);
+    if (this.#ksmd !== undefined) to.part('ksmd', this.#ksmd);
   }
 
-  /** Takes up the state of a host with the same guests, added in the same order. */
+  /** Takes up the state of a host with the same guests, added in the same order, and the same scanner. */
   loadState(from: StateReader): void {
     this.#betweenRounds('a state is taken up');
     this.#time = from.number();
@@ -337,6 +356,8 @@ export class Host implements Stateful {
     from.part('scheduler', this.#scheduler);
     if (this.balloons !== undefined) from.part('balloons', this.balloons);
     from.part('memory', this.pages);
+    // Its frames' tags are the memory's.
+    if (this.#ksmd !== undefined) from.part('ksmd', this.#ksmd);
   }
 
   /** SHA-256 of the host's whole state, in hexadecimal. */

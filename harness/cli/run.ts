@@ -18,6 +18,11 @@ export const runOptions = {
   seed: { type: 'string', describe: "Where the guests' randomness starts from: --set seed=N" },
   out: { type: 'string', describe: 'Folder for the run folders', default: 'runs' },
   workers: { type: 'string', describe: 'Threads that run guests: the same results, sooner', default: '1' },
+  check: {
+    type: 'boolean',
+    describe: "Proves the books of the host's memory at each sample: the same results, later",
+    default: false,
+  },
 } as const;
 
 /** The options of `run`. */
@@ -59,6 +64,7 @@ export interface RunArguments {
   seed?: string | undefined;
   out: string;
   workers: string;
+  check?: boolean | undefined;
 }
 
 /** The settings that the options make, `--seed` among them. */
@@ -68,8 +74,12 @@ export function settingsOf({ set, seed }: Pick<RunArguments, 'set' | 'seed'>): s
 }
 
 /** How runs are carried out, from the options. */
-export function hostOptions({ out, workers }: RunArguments): Omit<RunOptions, 'signal' | 'progress'> {
-  return { makeHost, out, workers: parseInteger('--workers', workers, 1, 64) };
+export function hostOptions({
+  out,
+  workers,
+  check = false,
+}: RunArguments): Omit<RunOptions, 'signal' | 'progress'> {
+  return { makeHost, out, workers: parseInteger('--workers', workers, 1, 64), check };
 }
 
 async function run(nameOrFile: string, given: RunArguments & { resume: boolean }): Promise<number> {

@@ -45,15 +45,31 @@ export interface HostSetup {
   readonly workers: number;
 }
 
-/** Times that vCPUs waited for the host's memory, counted from the start of the run. */
-export interface FaultTimes {
-  readonly guest: number;
-  /** One of `faultCauses` (`reports/format/columns.ts`). */
-  readonly cause: string;
+/** A distribution of times, in ns. */
+export interface Times {
   /** In ascending order; a range always ends at the same time in a run, so that counts can be subtracted. */
   readonly buckets: readonly Bucket[];
   /** The longest so far. */
   readonly max: number;
+}
+
+/** Times that vCPUs waited for the host's memory, counted from the start of the run. */
+export interface FaultTimes extends Times {
+  readonly guest: number;
+  /** One of `faultCauses` (`reports/format/columns.ts`). */
+  readonly cause: string;
+}
+
+/** What was measured of merging from the start of the run, whatever scanner merged. */
+export interface MergeTimes {
+  /** How long merges that have ended had lasted. */
+  readonly lifetimes: Times;
+  /** From the sample in which a page was first found to be a duplicate to its merge. */
+  readonly waits: Times;
+  /** Merges of pages that were no duplicates in the sample before. */
+  readonly unsampled: number;
+  readonly savedByteSeconds: number;
+  readonly savedPeakBytes: number;
 }
 
 /** Figures at one time, by column name; one that the host does not know at that time is left out. */
@@ -99,7 +115,13 @@ export interface RunHost {
   /** Sets a knob of the scanner. Gives why it was refused, if it was. */
   setKnob(name: string, value: number | string): string | undefined;
   sample(): HostSample;
+  /** Proves the books of the host's memory. Throws an error that names what is wrong. */
+  check(): void;
+  /** SHA-256 of the state of all that takes part, in hexadecimal. */
+  stateHash(): string;
   faultTimes(): readonly FaultTimes[];
+  /** Undefined when there is no scanner. */
+  merging(): MergeTimes | undefined;
   /** What happened since it was asked last, in the order of time. */
   takeEvents(): readonly RunEvent[];
   /** Gives back what lies outside the process, such as a swap file. */

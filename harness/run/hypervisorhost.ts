@@ -2,10 +2,13 @@
 import { balloonFeatures } from '../../hypervisor/balloon/settings.ts';
 import { costs } from '../../hypervisor/clock/costs.ts';
 import type { Guest, GuestEnd } from '../../hypervisor/guest.ts';
-import { Host, type HostTask } from '../../hypervisor/host.ts';
-import { KnobError, type Scanner } from '../../hypervisor/ksm/scanner.ts';
+import { Host, type HostOptions } from '../../hypervisor/host.ts';
+import type { Ksmd } from '../../hypervisor/ksm/ksmd.ts';
+import { KnobError } from '../../hypervisor/ksm/scanner.ts';
+import type { Histogram } from '../../hypervisor/measures/histogram.ts';
 import { FAULT_CAUSES } from '../../hypervisor/measures/measures.ts';
 import type { MemoryEvent } from '../../hypervisor/memory/hostpages.ts';
+import { DiskFile, type SwapFile } from '../../hypervisor/memory/swap/file.ts';
 import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
 import { usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 import type { RunEvent } from '../../reports/format/lines.ts';
@@ -13,16 +16,25 @@ import { workloadPort } from '../../workloads/catalog.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
 import { epoch } from '../epoch.ts';
 import { Balloons } from './balloons.ts';
-import type { FaultTimes, GuestEnding, GuestSetup, HostSetup, RunHost } from './host.ts';
+import type { FaultTimes, GuestEnding, GuestSetup, HostSetup, MergeTimes, RunHost, Times } from './host.ts';
 import { Sampler } from './sampler.ts';
-import { makeScanner } from './scanner.ts';
+import { scannerOf } from './scanner.ts';
 import { withUnnamedFile } from './swapfile.ts';
 
 /** Number of the port of the workload: 0 is the virtio console's console. */
 const portNumber = 1;
 
+/** What tests change about how a run is carried out; of itself none of it changes a figure. */
+export interface Means {
+  /** How hot code is translated. */
+  readonly translate?: HostOptions['translate'];
+  /** Opens the swap file. */
+  readonly openSwap?: (file: string) => SwapFile;
+}
+
 /** Makes a host of the hypervisor for a run. */
-export async function makeHost(setup: HostSetup): Promise<RunHost> {
+export async function makeHost(setup: HostSetup, means: Means = {}): Promise<RunHost> {
+  const { translate = usualTranslation, openSwap = (file: string) => new DiskFile(file) } = means;
   refuseMissing(setup.workers);
   const { ksm, swap, memory, cpus, cost } = setup.scenario.host;
   const events: RunEvent[] = [];
@@ -30,49 +42,43 @@ export async function makeHost(setup: HostSetup): Promise<RunHost> {
   const options = {
     memory,
     cpus,
-    translate: usualTranslation,
+    translate,
     costs: costs(cost),
     onMemoryEvent: (event: MemoryEvent, now: number) => events.push(eventOf(event, now, names)),
   };
   const host =
     swap === 'none'
       ? new Host(options)
-      : withUnnamedFile((file) => new Host({ ...options, swap: { ...swap, file } }));
-  const scanner =
-    ksm === 'off'
-      ? undefined
-      : await makeScanner(ksm, setup.scannerFile, {
-          memory: host.pages.merging,
-          costs: host.costs,
-          seed: setup.scenario.seed,
-        });
-  return new HypervisorHost(setup, host, scanner, events, names);
+      : withUnnamedFile((file) => new Host({ ...options, swap: { ...swap, file: openSwap(file) } }));
+  if (ksm === 'off') return new HypervisorHost(setup, host, undefined, events, names);
+  const create = await scannerOf(ksm, setup.scannerFile);
+  const { seed } = setup.scenario;
+  const ksmd = host.addScanner((merging) => create({ memory: merging, costs: host.costs, seed }));
+  return new HypervisorHost(setup, host, ksmd, events, names);
 }
 
 class HypervisorHost implements RunHost {
   readonly columns: RunHost['columns'];
   readonly #setup: HostSetup;
   readonly #host: Host;
-  readonly #scanner: Scanner | undefined;
+  readonly #ksmd: Ksmd | undefined;
   readonly #events: RunEvent[];
   readonly #guests: readonly Guest[];
   readonly #serial: readonly number[][];
   readonly #removed = new Set<number>();
   readonly #balloons: Balloons;
-  /** Whether the scanner has been switched on. */
-  #merging = false;
   readonly #sampler: Sampler;
 
   constructor(
     setup: HostSetup,
     host: Host,
-    scanner: Scanner | undefined,
+    ksmd: Ksmd | undefined,
     events: RunEvent[],
     names: Map<number, string>,
   ) {
     this.#setup = setup;
     this.#host = host;
-    this.#scanner = scanner;
+    this.#ksmd = ksmd;
     this.#events = events;
     this.#serial = setup.guests.map(() => []);
     this.#guests = setup.guests.map((each, number) => this.#addGuest(each, number));
@@ -82,9 +88,7 @@ class HypervisorHost implements RunHost {
     this.#balloons = new Balloons(setup.scenario.host.balloon, host, names, (event) =>
       this.#events.push(event),
     );
-    const ksmd = scanner === undefined ? undefined : this.#taskOf(scanner);
-    if (ksmd !== undefined) host.addTask(ksmd);
-    this.#sampler = new Sampler(host, this.#guests, setup.scenario.host.cpus, scanner, ksmd);
+    this.#sampler = new Sampler(host, this.#guests, setup.scenario.host.cpus, ksmd);
     this.columns = this.#sampler.columns;
   }
 
@@ -165,14 +169,14 @@ class HypervisorHost implements RunHost {
   }
 
   startMerging(): void {
-    this.#merging = true;
-    const { knobs } = this.#scanner!;
+    this.#ksmd!.start();
+    const { knobs } = this.#ksmd!.scanner;
     if (knobs.names.includes('run')) knobs.set('run', 1);
   }
 
   setKnob(name: string, value: number | string): string | undefined {
     try {
-      this.#scanner!.knobs.set(name, value);
+      this.#ksmd!.scanner.knobs.set(name, value);
       return undefined;
     } catch (error) {
       if (error instanceof KnobError) return error.message;
@@ -180,31 +184,36 @@ class HypervisorHost implements RunHost {
     }
   }
 
-  /** The scanner as a thread of the host, which sleeps until it is switched on. */
-  #taskOf(scanner: Scanner): HostTask {
-    const next = () => (this.#merging ? scanner.next : Number.POSITIVE_INFINITY);
-    return {
-      name: 'ksmd',
-      get next() {
-        return next();
-      },
-      run: (now, budget) => scanner.run(now, budget).used,
-    };
-  }
-
   sample(): ReturnType<RunHost['sample']> {
     return this.#sampler.sample();
+  }
+
+  check(): void {
+    this.#host.pages.check();
+  }
+
+  stateHash(): string {
+    return this.#host.stateHash();
   }
 
   faultTimes(): FaultTimes[] {
     return this.#guests.flatMap(({ measures }, guest) =>
       FAULT_CAUSES.map((cause) => {
-        const histogram = measures.faults[cause];
-        const buckets: { upper: number; count: number }[] = [];
-        histogram.buckets((upper, count) => buckets.push({ upper, count }));
-        return { guest, cause, buckets, max: histogram.max };
+        return { guest, cause, ...timesOf(measures.faults[cause]) };
       }),
     );
+  }
+
+  merging(): MergeTimes | undefined {
+    if (this.#ksmd === undefined) return undefined;
+    const { lifetimes, waits, saved, unsampled } = this.#ksmd.measures;
+    return {
+      lifetimes: timesOf(lifetimes),
+      waits: timesOf(waits),
+      unsampled,
+      savedByteSeconds: saved.until(this.time),
+      savedPeakBytes: saved.peak,
+    };
   }
 
   takeEvents(): RunEvent[] {
@@ -214,6 +223,12 @@ class HypervisorHost implements RunHost {
   close(): void {
     this.#host.close();
   }
+}
+
+function timesOf(histogram: Histogram): Times {
+  const buckets: { upper: number; count: number }[] = [];
+  histogram.buckets((upper, count) => buckets.push({ upper, count }));
+  return { buckets, max: histogram.max };
 }
 
 /** What the hypervisor does not have is refused rather than left out. */

@@ -4,6 +4,8 @@ import test from 'ava';
 import { readConsole, readRun } from '../../reports/format/read.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
 import { parseScenario } from '../scenario/load.ts';
+import type { MakeHost } from './host.ts';
+import { makeHost } from './hypervisorhost.ts';
 import { planRuns } from './plan.ts';
 import { runScenario } from './runner.ts';
 import {
@@ -75,6 +77,53 @@ test('a run of two guests: samples, states, lines, latencies and summary', async
     host: { peak: { guests_up: 2, used_pages: 2 * resident[0]! + 1 } },
     guests: { 'm-2': { state: 'up' } },
   });
+});
+
+test('the oracle accounts for every page that is not saved, and merges are measured', async (t) => {
+  const ksm = 'ksm: { profile: linux-6.12, pages_to_scan: 300, max_page_sharing: 200, start: 100ms }';
+  const { folder, result } = await runText(
+    microScenario.replace('cpus: 1', `cpus: 1, ${ksm}`),
+    temporaryFolder(t),
+  );
+  const { samples, guests } = (await readRun(folder)).tables;
+  const reasons = ['unscanned', 'volatile', 'skipped', 'capped', 'ineligible'];
+  for (let row = 0; row < samples.numbers('time_ns').length; row++) {
+    const at = (name: string) => samples.numbers(name)[row]!;
+    const unsaved = reasons.reduce((sum, reason) => sum + at(`unsaved_${reason}`), 0);
+    t.is(at('saved_merged') + at('saved_zero') + unsaved, at('ideal_saved') + (at('saved_zero') > 0 ? 1 : 0));
+    t.is(at('ideal_within') + at('ideal_across'), at('ideal_saved'));
+  }
+  // 500 writes a second fall on 768 pages a guest. After 0.9 s, 0.56 of the zeros (of 512) and 0.31 of the pages that both have
+  // (256 of each) are as they were: about 364, of which 200 at most share a frame.
+  const { ideal_saved: ideal } = result.host.oracle;
+  t.true(ideal! > 330 && ideal! < 400, `${ideal}`);
+  t.true(result.host.oracle.unsaved_capped! > 0);
+  const { merging } = result.host;
+  t.true(merging!.saved_byte_seconds > 0);
+  t.true(merging!.saved_byte_seconds < merging!.saved_peak_bytes);
+  t.true(merging!.lifetime!.count > 0, 'the workload writes to merged pages');
+  t.true(merging!.duplicate_to_merge!.count > 0);
+  // First touches are CPU time: nobody stood still, and the guest that was switched on later did not wait before.
+  t.deepEqual([...guests.numbers('stall_ns')], new Array(10).fill(0));
+  t.true(guests.numbers('fault_ns').every((ns) => ns >= 768 * 3600));
+});
+
+test('the books are proved at each sample when that is asked for, and a run whose books are wrong fails', async (t) => {
+  let proofs = 0;
+  const make: MakeHost = async (setup) => {
+    const host = await makeHost(setup);
+    host.check = () => {
+      if (++proofs === 3) throw new Error('the books are wrong');
+    };
+    return host;
+  };
+  const out = temporaryFolder(t);
+  await runText(microScenario, out, { makeHost: make });
+  t.is(proofs, 0);
+  await t.throwsAsync(runText(microScenario, out, { makeHost: make, check: true }), {
+    message: 'the books are wrong',
+  });
+  t.is(proofs, 3);
 });
 
 test('two runs have the same bytes, and another seed is another run', async (t) => {

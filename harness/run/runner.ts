@@ -41,6 +41,8 @@ export interface RunOptions {
   /** The folder in which the run's folder is made. */
   readonly out: string;
   readonly workers: number;
+  /** Proves the books of the host's memory at each sample; the run fails when they are wrong. */
+  readonly check: boolean;
   /** Ends the run after the present step. */
   readonly signal: AbortSignal;
   readonly progress: (state: RunState) => void;
@@ -292,6 +294,7 @@ class Run {
   }
 
   #sample(): void {
+    if (this.#options.check) this.#host.check();
     const sample = this.#host.sample();
     const up = this.#numbersUp();
     const time = this.time;
@@ -344,6 +347,7 @@ class Run {
       latencies,
       faultsMeasured: faults.length > 0,
       slo: scenario.slo,
+      merging: this.#host.merging(),
     });
     const finished = new Date().toISOString();
     const folder = this.#writer.finish({

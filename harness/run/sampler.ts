@@ -1,7 +1,7 @@
 /** Figures of the hypervisor at one time, under the names of their columns. */
 import type { Guest } from '../../hypervisor/guest.ts';
-import type { Host, HostTask } from '../../hypervisor/host.ts';
-import type { Scanner } from '../../hypervisor/ksm/scanner.ts';
+import type { Host } from '../../hypervisor/host.ts';
+import type { Ksmd } from '../../hypervisor/ksm/ksmd.ts';
 import { type Column, columns } from '../../reports/format/columns.ts';
 import type { Cell } from '../../reports/format/csv.ts';
 import { type Census, census } from './census.ts';
@@ -19,22 +19,14 @@ export class Sampler {
   readonly #host: Host;
   readonly #guests: readonly Guest[];
   readonly #cpus: number;
-  readonly #scanner: Scanner | undefined;
-  readonly #ksmd: HostTask | undefined;
+  readonly #ksmd: Ksmd | undefined;
   /** CPU time of guests that were removed. */
   readonly #lastCpuTime = new Map<number, number>();
 
-  constructor(
-    host: Host,
-    guests: readonly Guest[],
-    cpus: number,
-    scanner: Scanner | undefined,
-    ksmd: HostTask | undefined,
-  ) {
+  constructor(host: Host, guests: readonly Guest[], cpus: number, ksmd: Ksmd | undefined) {
     this.#host = host;
     this.#guests = guests;
     this.#cpus = cpus;
-    this.#scanner = scanner;
     this.#ksmd = ksmd;
     const sample = this.sample();
     this.columns = [
@@ -88,13 +80,19 @@ export class Sampler {
       ...(swap === undefined ? {} : { saved_swapped: sum('swapped') }),
       saved_reported: sum('reported'),
       ...this.#scannerFigures(),
+      ...this.#oracleFigures(),
       ...(swap === undefined
         ? {}
         : {
             swap_slots_used: swap.slots.used,
-            pswpin: server.counters.pagesRead,
+            pswpin: server.counters.pagesRead + server.counters.pagesReadAhead,
             pswpout: reclaimer.counters.written,
+            pgscan_kswapd: reclaimer.counters.scannedByKswapd,
+            pgsteal_kswapd: reclaimer.counters.stolenByKswapd,
+            pgscan_direct: reclaimer.counters.scannedDirectly,
+            pgsteal_direct: reclaimer.counters.stolenDirectly,
           }),
+      oom_kill: host.pages.oomKills,
       cpu_guests_ns: cpu.guests,
       ...(cpu.ksmd === undefined ? {} : { cpu_ksmd_ns: cpu.ksmd }),
       ...(cpu.kswapd === undefined ? {} : { cpu_kswapd_ns: cpu.kswapd }),
@@ -103,12 +101,28 @@ export class Sampler {
   }
 
   #scannerFigures(): Figures {
-    const scanner = this.#scanner;
+    const scanner = this.#ksmd?.scanner;
     if (scanner === undefined) return {};
     const pagesToScan = scanner.knobs.names.includes('pages_to_scan')
       ? { pages_to_scan: Number(scanner.knobs.get('pages_to_scan')) }
       : {};
     return { ...pagesToScan, ...scanner.counters() };
+  }
+
+  #oracleFigures(): Figures {
+    if (this.#ksmd === undefined) return {};
+    const { ideal, idealWithoutZero, idealWithin, idealAcross, missed } = this.#ksmd.sample(this.#host.time);
+    return {
+      ideal_saved: ideal,
+      ideal_saved_nonzero: idealWithoutZero,
+      ideal_within: idealWithin,
+      ideal_across: idealAcross,
+      unsaved_unscanned: missed.unscanned,
+      unsaved_volatile: missed.volatile,
+      unsaved_skipped: missed.skipped,
+      unsaved_capped: missed.capped,
+      unsaved_ineligible: missed.ineligible,
+    };
   }
 
   #guestFigures(guest: Guest, number: number, counts: Census): Figures {
@@ -132,11 +146,12 @@ export class Sampler {
       guest_major_faults: stats?.major_faults,
       guest_minor_faults: stats?.minor_faults,
       ...(Object.fromEntries(faults) as Figures),
+      fault_ns: Object.values(measures.faults).reduce((total, { sum }) => total + sum, 0),
       stall_ns: measures.stalled,
       steal_ns: measures.stolen,
       cpu_ns: this.#cpuTime(number),
       instructions,
-      ...(this.#lastCpuTime.has(number) ? {} : this.#scanner?.countersOf(space)),
+      ...(this.#lastCpuTime.has(number) ? {} : this.#ksmd?.scanner.countersOf(space)),
     };
   }
 }

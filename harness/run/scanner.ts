@@ -1,43 +1,40 @@
-/** Makes the scanner that a scenario names, with its knobs. */
+/** The scanner that a scenario names, with its knobs. */
 import { pathToFileURL } from 'node:url';
 import { EsxScanner } from '../../hypervisor/ksm/esx/scanner.ts';
 import { LinuxScanner } from '../../hypervisor/ksm/linux/scanner.ts';
-import {
-  type CreateScanner,
-  KnobError,
-  type Scanner,
-  type ScannerOptions,
-} from '../../hypervisor/ksm/scanner.ts';
+import { type CreateScanner, KnobError } from '../../hypervisor/ksm/scanner.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
 import type { Ksm } from '../scenario/schema.ts';
 
-/** Makes a scanner, stopped. Throws {@link UserError} when a file with one cannot be used, or a knob is refused. */
-export async function makeScanner(
-  ksm: Ksm,
-  file: string | undefined,
-  options: ScannerOptions,
-): Promise<Scanner> {
+/**
+ * What makes the scanner, stopped, with its knobs. Throws {@link UserError} when a file with one cannot be used; what it gives does so when a
+ * knob is refused.
+ */
+export async function scannerOf(ksm: Ksm, file: string | undefined): Promise<CreateScanner> {
   const { scanner: name, profile, start: _, knobs: own, ...linux } = ksm;
-  const scanner =
+  const create: CreateScanner =
     file !== undefined
-      ? (await createScannerOf(file))(options)
+      ? await createScannerOf(file)
       : name === 'esx'
-        ? new EsxScanner(options)
-        : new LinuxScanner(profile, options);
-  for (const [knob, value] of Object.entries(own ?? linux)) {
-    try {
-      if (value !== undefined) scanner.knobs.set(knob, value);
-    } catch (error) {
-      if (!(error instanceof KnobError)) throw error;
-      throw new UserError({
-        file: 'host.ksm',
-        place: knob,
-        cause: error.message,
-        remedy: `give ${name} another value, or leave it out`,
-      });
+        ? (options) => new EsxScanner(options)
+        : (options) => new LinuxScanner(profile, options);
+  return (options) => {
+    const scanner = create(options);
+    for (const [knob, value] of Object.entries(own ?? linux)) {
+      try {
+        if (value !== undefined) scanner.knobs.set(knob, value);
+      } catch (error) {
+        if (!(error instanceof KnobError)) throw error;
+        throw new UserError({
+          file: 'host.ksm',
+          place: knob,
+          cause: error.message,
+          remedy: `give ${name} another value, or leave it out`,
+        });
+      }
     }
-  }
-  return scanner;
+    return scanner;
+  };
 }
 
 async function createScannerOf(file: string): Promise<CreateScanner> {

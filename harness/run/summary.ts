@@ -1,8 +1,10 @@
 /** The summary of a run, from its last sample, its peaks and its times. */
 import type { Cell } from '../../reports/format/csv.ts';
+import { distributionOf } from '../../reports/format/distribution.ts';
 import { formatVersion } from '../../reports/format/names.ts';
 import type { Distribution, Result } from '../../reports/format/result.ts';
 import type { LatencyRecord } from '../../reports/format/write.ts';
+import type { MergeTimes, Times } from './host.ts';
 
 type Row = Readonly<Record<string, Cell>>;
 
@@ -19,6 +21,7 @@ export interface SummaryInput {
   /** Whether the host measures faults at all. */
   readonly faultsMeasured: boolean;
   readonly slo: Readonly<Record<string, number>>;
+  readonly merging: MergeTimes | undefined;
 }
 
 /** Keeps what a summary needs of the samples: the last, and the largest values. */
@@ -129,6 +132,7 @@ export function summarize(input: SummaryInput): Result {
       peak: samples.peak,
       saved: part(parts.saved),
       oracle: part(parts.oracle),
+      ...mergingOf(input.merging),
       swap: part(parts.swap),
       cpu: part(parts.cpu),
       figures: numbers(samples.host, (column) => column !== 'time_ns' && !isPart(column)),
@@ -137,6 +141,22 @@ export function summarize(input: SummaryInput): Result {
     ksm: numbers(samples.host, (column) => ksmColumns.includes(column)),
     guests: Object.fromEntries(guests),
     slo: Object.entries(input.slo).map(([bound, ns]) => sloResult(bound, ns, input)),
+  };
+}
+
+function mergingOf(merging: MergeTimes | undefined): Pick<Result['host'], 'merging'> {
+  if (merging === undefined) return {};
+  const { lifetimes, waits, unsampled, savedByteSeconds, savedPeakBytes } = merging;
+  const distribution = (name: string, { buckets, max }: Times) =>
+    buckets.length === 0 ? {} : { [name]: distributionOf(buckets, max) };
+  return {
+    merging: {
+      saved_byte_seconds: savedByteSeconds,
+      saved_peak_bytes: savedPeakBytes,
+      ...distribution('lifetime', lifetimes),
+      ...distribution('duplicate_to_merge', waits),
+      unsampled,
+    },
   };
 }
 

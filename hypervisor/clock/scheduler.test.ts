@@ -273,6 +273,25 @@ test('time that was left unused in an earlier crowd is not given out in the next
   t.deepEqual([alone(), round(true, 1), alone(), round(true, ROUND - 1), round(true, 0)], [1, 1, 1, 1, 1]);
 });
 
+test('what a crowd of short turns leaves unused is for a thread that has used more than all of them', (t) => {
+  const scheduler = new Scheduler(1, ROUND);
+  const crowd = [scheduler.add(), scheduler.add(), scheduler.add()];
+  const thread = scheduler.add();
+  const spare: number[] = [];
+  for (let round = 0; round < 100; round++) {
+    for (const entity of [...crowd, thread]) scheduler.wantsCpu(entity);
+    scheduler.decide();
+    for (const entity of crowd) if (scheduler.hasCpu(entity)) scheduler.ran(entity, 1000);
+    if (scheduler.hasCpu(thread)) scheduler.ran(thread, ROUND);
+    spare.push(scheduler.spare);
+    scheduler.ranSpare(thread, scheduler.spare);
+    t.is(scheduler.spare, 0);
+  }
+  // In most rounds two of the crowd have turns, of which one can be made up for.
+  t.true(spare.filter((time) => time > 0.9 * ROUND).length > 90);
+  t.true(scheduler.executed(thread) > 90 * ROUND);
+});
+
 test('no more is executed than the CPUs have', (t) => {
   const busy = fc.array(fc.integer({ min: 1, max: ROUND }), { minLength: 1, maxLength: 12 });
   fc.assert(

@@ -14,7 +14,9 @@
  * over, a waking entity waits for the next decision, less than a round, where what it did not use while it slept puts it before the others.
  *
  * Time that chosen entities leave unused while others wait is not lost to the length of a round: as soon as it makes up a
- * round, one entity more than there are CPUs has its turn. In all, no more is executed than the CPUs have.
+ * round, one entity more than there are CPUs has its turn; what even that cannot use up is for the host's own threads, which work when the
+ * round is over ({@link Scheduler.spare}): else they would wait for ever behind vCPUs that wake often and wait for swap. In all, no more is
+ * executed than the CPUs have.
  */
 import { StateError, type Stateful, type StateReader, type StateWriter } from '../state/state.ts';
 
@@ -144,6 +146,7 @@ export class Scheduler implements Stateful {
       return;
     }
     let room = this.cpus;
+    this.#unused = Math.min(this.#unused, this.cpus * this.#round);
     if (this.#contended) {
       const more = Math.min(this.cpus, Math.floor(this.#unused / this.#round));
       this.#unused -= more * this.#round;
@@ -165,8 +168,18 @@ export class Scheduler implements Stateful {
     this.#virtualRuntime[entity]! += this.#scaled(entity, duration);
     this.#executed[entity]! += duration;
     if (!this.#contended) return;
-    const unused = this.#unused + this.#round - Math.min(duration, this.#round);
-    this.#unused = Math.min(unused, this.cpus * this.#round);
+    this.#unused += this.#round - Math.min(duration, this.#round);
+  }
+
+  /** CPU time in ns that was left unused in the round that is over, and that no later one can use. */
+  get spare(): number {
+    return Math.max(0, this.#unused - this.cpus * this.#round);
+  }
+
+  /** An entity without a CPU has executed for `duration` ns of {@link spare}; it took that from nobody. */
+  ranSpare(entity: number, duration: number): void {
+    this.#unused -= duration;
+    this.#executed[entity]! += duration;
   }
 
   /** CPU time that the entity has had since it was added, in ns. */

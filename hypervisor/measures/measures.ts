@@ -80,7 +80,11 @@ export class Measures implements Stateful {
     this.faults[cause].record(latency);
   }
 
-  /** A vCPU waited `duration` ns for memory that the host could not give at once. */
+  /**
+   * A vCPU waited `duration` ns for memory that the host could not give at once. What it can give is a fault too, but its cost is
+   * work that is done for the guest on its CPU, with as much memory as one likes. So Linux's PSI has it: a stall is time lost for
+   * want of memory, to swap-in, to reclaim or to the lack of a frame.
+   */
   stall(duration: number): void {
     this.#stalled += duration;
   }

@@ -68,6 +68,14 @@ export class FaultServer {
     return this.#pending.reduce((next, { ready }) => Math.min(next, ready), Number.POSITIVE_INFINITY);
   }
 
+  /** Whether a vCPU waits for the contents of a swap slot. */
+  awaits(slot: number): boolean {
+    return this.#pending.some(({ space, page }) => {
+      const entry = space.slot(page);
+      return (entry & slots.swapped) !== 0 && entry >>> slots.swapShift === slot;
+    });
+  }
+
   /** Forgets what a guest waits for. */
   forget(space: AddressSpace): void {
     space.requests.length = 0;
@@ -138,7 +146,7 @@ export class FaultServer {
     const { frames, swap } = this.#books;
     const room = swap !== undefined && swap.slots.free > 0;
     if (frames.free === 0 || (room && frames.free < this.#host.watermarks.min)) {
-      const { cpu } = this.#reclaimer.reclaim(directReclaim, Number.POSITIVE_INFINITY, now);
+      const { cpu } = this.#reclaimer.reclaim(directReclaim, Number.POSITIVE_INFINITY, now, 'direct');
       request.cpuTime += cpu;
       this.counters.directReclaims++;
       this.counters.directReclaimTime += cpu;

@@ -1,10 +1,13 @@
 /** What the host's memory does for its guests, a case each. */
 import test from 'ava';
 import { StateReader, StateWriter } from '../state/state.ts';
-import type { AddressSpace } from './addressspace.ts';
+import { type AddressSpace, mustWait } from './addressspace.ts';
 import { pageSize } from './hostmemory.ts';
 import * as slots from './slots.ts';
-import { fill, Rig, round } from './testing/rig.ts';
+import { fastDevice, fill, Rig, round } from './testing/rig.ts';
+
+/** Longer than a round. */
+const slowDevice = { ...fastDevice, readLatency: 250_000 };
 
 test('a page that is read before it is written shares the frame of zeros; a write gives it its own', (t) => {
   const rig = new Rig({ frames: 512 });
@@ -82,6 +85,11 @@ test('pages that are not used go to swap and come back as they were', (t) => {
   for (let page = 0; page < 1500; page++) t.is(rig.read(guest, page), page + 1);
   t.true(guest.counters.counts.swap_in > 900);
   t.true(guest.counters.swapCacheHits > 500, 'neighbours were read ahead');
+  const { scannedByKswapd, stolenByKswapd, scannedDirectly, stolenDirectly, written, clean, dropped } =
+    rig.pages.reclaimer.counters;
+  t.is(stolenByKswapd + stolenDirectly, written + clean + dropped);
+  t.true(stolenByKswapd > 0 && scannedByKswapd >= stolenByKswapd);
+  t.true(scannedDirectly >= stolenDirectly);
   t.is(rig.stopped.size, 0);
 });
 
@@ -183,6 +191,7 @@ test('without swap, memory that runs out ends the largest guest, and the others 
     rig.events.map(({ event }) => event),
     ['out of memory'],
   );
+  t.is(rig.pages.oomKills, 1);
 });
 
 test('by the other policy the guest that asks ends', (t) => {
@@ -220,6 +229,8 @@ test('a full disk is named, the slots that it has room for go on to be used', (t
   const [first] = rig.events;
   t.is(first!.event, 'swap write failed');
   t.regex(first!.reason, /swap file memory cannot be written: ENOSPC/);
+  const { failedWrites } = rig.pages.reclaimer.counters;
+  t.true(failedWrites <= 2, `${failedWrites} writes failed`);
   t.regex(rig.stopped.get(one)!, /out of memory/);
   for (let page = 0; page < 400; page++) t.is(rig.read(other, page), page + 7);
   rig.endRound();
@@ -260,10 +271,83 @@ test('a ksm frame goes to swap once for all its pages; of those that come back a
   for (const guest of guests) t.is(rig.read(guest, 5), 99);
   rig.endRound();
   t.is(copies.length, 2);
-  rig.write(guests[1]!, 5, 1);
+  rig.writeUpper(guests[1]!, 5, 1);
+  t.deepEqual(rig.readHalves(guests[1]!, 5), [99, 1]);
   t.is(rig.read(guests[0]!, 5), 99);
   t.is(rig.read(guests[2]!, 5), 99);
   rig.endRound();
+});
+
+test('a page of a ksm frame that came back and was written is not what the others get', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 2048, pageCluster: 0 });
+  const { merging } = rig.pages;
+  const [one, other] = [rig.guest(1500), rig.guest(100)];
+  for (const guest of [one, other]) rig.write(guest, 5, 99);
+  rig.endRound();
+  merging.share(one, 5, 42);
+  merging.replace(other, 5, one.frameOf(5));
+  for (let page = 100; page < 1500; page++) rig.write(one, page, 1);
+  rig.endRound();
+  t.true(rig.pages.books.swap!.slots.mapped(other.slot(5) >>> slots.swapShift) === 2);
+  t.is(rig.read(one, 5), 99);
+  rig.writeUpper(one, 5, 3);
+  t.is(rig.read(other, 5), 99);
+  t.deepEqual(rig.readHalves(one, 5), [99, 3]);
+  rig.endRound();
+});
+
+test('who ends while others wait for the same page of swap does not keep it', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 2048, pageCluster: 0, device: slowDevice });
+  const { merging } = rig.pages;
+  const [one, other] = [rig.guest(1500), rig.guest(100)];
+  for (const guest of [one, other]) rig.write(guest, 5, 99);
+  rig.endRound();
+  merging.share(one, 5, 42);
+  merging.replace(other, 5, one.frameOf(5));
+  for (let page = 100; page < 1500; page++) rig.write(one, page, 1);
+  rig.rounds(300);
+  rig.beginRound();
+  t.is(other.fault(0, 5, false, rig.time), mustWait);
+  rig.endRound();
+  rig.pages.remove(other);
+  rig.pages.check();
+  t.is(rig.read(one, 5), 99);
+  rig.endRound();
+});
+
+test('a page that is being read ahead is not there before it has come', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 2048, device: slowDevice });
+  const guest = rig.guest(1500);
+  for (let page = 0; page < 1500; page++) rig.write(guest, page, page + 1);
+  rig.rounds(300);
+  const slot = (page: number) => guest.slot(page) >>> slots.swapShift;
+  const [first, second] = [...Array(1000).keys()]
+    .filter((page) => (guest.slot(page) & slots.swapped) !== 0 && slot(page) % 8 === 0)
+    .flatMap((page) => (slot(page + 1) === slot(page) + 1 ? [page, page + 1] : []));
+  rig.beginRound();
+  const since = rig.time;
+  t.is(guest.fault(0, first!, false, since), mustWait);
+  rig.endRound();
+  rig.beginRound();
+  t.is(guest.fault(1, second!, false, rig.time), mustWait);
+  rig.rounds(5);
+  const done = since + slowDevice.readLatency + 4000;
+  t.deepEqual(
+    rig.waits.slice(-2).map(({ time }) => Math.abs(time - done) < 5000),
+    [true, true],
+  );
+  t.is(rig.pages.server.counters.pagesRead, 1);
+});
+
+test('slots of pages that came back unchanged are given up when swap is full', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 512 });
+  const guest = rig.guest(900);
+  for (let page = 0; page < 600; page++) rig.write(guest, page, page + 1);
+  for (let pass = 0; pass < 3; pass++) for (let page = 0; page < 600; page++) rig.read(guest, page);
+  for (let page = 600; page < 860; page++) rig.write(guest, page, page + 1);
+  for (let page = 0; page < 860; page++) t.is(rig.read(guest, page), page + 1);
+  rig.endRound();
+  t.is(rig.stopped.size, 0);
 });
 
 test('breaks of shared pages are told with what is left; the last frees the frame', (t) => {

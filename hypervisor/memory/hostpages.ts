@@ -8,9 +8,10 @@ import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
 import { AddressSpace, deviceReserve, type Range } from './addressspace.ts';
 import { Books } from './books.ts';
 import { loadBooks, saveBooks } from './bookstate.ts';
-import { checkBooks } from './check.ts';
+import { BooksError, checkBooks } from './check.ts';
 import type { FaultCosts } from './faults.ts';
 import { type FaultHost, FaultServer } from './faultserver.ts';
+import { lists } from './framelists.ts';
 import { frameClass } from './frames.ts';
 import type { HostMemory } from './hostmemory.ts';
 import { Kswapd } from './kswapd.ts';
@@ -70,6 +71,8 @@ export class HostPages implements Stateful {
   readonly #listener: HostPagesListener;
   #running: AddressSpace[] = [];
   #turn = 0;
+  /** Guests that were stopped for want of memory: Linux's `oom_kill`. */
+  oomKills = 0;
 
   constructor(memory: HostMemory, options: HostPagesOptions, listener: HostPagesListener) {
     const { costs, swap, oom = 'largest', pageCluster = 3 } = options;
@@ -159,7 +162,7 @@ export class HostPages implements Stateful {
     if (lacking() <= 0) return true;
     // Grants lie at the end of the stack of free frames, so none can come free before the round is over.
     if (this.#running.length > 0) return false;
-    const { freed, queued } = this.reclaimer.reclaim(lacking(), Number.POSITIVE_INFINITY, now);
+    const { freed, queued } = this.reclaimer.reclaim(lacking(), Number.POSITIVE_INFINITY, now, 'direct');
     if (freed + queued === 0 && this.reclaimer.writing === 0 && this.server.next === Number.POSITIVE_INFINITY)
       this.#outOfMemory(space);
     return lacking() <= 0;
@@ -185,7 +188,7 @@ export class HostPages implements Stateful {
 
   /** Makes a frame free for who sets up a guest, outside of virtual time. */
   #makeRoom(): boolean {
-    this.reclaimer.reclaim(1, Number.POSITIVE_INFINITY, this.books.now);
+    this.reclaimer.reclaim(1, Number.POSITIVE_INFINITY, this.books.now, 'direct');
     this.reclaimer.complete(Number.POSITIVE_INFINITY);
     return this.books.frames.free > 0;
   }
@@ -204,6 +207,7 @@ export class HostPages implements Stateful {
       (swap === undefined ? 'and it has no swap' : `${swap.used} of ${swap.size} pages of swap are used`) +
       `; this guest has ${victim.present} pages in frames and ${victim.swapped} in swap (policy: ${this.#oom}). ` +
       'Give the host more memory or swap, or fewer guests';
+    this.oomKills++;
     this.#stop(victim, 'out of memory', reason);
   }
 
@@ -221,6 +225,7 @@ export class HostPages implements Stateful {
 
   saveState(to: StateWriter): void {
     to.u32(this.#turn);
+    to.u32(this.oomKills);
     saveBooks(this.books, to);
     this.reclaimer.saveState(to);
     this.server.saveState(to);
@@ -231,6 +236,7 @@ export class HostPages implements Stateful {
   /** Takes up the state of a host with the same guests. */
   loadState(from: StateReader): void {
     this.#turn = from.u32();
+    this.oomKills = from.u32();
     loadBooks(this.books, from);
     this.reclaimer.loadState(from);
     this.server.loadState(from);
@@ -241,5 +247,13 @@ export class HostPages implements Stateful {
   /** Proves the books; throws an error that names what is wrong. Between rounds. */
   check(): void {
     checkBooks(this.books);
+    const { frames, lists: frameLists } = this.books;
+    for (let index = 0; index < frames.count; index++) {
+      const frame = frames.address(index);
+      if (frames.classOf(frame) !== frameClass.swapcache || frameLists.of(index) !== lists.none) continue;
+      const slot = frames.slotOf(frame);
+      if (this.reclaimer.isWriting(slot) || this.server.awaits(slot)) continue;
+      throw new BooksError(`frame ${index} (swapcache) is on no list, and nobody writes it or waits for it`);
+    }
   }
 }

@@ -42,7 +42,7 @@ export class Kswapd {
   run(now: number, budget: number): number {
     if (!this.#awake) this.wakes++;
     this.#awake = true;
-    const { cpu, freed, queued } = this.#reclaimer.reclaim(this.#lacking, budget, now);
+    const { cpu, freed, queued } = this.#reclaimer.reclaim(this.#lacking, budget, now, 'kswapd');
     if (this.#lacking <= 0) this.#awake = false;
     else if (freed + queued === 0 && cpu < budget) {
       this.#awake = false;

@@ -22,12 +22,17 @@ export interface ReclaimCosts {
 
 /** What a run of reclaim has done. */
 export interface Reclaimed {
+  /** Frames that were looked at. */
+  scanned: number;
   /** Frames that are free now, and frames that will be when they are written. */
   freed: number;
   queued: number;
   /** CPU time in ns. */
   cpu: number;
 }
+
+/** Who takes frames back: the thread for that, or whoever needs one now. */
+export type ReclaimerKind = 'kswapd' | 'direct';
 
 /** Frames that are written together. */
 const cluster = 32;
@@ -42,8 +47,12 @@ interface Write {
 /** See the top of this file. */
 export class Reclaimer {
   readonly counters = {
-    /** Frames looked at, and of these those that had been used. */
-    scanned: 0,
+    /** Frames looked at and frames taken back, by who did: Linux's `pgscan_kswapd`, `pgsteal_kswapd`, ... */
+    scannedByKswapd: 0,
+    stolenByKswapd: 0,
+    scannedDirectly: 0,
+    stolenDirectly: 0,
+    /** Of those looked at, the ones that had been used. */
     activated: 0,
     /** Frames taken from their pages: written to swap, and those whose contents were there already. */
     written: 0,
@@ -71,6 +80,11 @@ export class Reclaimer {
     return this.#writes.length;
   }
 
+  /** Whether the contents of a slot are on their way to the device. */
+  isWriting(slot: number): boolean {
+    return this.#writes.some((each) => each.slot === slot);
+  }
+
   /** Frees the frames that are written by virtual time `now`. */
   complete(now: number): void {
     const { frames, lists: frameLists, swap } = this.#books;
@@ -88,11 +102,25 @@ export class Reclaimer {
 
   /**
    * Takes back frames at virtual time `now`, until `wanted` are free or on their way, `budget` ns of CPU time are used up, or
-   * every frame has been looked at twice.
+   * every frame has been looked at twice. A frame on its way counts as taken back.
    */
-  reclaim(wanted: number, budget: number, now: number): Reclaimed {
+  reclaim(wanted: number, budget: number, now: number, by: ReclaimerKind): Reclaimed {
+    const { counters } = this;
+    const result = this.#reclaim(wanted, budget, now);
+    const stolen = result.freed + result.queued;
+    if (by === 'kswapd') {
+      counters.scannedByKswapd += result.scanned;
+      counters.stolenByKswapd += stolen;
+    } else {
+      counters.scannedDirectly += result.scanned;
+      counters.stolenDirectly += stolen;
+    }
+    return result;
+  }
+
+  #reclaim(wanted: number, budget: number, now: number): Reclaimed {
     const { frames, lists: frameLists } = this.#books;
-    const result: Reclaimed = { freed: 0, queued: 0, cpu: 0 };
+    const result: Reclaimed = { scanned: 0, freed: 0, queued: 0, cpu: 0 };
     const victims: number[] = [];
     let looks = 2 * (frameLists.length(lists.active) + frameLists.length(lists.inactive));
     while (result.freed + result.queued + victims.length < wanted && result.cpu < budget && looks > 0) {
@@ -123,7 +151,7 @@ export class Reclaimer {
   }
 
   #look(result: Reclaimed): void {
-    this.counters.scanned++;
+    result.scanned++;
     result.cpu += this.#costs.reclaimPage;
   }
 

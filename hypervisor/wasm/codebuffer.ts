@@ -104,6 +104,7 @@ export const codes = {
   i32Eq: 0x46,
   i32LtS: 0x48,
   i32LeS: 0x4c,
+  i32GeU: 0x4f,
   i64Ne: 0x52,
   i32Add: 0x6a,
   i32Sub: 0x6b,

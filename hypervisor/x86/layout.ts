@@ -164,6 +164,8 @@ export const timeBase = field('timeBase', 8);
 export const shared = field('shared', 4);
 /** Base of the TLB for the present privilege; see `tlb.ts`. */
 export const tlb = field('tlb', 4);
+/** Entries of the TLB in the list of those in use. */
+export const tlbUsed = field('tlbUsed', 4);
 /** Linear address of the code page that is executing. */
 export const pageBase = field('pageBase', 8);
 /** The decoded form of that page; see `codepage.ts`. */

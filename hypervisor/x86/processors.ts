@@ -4,7 +4,7 @@ import { pageSize } from '../memory/hostmemory.ts';
 import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
 import { xsaveLeaf } from './core/xsave.ts';
 import { type CpuidLeaf, cpuid } from './cpuid.ts';
-import type { Kernel } from './decode/codecache.ts';
+import type { Kernel } from './decode/kerneltext.ts';
 import type { Engine, ForgetCode } from './engine.ts';
 import * as layout from './layout.ts';
 import { CR4, physicalBits } from './mode.ts';
@@ -151,7 +151,7 @@ export class Processors implements Stateful {
     this.engine.pageDetached(decoded);
     const { i32 } = this.engine.memory;
     this.#forEntries((entry) => {
-      if ((i32[(entry + tlb.code) >> 2]! & -2) === decoded) this.#setTag(entry, tlb.executeTag);
+      if ((i32[(entry + tlb.code) >> 2]! & tlb.codeMask) === decoded) this.#setTag(entry, tlb.executeTag);
     });
     for (const vcpu of this.vcpus) {
       if (vcpu.get32(layout.codePage) === decoded) vcpu.stopSoon();
@@ -219,9 +219,11 @@ export class Processors implements Stateful {
   }
 
   #forEntries(visit: (entry: number) => void): void {
+    const { u32 } = this.engine.memory;
     for (const vcpu of this.vcpus) {
-      const start = vcpu.base + layout.stateSize;
-      for (let entry = start; entry < start + tlb.size; entry += 1 << tlb.entryShift) visit(entry);
+      const list = (vcpu.base + layout.stateSize + tlb.size) >> 2;
+      const count = vcpu.get32(layout.tlbUsed);
+      for (let i = list; i < list + count; i++) visit(u32[i]!);
     }
   }
 }

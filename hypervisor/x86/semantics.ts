@@ -13,11 +13,13 @@ import * as exceptions from './exceptions.ts';
 import {
   allOf,
   byKind,
+  CF,
   carryOf,
   ccOpOf,
   conditionOf,
   type FlagKind,
   type LazyFlags,
+  OF,
   overflowOf,
 } from './flags.ts';
 import type { Form, Slide } from './form.ts';
@@ -327,6 +329,12 @@ export abstract class Semantics {
   /** Sets ZF, SF, PF by a result and CF, OF, AF from `bits` (i64, at their places in RFLAGS). */
   setResultFlags(result: Value, bits: Value, size: number): void {
     this.setLazyFlags(this.i32(ccOpOf('bits', size)), this.signed(result, size), bits);
+  }
+
+  /** Sets CF and OF, each 0 or 1 (i32); the other flags stay. */
+  setCarryAndOverflow(carry: Value, overflow: Value): void {
+    const others = this.allFlags().and(~(CF | OF));
+    this.setAllFlags(others.or(carry).or(overflow.shl(11)));
   }
 
   /** Sets all six flags from their places in RFLAGS (i32); other bits are ignored. */

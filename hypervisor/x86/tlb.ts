@@ -21,8 +21,14 @@ export const writeTag = 8;
 export const executeTag = 16;
 /** Host address minus the low 32 bits of the linear address. */
 export const addend = 24;
-/** Decoded page (`codepage.ts`), bit 0 set for a global page. Meaningful with an execute tag. */
+/** Decoded page (`codepage.ts`), meaningful with an execute tag; and in its low bits {@link global} and {@link listed}. */
 export const code = 28;
+/** The page is global. */
+export const global = 1;
+/** The entry is in the list of those in use. */
+export const listed = 2;
+/** The decoded page alone. */
+export const codeMask = -4;
 
 /** Mask for `(linear >> 7)` that gives the entry's offset in its set. */
 export const entryMask = (entries - 1) << entryShift;
@@ -39,3 +45,8 @@ export const setCount = 4;
 export const setOffset = (set: number, stateSize: number): number => stateSize + set * setSize;
 /** Bytes of all sets. */
 export const size = setSize * setCount;
+/**
+ * Behind the sets: the entries that have been filled since the last flush, by their addresses, so that a flush need not go
+ * through all. `layout.tlbUsed` says how many.
+ */
+export const listSize = 4 * entries * setCount;

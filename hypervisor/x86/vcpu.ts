@@ -34,12 +34,23 @@ export class Vcpu implements Stateful {
 
   constructor(engine: Engine, memory: VcpuMemory) {
     this.engine = engine;
-    this.base = engine.memory.allocate(layout.stateSize + tlb.size, 4096);
+    this.base = engine.memory.allocate(layout.stateSize + tlb.size + tlb.listSize, 4096);
+    this.#emptyTlb();
     this.set32(layout.slots, memory.slots);
     this.set32(layout.codeMap, memory.codeMap);
     this.set32(layout.slotCount, memory.pageCount);
     this.set32(layout.shared, memory.shared);
     this.reset();
+  }
+
+  /** Makes every entry of the TLB one that holds nothing and is in no list: flushes only go through the list. */
+  #emptyTlb(): void {
+    const { i32 } = this.engine.memory;
+    const start = this.base + layout.stateSize;
+    i32.fill(-1, start >> 2, (start + tlb.size) >> 2);
+    for (let entry = start; entry < start + tlb.size; entry += 1 << tlb.entryShift)
+      i32[(entry + tlb.code) >> 2] = 0;
+    this.set32(layout.tlbUsed, 0);
   }
 
   /** Tells the vCPU the number by which code calls its host (`Engine.register`). */
@@ -50,7 +61,7 @@ export class Vcpu implements Stateful {
   /** Gives its number and its room back; it does not run any more. */
   dispose(): void {
     this.engine.unregister(this.get32(layout.number));
-    this.engine.memory.release(this.base, layout.stateSize + tlb.size);
+    this.engine.memory.release(this.base, layout.stateSize + tlb.size + tlb.listSize);
   }
 
   // Fields of the state, by their offsets in `layout.ts`.

@@ -21,6 +21,18 @@ export const distributionSchema = z
   })
   .describe('A distribution of times, in virtual ns');
 
+const merging = z
+  .strictObject({
+    saved_byte_seconds: figure('Bytes saved by merging, over time: byte-seconds'),
+    saved_peak_bytes: figure('Most bytes saved at a time'),
+    lifetime: distributionSchema.optional().describe('How long merges lasted, of those that have ended'),
+    duplicate_to_merge: distributionSchema
+      .optional()
+      .describe('From the sample in which a page was first found to be a duplicate to its merge'),
+    unsampled: figure('Merges of pages that were no duplicates in the sample before: of no known wait'),
+  })
+  .describe('What was measured of merging, from the start of the run');
+
 const latencies = z.strictObject({
   fault: z
     .record(z.string(), distributionSchema)
@@ -58,6 +70,7 @@ export const resultSchema = z
         oracle: figures(
           'What ideal merging would save, and why it is not saved, at the last sample, in pages',
         ),
+        merging: merging.optional(),
         swap: figures('Slots in use, and pages swapped in and out over the run'),
         cpu: figures('Virtual ns of physical CPUs over the run: guests, ksmd, kswapd, idle'),
         figures: figures('The last sample of every other numeric column of samples.csv, by its name'),

@@ -35,6 +35,13 @@ const wanted: Settings = [
   [hugePages, 'never'],
 ];
 
+/** Those of them that every scanner after Linux's has, by name. */
+export const scannerKnobs: Readonly<Record<string, string>> = Object.fromEntries(
+  wanted
+    .map(([file, value]) => [shortName(file), value] as const)
+    .filter(([name]) => name !== 'transparent_hugepage'),
+);
+
 /** `run`: stop and give all merged pages back; merge. */
 const [unmerge, merge] = ['2', '1'];
 

@@ -4,18 +4,15 @@ import { release } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Image } from '../../../workloads/images/store.ts';
 import { UserError } from '../../../workloads/images/user-error.ts';
+import { mergeableBytes } from '../memory.ts';
 import { commandLine, type Setup } from '../peer.ts';
 import { qemuVersion, startQemu } from '../qemu.ts';
 import { awaitPrompt } from '../works.ts';
 import { ksmCounter, setMerging } from './knobs.ts';
 import type { MergeRow, MergingHost } from './row.ts';
+import { idleMs, Settling } from './settle.ts';
 
 const pageSize = 4096;
-/** Wall time in ms that guests are left idle before merging begins. */
-const idleFor = 5000;
-/** Counters have settled when so many full scans changed them by no more than this part. A page that did not merge is skipped for up to 8. */
-const settledScans = 10;
-const settledChange = 0.002;
 /** Wall time in ms after which they are taken as they are. */
 const patience = 240_000;
 const lookEvery = 250;
@@ -31,10 +28,15 @@ export async function linuxHost(image: Image, folder: string, settings: string):
       const machine = await startQemu({ image, commandLine: commandLine(kaslr), folder }, guests);
       try {
         await Promise.all(machine.consoles.map((each) => awaitPrompt(each, guests)));
-        await sleep(idleFor);
+        await sleep(idleMs);
         await setMerging(true);
         await settle(progress);
-        const present = (await machine.guestPages!()) / pageSize;
+        const sizes = await Promise.all(machine.pids.map(mergeableBytes));
+        const present = sizes.reduce((sum, size) => sum + size, 0) / pageSize;
+        const ram = (await machine.guestPages!()) / pageSize;
+        progress(
+          `${present - ram} pages of ROMs and ACPI tables are merged and counted like the ${ram} of RAM`,
+        );
         const [shared, sharing] = [await ksmCounter('pages_shared'), await ksmCounter('pages_sharing')];
         await mustBeAlone(machine.pids, shared + sharing);
         return { present, shared, sharing };
@@ -60,15 +62,13 @@ async function mustBeAlone(pids: readonly number[], merged: number): Promise<voi
 
 async function settle(progress: (line: string) => void): Promise<void> {
   const deadline = performance.now() + patience;
-  let since = { scans: await ksmCounter('full_scans'), sharing: 0 };
+  const settling = new Settling(await ksmCounter('full_scans'));
   while (performance.now() < deadline) {
     await sleep(lookEvery);
-    const now = { scans: await ksmCounter('full_scans'), sharing: await ksmCounter('pages_sharing') };
-    if (Math.abs(now.sharing - since.sharing) > settledChange * now.sharing) since = now;
-    else if (now.scans - since.scans >= settledScans && now.sharing > 0) {
-      progress(`settled after ${now.scans} full scans`);
-      return;
-    }
+    const scans = await ksmCounter('full_scans');
+    if (!settling.look(scans, await ksmCounter('pages_sharing'))) continue;
+    progress(`settled after ${scans} full scans`);
+    return;
   }
   progress(`not settled after ${patience / 1000} s`);
 }

@@ -3,7 +3,7 @@ import type { Setup } from '../peer.ts';
 
 /** Pages of 4 KiB, when the counters have settled. */
 export interface MergeRow {
-  /** Guests' pages that are present. */
+  /** Pages that are present of what may be merged: guests' RAM, and ROMs when the host keeps them in pages. */
   readonly present: number;
   /** `pages_shared` */
   readonly shared: number;
@@ -24,7 +24,7 @@ const count = (pages: number) => pages.toLocaleString('en-US');
 
 /** The table, in Markdown: a row for each setup and host. */
 export function mergeTable(rows: readonly { setup: Setup; host: string; row: MergeRow }[]): string {
-  const head = ['guests', 'host', 'guest pages present', 'shared', 'sharing', 'saved = sharing / present'];
+  const head = ['guests', 'host', 'pages present', 'shared', 'sharing', 'saved = sharing / present'];
   const body = rows.map(({ setup: { guests, kaslr }, host, row: { present, shared, sharing } }) => [
     `${guests} × 256 MiB, ${kaslr ? 'KASLR' : 'nokaslr'}`,
     host,

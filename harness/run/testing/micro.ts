@@ -43,7 +43,7 @@ export async function plansOf(text: string, set: readonly string[] = []): Promis
 /** How tests run. */
 export function runOptions(out: string, more: Partial<RunOptions> = {}): RunOptions {
   const signal = new AbortController().signal;
-  return { makeHost, out, workers: 1, signal, progress: () => {}, ...more };
+  return { makeHost, out, workers: 1, check: false, signal, progress: () => {}, ...more };
 }
 
 /** Runs a scenario's text, its first cell. */

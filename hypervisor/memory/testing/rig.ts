@@ -200,24 +200,43 @@ export class Rig {
     if (frame !== 0) fill(this.memory, frame, word);
   }
 
+  /** The same for the upper half of the page alone. */
+  writeUpper(space: AddressSpace, page: number, word: number): void {
+    const frame = this.access(space, page, true);
+    if (frame !== 0) fill(this.memory, frame + pageSize / 2, word, pageSize / 2);
+  }
+
   /** Reads a page: its word. Throws when the page is not wholly what follows from that. */
   read(space: AddressSpace, page: number): number {
+    const [lower, upper] = this.readHalves(space, page);
+    if (lower !== upper) throw new Error(`the halves of page ${page} are ${lower} and ${upper}`);
+    return lower;
+  }
+
+  /** Reads a page whose halves may differ. */
+  readHalves(space: AddressSpace, page: number): readonly [lower: number, upper: number] {
     const frame = this.access(space, page, false);
-    return frame === 0 ? 0 : wordOf(this.memory, frame);
+    return frame === 0 ? [0, 0] : halvesOf(this.memory, frame);
   }
 }
 
-/** Fills a frame with what follows from a word; 0 gives zeros. */
-export function fill(memory: HostMemory, frame: number, word: number): void {
-  for (let i = 0; i < pageSize / 4; i++) memory.u32[frame / 4 + i] = Math.imul(word, 2 * i + 1) >>> 0;
+/** Fills a frame, or a part of it, with what follows from a word; 0 gives zeros. */
+export function fill(memory: HostMemory, at: number, word: number, bytes = pageSize): void {
+  for (let i = 0; i < bytes / 4; i++) {
+    memory.u32[at / 4 + i] = Math.imul(word, 2 * (i % (pageSize / 8)) + 1) >>> 0;
+  }
 }
 
-/** The word that a frame was filled from. Throws when it holds anything else. */
-export function wordOf(memory: HostMemory, frame: number): number {
-  const word = memory.u32[frame / 4]!;
-  for (let i = 1; i < pageSize / 4; i++) {
-    const wanted = Math.imul(word, 2 * i + 1) >>> 0;
-    if (memory.u32[frame / 4 + i] !== wanted) throw new Error(`word ${i} of a page is not what was written`);
-  }
-  return word;
+/** The words that the halves of a frame were filled from. Throws when it holds anything else. */
+export function halvesOf(memory: HostMemory, frame: number): readonly [lower: number, upper: number] {
+  const half = pageSize / 2;
+  const [lower, upper] = [frame, frame + half].map((at) => {
+    const word = memory.u32[at / 4]!;
+    for (let i = 1; i < half / 4; i++) {
+      const wanted = Math.imul(word, 2 * i + 1) >>> 0;
+      if (memory.u32[at / 4 + i] !== wanted) throw new Error(`word ${i} of a page is not what was written`);
+    }
+    return word;
+  });
+  return [lower!, upper!];
 }

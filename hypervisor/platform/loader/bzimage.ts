@@ -17,7 +17,7 @@ export interface BzImage {
   readonly protocol: number;
   /** The kernel has a 64-bit entry point 0x200 behind its start (XLF_KERNEL_64). */
   readonly entry64: boolean;
-  /** Where the code is loaded: the kernel's pref_address, from which it also runs unless it moves by KASLR. */
+  /** Where the code wants to be loaded: the kernel's pref_address, from which it also runs unless it moves by KASLR. */
   readonly loadAddress: number;
   /** Contiguous bytes from {@link loadAddress} that the kernel needs before it reads its memory map. */
   readonly initSize: number;
@@ -33,7 +33,7 @@ const HDRS = 0x5372_6448;
 const LOADED_HIGH = 1 << 0;
 const XLF_KERNEL_64 = 1 << 0;
 /** Where a kernel without a preferred address is loaded. */
-const HIGH_LOAD_ADDRESS = 0x10_0000;
+export const HIGH_LOAD_ADDRESS = 0x10_0000;
 /** Protocol 2.10 (Linux 2.6.31) brought the last fields that this loader needs: pref_address and init_size. */
 const OLDEST_PROTOCOL = 0x020a;
 const INIT_SIZE_END = 0x264;

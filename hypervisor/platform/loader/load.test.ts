@@ -64,6 +64,13 @@ test('a kernel with a 64-bit entry point is entered there, with identity paging 
   }
 });
 
+test('a kernel can be loaded at 1 MiB, and moves to where it wants to be by itself', (t) => {
+  const { memory, state } = boot({ kernelAt: 'low' });
+  t.is(state.rip, MIB + 0x200);
+  t.deepEqual(memory.bytes(MIB, 300), bzImage().subarray(5 * 512, 5 * 512 + 300));
+  t.true(memory.bytes(16 * MIB, 300).every((byte) => byte === 0));
+});
+
 /** A 4-level page walk to a 2 MiB page (SDM vol. 3, "4-Level Paging"). */
 function translate(memory: SparseMemory, cr3: number, address: number): number {
   const entry = (table: number, index: number): number => {

@@ -5,7 +5,7 @@
 import type { GuestMemory } from '../bus.ts';
 import type { MemoryMap } from '../memorymap.ts';
 import { BootError, sizeText } from './booterror.ts';
-import { type BzImage, readBzImage } from './bzimage.ts';
+import { type BzImage, HIGH_LOAD_ADDRESS, readBzImage } from './bzimage.ts';
 import { BOOT_CS, BOOT_DS, bootGdt, identityPageTables, LOW, rngSeedData } from './lowmemory.ts';
 import { zeroPage } from './zeropage.ts';
 
@@ -19,6 +19,11 @@ export interface BootFiles {
   readonly commandLine: string;
   /** Entropy that the kernel mixes into its random number generator at start; at most 512 bytes, empty for none. */
   readonly rngSeed: Uint8Array;
+  /**
+   * Where the kernel is loaded: at the address that it prefers, as GRUB does, or at 1 MiB, as QEMU's firmware does; there the image stays
+   * behind in memory when the kernel has unpacked itself. `preferred` when not given.
+   */
+  readonly kernelAt?: 'preferred' | 'low';
 }
 
 /**
@@ -50,10 +55,11 @@ export function loadLinux(files: BootFiles, map: MemoryMap, rsdp: number, memory
   const commandLine = encodeCommandLine(files.commandLine, image);
   const initrd = placeInitrd(files.initrd.length, image, map);
   const mode = image.entry64 ? 'long' : 'protected';
+  const loadAddress = files.kernelAt === 'low' ? HIGH_LOAD_ADDRESS : image.loadAddress;
   const seeded = files.rngSeed.length > 0;
   const gdt = bootGdt(mode);
 
-  memory.write(image.loadAddress, image.code);
+  memory.write(loadAddress, image.code);
   memory.write(initrd, files.initrd);
   memory.write(LOW.commandLine, commandLine);
   memory.write(LOW.gdt, gdt);
@@ -72,7 +78,7 @@ export function loadLinux(files: BootFiles, map: MemoryMap, rsdp: number, memory
   );
   return {
     mode,
-    rip: image.loadAddress + (mode === 'long' ? ENTRY_64 : 0),
+    rip: loadAddress + (mode === 'long' ? ENTRY_64 : 0),
     rsi: LOW.zeroPage,
     rsp: LOW.stackTop,
     cr3: mode === 'long' ? LOW.pageTables : 0,
@@ -81,7 +87,7 @@ export function loadLinux(files: BootFiles, map: MemoryMap, rsdp: number, memory
   };
 }
 
-/** End of the memory that the kernel needs before it reads its memory map. */
+/** End of the memory that the kernel needs before it reads its memory map; one that is loaded below its preferred address moves up there. */
 function kernelEnd(image: BzImage): number {
   return image.loadAddress + image.initSize;
 }

@@ -91,6 +91,8 @@ export class EthernetSwitch implements Stateful {
 
   /** Forwards everything that was sent since the last call. Called between rounds. */
   exchange(): void {
+    // As in nearly every round of guests at rest.
+    if (this.#ports.every(({ sent, lost }) => sent.length === 0 && lost === 0)) return;
     const frames = this.#ports.flatMap(({ sent }) => sent);
     // The sort is stable: frames of one port and time stay in the order in which they were sent.
     frames.sort((a, b) => a.time - b.time || a.port - b.port);

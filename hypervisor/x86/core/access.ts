@@ -31,7 +31,7 @@ function entryOf(set: Value, linear: Value): Value {
 }
 
 /** Makes an entry stand for `page`, dropping what it held of another. */
-function claimEntry(fn: FunctionBuilder, entry: Value, page: Value): void {
+function claimEntry(fn: FunctionBuilder, cpu: Value, entry: Value, page: Value): void {
   const none = fn.i64(-1);
   const old = (offset: number) => fn.load('i64', entry, offset);
   // A tag is the page or -1; if none of the three is the page, the entry held another.
@@ -40,15 +40,29 @@ function claimEntry(fn: FunctionBuilder, entry: Value, page: Value): void {
     fn.store('i64', entry, none, tlb.readTag);
     fn.store('i64', entry, none, tlb.writeTag);
     fn.store('i64', entry, none, tlb.executeTag);
-    fn.store('i32', entry, 0, tlb.code);
+    fn.if(fn.load('i32', entry, tlb.code).and(tlb.listed).eqz(), () => {
+      const count = fn.local('i32', fn.load('i32', cpu, layout.tlbUsed));
+      fn.store('i32', listPlace(cpu, count.get()), entry);
+      fn.store('i32', cpu, count.get().add(1), layout.tlbUsed);
+    });
+    fn.store('i32', entry, tlb.listed, tlb.code);
   });
+}
+
+/** Where the list of entries in use has its item number `index`. */
+function listPlace(cpu: Value, index: Value): Value {
+  return cpu.add(index.shl(2)).add(layout.stateSize + tlb.size);
+}
+
+function emptyEntry(fn: FunctionBuilder, entry: Value): void {
+  for (const tag of [tlb.readTag, tlb.writeTag, tlb.executeTag]) fn.store('i64', entry, -1, tag);
 }
 
 /** Marks an entry global when the walk found it so and CR4.PGE is set. */
 function markGlobal(fn: FunctionBuilder, cpu: Value, entry: Value, attributes: Value): void {
   const enabled = fn.load('i32', cpu, layout.cr4).and(CR4.PGE).ne(0);
   const global = attributes.wrap().and(walkGlobal).and(enabled);
-  fn.store('i32', entry, fn.load('i32', entry, tlb.code).and(-2).or(global), tlb.code);
+  fn.store('i32', entry, fn.load('i32', entry, tlb.code).and(~tlb.global).or(global), tlb.code);
 }
 
 /** The TLB set for explicit accesses below privilege level 3: user pages are open with RFLAGS.AC, or without SMAP. */
@@ -104,7 +118,7 @@ export const access: CorePart = (define, core, host) => {
     // The set that checks alignment stays empty.
     fn.if(fills.get(), () => {
       const entry = entryOf(set.get(), linear);
-      claimEntry(fn, entry, page);
+      claimEntry(fn, cpu, entry, page);
       fn.store('i64', entry, page, tlb.readTag);
       fn.if(write, () => fn.store('i64', entry, page, tlb.writeTag));
       fn.store('i32', entry, at.sub(page.wrap()), tlb.addend);
@@ -332,11 +346,11 @@ export const access: CorePart = (define, core, host) => {
       fn.if(fn.call(core.breakpoints, cpu, page, 4096, execute), () => fn.return(code.get()));
     });
     const entry = entryOf(fn.load('i32', cpu, layout.tlb), linear);
-    claimEntry(fn, entry, page);
+    claimEntry(fn, cpu, entry, page);
     // A page that holds decoded code is not written without asking.
     fn.store('i64', entry, -1, tlb.writeTag);
     fn.store('i64', entry, page, tlb.executeTag);
-    fn.store('i32', entry, code.get(), tlb.code);
+    fn.store('i32', entry, code.get().or(tlb.listed), tlb.code);
     markGlobal(fn, cpu, entry, found);
     fn.return(code.get());
   });
@@ -344,40 +358,49 @@ export const access: CorePart = (define, core, host) => {
   define('flushTlb', (fn) => {
     const cpu = fn.parameter(0).get();
     const keepGlobal = fn.parameter(1).get();
-    const at = fn.local('i32', setAddress(cpu, 0));
-    const end = fn.local('i32', at.get().add(tlb.size));
-    fn.loop((again) => {
-      const entry = at.get();
-      const keep = fn.load('i32', entry, tlb.code).and(1).and(keepGlobal);
-      fn.if(keep.eqz(), () => {
-        const none = fn.i64(-1);
-        fn.store('i64', entry, none, tlb.readTag);
-        fn.store('i64', entry, none, tlb.writeTag);
-        fn.store('i64', entry, none, tlb.executeTag);
-        fn.store('i32', entry, 0, tlb.code);
+    const left = fn.local('i32', fn.load('i32', cpu, layout.tlbUsed));
+    const from = fn.local('i32', 0);
+    const kept = fn.local('i32', 0);
+    fn.block((end) => {
+      fn.loop((again) => {
+        end.brIf(from.get().eq(left.get()));
+        const entry = fn.local('i32', fn.load('i32', listPlace(cpu, from.get())));
+        from.set(from.get().add(1));
+        fn.if(
+          fn.load('i32', entry.get(), tlb.code).and(tlb.global).and(keepGlobal),
+          () => {
+            fn.store('i32', listPlace(cpu, kept.get()), entry.get());
+            kept.set(kept.get().add(1));
+          },
+          () => {
+            emptyEntry(fn, entry.get());
+            fn.store('i32', entry.get(), 0, tlb.code);
+          },
+        );
+        again.br();
       });
-      at.set(entry.add(1 << tlb.entryShift));
-      again.brIf(at.get().ltU(end.get()));
     });
+    fn.store('i32', cpu, kept.get(), layout.tlbUsed);
   });
 
   define('forgetFrame', (fn) => {
     const cpu = fn.parameter(0).get();
     const frame = fn.parameter(1).get();
-    const at = fn.local('i32', setAddress(cpu, 0));
-    // The set that checks alignment is the last, and stays empty.
-    const end = fn.local('i32', setAddress(cpu, tlb.alignmentCheckSet));
-    fn.loop((again) => {
-      const entry = at.get();
-      const readTag = fn.load('i64', entry, tlb.readTag);
-      const host = readTag.wrap().add(fn.load('i32', entry, tlb.addend));
-      // Whatever may be written may be read, so a page's entry has a tag to read or to execute; the latter leads to no frame.
-      fn.if(host.eq(frame).and(readTag.ne(-1)), () => {
-        fn.store('i64', entry, fn.i64(-1), tlb.readTag);
-        fn.store('i64', entry, fn.i64(-1), tlb.writeTag);
+    const left = fn.local('i32', fn.load('i32', cpu, layout.tlbUsed));
+    fn.block((end) => {
+      fn.loop((again) => {
+        end.brIf(left.get().eqz());
+        left.set(left.get().sub(1));
+        const entry = fn.local('i32', fn.load('i32', listPlace(cpu, left.get())));
+        const readTag = fn.load('i64', entry.get(), tlb.readTag);
+        const host = readTag.wrap().add(fn.load('i32', entry.get(), tlb.addend));
+        // Whatever may be written may be read, so a page's entry has a tag to read or to execute; the latter leads to no frame.
+        fn.if(host.eq(frame).and(readTag.ne(-1)), () => {
+          fn.store('i64', entry.get(), fn.i64(-1), tlb.readTag);
+          fn.store('i64', entry.get(), fn.i64(-1), tlb.writeTag);
+        });
+        again.br();
       });
-      at.set(entry.add(1 << tlb.entryShift));
-      again.brIf(at.get().ltU(end.get()));
     });
   });
 
@@ -385,12 +408,9 @@ export const access: CorePart = (define, core, host) => {
     const cpu = fn.parameter(0).get();
     const page = fn.parameter(1).get().and(-4096);
     for (let set = 0; set < tlb.setCount; set++) {
-      const entry = entryOf(setAddress(cpu, set), page);
-      const none = fn.i64(-1);
-      fn.store('i64', entry, none, tlb.readTag);
-      fn.store('i64', entry, none, tlb.writeTag);
-      fn.store('i64', entry, none, tlb.executeTag);
-      fn.store('i32', entry, 0, tlb.code);
+      const entry = fn.local('i32', entryOf(setAddress(cpu, set), page));
+      emptyEntry(fn, entry.get());
+      fn.store('i32', entry.get(), fn.load('i32', entry.get(), tlb.code).and(tlb.listed), tlb.code);
     }
   });
 };

@@ -52,7 +52,7 @@ export const control: CorePart = (define, core, host) => {
     const code = fn.local('i32');
     fn.if(
       fn.load('i64', entry, tlb.executeTag).eq(page),
-      () => code.set(fn.load('i32', entry, tlb.code).and(-2)),
+      () => code.set(fn.load('i32', entry, tlb.code).and(tlb.codeMask)),
       () => {
         fn.store('i32', cpu, budget.get(), layout.budget);
         code.set(fn.call(core.fetch, cpu, linear));
@@ -153,7 +153,7 @@ export const control: CorePart = (define, core, host) => {
     const next = fn.local('i32');
     fn.if(
       fn.load('i64', entry, tlb.executeTag).eq(linear),
-      () => next.set(fn.load('i32', entry, tlb.code).and(-2)),
+      () => next.set(fn.load('i32', entry, tlb.code).and(tlb.codeMask)),
       () => {
         next.set(fn.call(core.fetch, cpu, linear));
         fn.if(next.get().eqz(), () => fn.returnCall(core.fault, cpu, from));

@@ -7,24 +7,18 @@ import { pageSize } from '../../memory/hostmemory.ts';
 import type { PageHash } from '../../memory/pagehash.ts';
 import * as codepage from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
-import type { Slide } from '../form.ts';
 import type { Handlers } from '../interpret/handlers.ts';
-import * as layout from '../layout.ts';
 import { type DecodeOutcome, Decoder, maximumLength } from './decoder.ts';
+import { type Kernel, KernelText } from './kerneltext.ts';
 import type { OpcodeMap } from './opcodemap.ts';
-import { hasBit, mayBeAddress, mayLeadToStart, RelocationFinder } from './relocation.ts';
+import { hasBit, type Moved } from './relocation.ts';
+import { Slides } from './slides.ts';
 import * as special from './special.ts';
 
 /** Most records that decoding one stretch of code takes: one a byte of the page, the leader, and one behind. */
 const mostRecords = pageSize + 2;
 /** Records are reserved in blocks of this many. */
 const recordBlock = 2 * mostRecords;
-
-/** Where a guest's kernel is, as far as its code has told. */
-export interface Kernel {
-  /** What its addresses are above those of the first guest's kernel, in bytes; undefined until it is known. */
-  slide: number | undefined;
-}
 
 /** Counters of the store. */
 export interface CodeCacheCounters {
@@ -61,9 +55,8 @@ export class CodeCache {
   #blockEnd: number;
   #nextRecord: number;
   readonly #joined = new Uint8Array(maximumLength * 2);
-  /** Pages of kernels' text by their place in 2 MiB. */
-  readonly #text = new Map<number, number[]>();
-  readonly #relocations = new RelocationFinder();
+  readonly #text: KernelText;
+  readonly #slides: Slides;
   /** Crossing instructions by the page that they reach into: their alternatives depend on what moves there. */
   readonly #crossings = new Map<number, number[]>();
   /** Whether a guest has been taken for the one that slides are measured from. */
@@ -102,6 +95,11 @@ export class CodeCache {
     this.#leader = leader;
     this.#decoder = new Decoder(map);
     this.#hash = hash;
+    this.#slides = new Slides(memory);
+    this.#text = new KernelText(memory, {
+      explains: (page, moved) => this.#explains(page, moved),
+      correct: (page) => this.#correct(page),
+    });
   }
 
   /**
@@ -128,13 +126,14 @@ export class CodeCache {
     }
     // Equal hashes are not yet equal pages.
     const known = candidates.find(
-      (page) => this.#sameContent(page + codepage.contentOffset, frame) && this.#fits(page, frame, kernel),
+      (page) =>
+        this.#sameContent(page + codepage.contentOffset, frame) && this.#text.fits(page, frame, kernel),
     );
     if (known !== undefined) {
       this.counters.shared++;
       return known;
     }
-    const sibling = place >= 0 && this.#shareText ? this.#sibling(frame, place, kernel) : undefined;
+    const sibling = place >= 0 && this.#shareText ? this.#text.sibling(frame, place, kernel) : undefined;
     if (sibling !== undefined) {
       this.counters.shared++;
       this.counters.slid++;
@@ -143,7 +142,8 @@ export class CodeCache {
     const page = this.#makePage(frame, codeMode);
     if (page === 0) return 0;
     candidates.push(page);
-    if (place >= 0 && this.#shareText && kernel.slide !== undefined) this.#addText(page, place, kernel.slide);
+    if (place >= 0 && this.#shareText && kernel.slide !== undefined)
+      this.#text.add(page, place, kernel.slide);
     return page;
   }
 
@@ -158,59 +158,6 @@ export class CodeCache {
     i32[(page + codepage.codeModeOffset) >> 2] = codeMode;
     this.counters.pages++;
     return page;
-  }
-
-  #addText(page: number, place: number, slide: number): void {
-    const { u8, i32 } = this.#memory;
-    i32[(page + codepage.slideOffset) >> 2] = slide;
-    u8[page + codepage.sharingOffset] = codepage.sharing.slides;
-    const pages = this.#text.get(place);
-    if (pages === undefined) this.#text.set(place, [page]);
-    else pages.push(page);
-  }
-
-  /** Whether a page of the same content serves a guest: nothing in it may move, when their kernels are at different places. */
-  #fits(page: number, frame: number, kernel: Kernel): boolean {
-    const { u8, i32 } = this.#memory;
-    if ((u8[page + codepage.sharingOffset]! & codepage.sharing.slides) === 0) return true;
-    if (kernel.slide === i32[(page + codepage.slideOffset) >> 2]) return true;
-    return this.#relocations.compare(u8, page + codepage.contentOffset, frame, 0) && this.#learn(page);
-  }
-
-  /** The page of another guest's kernel that differs from the frame's content by the slide alone. */
-  #sibling(frame: number, place: number, kernel: Kernel): number | undefined {
-    const { u8, i32 } = this.#memory;
-    return this.#text.get(place)?.find((page) => {
-      const own = i32[(page + codepage.slideOffset) >> 2]!;
-      const wanted = kernel.slide === undefined ? undefined : kernel.slide - own;
-      if (wanted === 0) return false;
-      const content = page + codepage.contentOffset;
-      if (!this.#relocations.compare(u8, content, frame, wanted) || !this.#learn(page)) return false;
-      // A page without any address tells no slide.
-      if (this.#relocations.slide !== 0) kernel.slide = own + this.#relocations.slide;
-      return true;
-    });
-  }
-
-  /**
-   * Which of a page's words move is known now, from the comparison just made. False when that is not what was known before.
-   */
-  #learn(page: number): boolean {
-    const { u8 } = this.#memory;
-    const { forward, backward } = this.#relocations.moved;
-    const at = page + codepage.sharingOffset;
-    const known = (u8[at]! & codepage.sharing.known) !== 0;
-    const same = [forward, backward].every((bits, i) => {
-      const start = page + (i === 0 ? codepage.forwardOffset : codepage.backwardOffset);
-      return bits.every((byte, k) => byte === u8[start + k]);
-    });
-    if (known) return same;
-    if (!this.#explains(page)) return false;
-    u8.set(forward, page + codepage.forwardOffset);
-    u8.set(backward, page + codepage.backwardOffset);
-    u8[at]! |= codepage.sharing.known;
-    this.#correct(page);
-    return true;
   }
 
   /** Decodes anew what had been decoded on a guess of what moves that was wrong. Translations of the page are dropped then. */
@@ -246,10 +193,9 @@ export class CodeCache {
     }
   }
 
-  /** Whether all that moves in a page, by the comparison just made, is constants of its instructions, as far as they are decoded. */
-  #explains(page: number): boolean {
+  /** Whether all that moves in a page is constants of its instructions, as far as they are decoded. */
+  #explains(page: number, { forward, backward }: Moved): boolean {
     const { u8, i32 } = this.#memory;
-    const { forward, backward } = this.#relocations.moved;
     const origin = page + codepage.contentOffset;
     for (let offset = 0; offset < pageSize; offset++) {
       const entry = i32[(page >> 2) + offset]!;
@@ -429,89 +375,13 @@ export class CodeCache {
   }
 
   /**
-   * By how many times the slide the 32-bit constant moves whose last byte is at `end` of a page, which may be in the next one;
-   * undefined when its parts are of kernels at different places.
-   */
-  #slideOf(end: number, guess: Slide, page: number, next: number): Slide | undefined {
-    const { u8, i32 } = this.#memory;
-    const home = end < pageSize ? page : next;
-    const at = end % pageSize;
-    const how = u8[home + codepage.sharingOffset]!;
-    let slide: Slide = 0;
-    if ((how & codepage.sharing.slides) !== 0) {
-      if ((how & codepage.sharing.known) === 0) slide = guess;
-      else if (this.#moved(home, codepage.forwardOffset, at)) slide = 1;
-      else if (this.#moved(home, codepage.backwardOffset, at)) slide = -1;
-    }
-    const isSplit = end >= pageSize && end - 3 < pageSize;
-    if (slide === 0 || !isSplit) return slide;
-    const same =
-      (u8[page + codepage.sharingOffset]! & codepage.sharing.slides) !== 0 &&
-      i32[(page + codepage.slideOffset) >> 2] === i32[(next + codepage.slideOffset) >> 2];
-    return same ? slide : undefined;
-  }
-
-  #moved(page: number, bitmap: number, at: number): boolean {
-    return (this.#memory.u8[page + bitmap + (at >> 3)]! & (1 << (at & 7))) !== 0;
-  }
-
-  /** How many of an instruction's bytes are the last of a word that is known to move. */
-  #movedWords(offset: number, length: number, page: number, next: number): number {
-    let count = 0;
-    for (let end = offset; end < offset + length; end++) {
-      const home = end < pageSize ? page : next;
-      if ((this.#memory.u8[home + codepage.sharingOffset]! & codepage.sharing.known) === 0) continue;
-      const at = end % pageSize;
-      if (this.#moved(home, codepage.forwardOffset, at) || this.#moved(home, codepage.backwardOffset, at))
-        count++;
-    }
-    return count;
-  }
-
-  /** Finds which constants of the decoded instruction slide, and takes the slide out of them. False when that cannot be. */
-  #takeOutSlides(offset: number, page: number, next: number): boolean {
-    const { u8, i32 } = this.#memory;
-    const decoder = this.#decoder;
-    const slides = codepage.sharing.slides;
-    if (((u8[page + codepage.sharingOffset]! | u8[next + codepage.sharingOffset]!) & slides) === 0)
-      return true;
-    let displacement: Slide | undefined = 0;
-    let immediate: Slide | undefined = 0;
-    const ends = [offset + decoder.displacementEnd, offset + decoder.immediateEnd] as const;
-    if (decoder.displacementEnd >= 0) {
-      const raw = decoder.displacement - (decoder.ripRelative ? offset + decoder.length : 0);
-      const isPerCpu = decoder.ripRelative && decoder.segment !== layout.zero && mayLeadToStart(raw);
-      const guess = isPerCpu ? -1 : !decoder.ripRelative && mayBeAddress(raw) ? 1 : 0;
-      displacement = this.#slideOf(ends[0], guess, page, next);
-    }
-    if (decoder.immediateEnd >= 0) {
-      const guess = mayBeAddress(decoder.immediateLow) && decoder.immediateHigh === -1 ? 1 : 0;
-      immediate = this.#slideOf(ends[1], guess, page, next);
-    }
-    if (displacement === undefined || immediate === undefined) return false;
-    const moving = this.#movedWords(offset, decoder.length, page, next);
-    if (moving > Number(displacement !== 0) + Number(immediate !== 0)) return false;
-    if (displacement === 0 && immediate === 0) return true;
-    const own = (end: number) => i32[((end < pageSize ? page : next) + codepage.slideOffset) >> 2]!;
-    if (displacement !== 0) decoder.displacement = (decoder.displacement - displacement * own(ends[0])) | 0;
-    if (immediate !== 0) {
-      const whole = (BigInt(decoder.immediateHigh) << 32n) | BigInt(decoder.immediateLow >>> 0);
-      const moved = whole - BigInt(immediate * own(ends[1]));
-      decoder.immediateLow = Number(BigInt.asIntN(32, moved));
-      decoder.immediateHigh = Number(BigInt.asIntN(32, moved >> 32n));
-    }
-    decoder.slide({ displacement, immediate });
-    return true;
-  }
-
-  /**
    * Writes the decoded instruction, whose bytes are in `page` and go on in `next`. False when pages of kernels at different
    * places differ in more than constants: then the store must be emptied, and they are not shared any more.
    */
   #write(record: number, offset: number, page: number, next: number): boolean {
     const { i32, u16, u8 } = this.#memory;
     const decoder = this.#decoder;
-    if (!this.#takeOutSlides(offset, page, next)) {
+    if (!this.#slides.takeOut(decoder, offset, page, next)) {
       this.#shareText = false;
       return false;
     }

@@ -107,8 +107,7 @@ function setFlags(c: Semantics, size: number, done: ReturnType<ShiftOperation>):
     c.setResultFlags(done.result, packBits(c.fn, done.carry, done.overflow), size);
     return;
   }
-  const others = c.allFlags().and(~0x801);
-  c.setAllFlags(others.or(done.carry).or(done.overflow.shl(11)));
+  c.setCarryAndOverflow(done.carry, done.overflow);
 }
 
 /** A shift or rotation. With a count of 0 nothing changes, flags included. */

@@ -2,6 +2,7 @@
  * Puts a region's function together: its blocks as structured control flow, their instructions' templates with what belongs
  * into the holes, and around them code that loads the registers and writes them back.
  */
+import { pageSize } from '../../memory/hostmemory.ts';
 import { CodeBuffer, codes } from '../../wasm/codebuffer.ts';
 import type { FunctionRef } from '../../wasm/function.ts';
 import { type ValueType, valueTypeCode } from '../../wasm/opcodes.ts';
@@ -477,7 +478,7 @@ export class Composer {
     out.get(locals.cpu);
     out.get(entry);
     out.load32(tlb.code);
-    out.constant32(-2);
+    out.constant32(tlb.codeMask);
     out.op(codes.i32And);
     out.tee(at);
     out.store32(layout.codePage);
@@ -523,13 +524,43 @@ export class Composer {
     out.end();
     this.#atOffset(this.#core.interpret);
     out.end();
-    this.#atOffset(this.#core.within);
+    this.#within();
     out.end();
     out.get(locals.cpu);
     out.get(locals.budget);
     out.store32(layout.budget);
     out.get(locals.cpu);
     out.returnCall(this.#core.enter.index);
+  }
+
+  /** A jump to the exit code's offset of the page: at once where there is a leader, as `core.within` does. */
+  #within(): void {
+    const out = this.#out;
+    const leader = this.#map[locals.tlb]!;
+    out.block();
+    out.get(locals.budget);
+    out.constant32(0);
+    out.op(codes.i32LeS);
+    out.brIf(0);
+    this.#field(exitFields.offset);
+    out.tee(leader);
+    out.constant32(pageSize);
+    out.op(codes.i32GeU);
+    out.brIf(0);
+    out.get(locals.cpu);
+    out.load32(layout.codePage);
+    out.get(leader);
+    out.constant32(2);
+    out.op(codes.i32Shl);
+    out.op(codes.i32Add);
+    out.load32(codepage.entriesOffset);
+    out.tee(leader);
+    out.constant32(0);
+    out.op(codes.i32LeS);
+    out.brIf(0);
+    this.#enter(leader);
+    out.end();
+    this.#atOffset(this.#core.within);
   }
 
   /** Goes on at the exit code's offset of the page by a routine. */

@@ -75,7 +75,8 @@ export function findFlow(region: Region, sequence: readonly number[], templates:
         before[i]!,
         live,
       );
-      live = general.exits || general.readsFlags || (general.writesFlags === 'always' ? false : live);
+      const anew = general.writesFlags === 'always' && !general.keepsFlags;
+      live = general.exits || general.readsFlags || (live && !anew);
     }
   }
   return { templates: chosen, before, settleAt, atStart: atStart.map((state) => state ?? unknownFlags) };

@@ -78,8 +78,9 @@ export function templateBuilder(): FunctionBuilder {
 /** See the top of this file. */
 export class TemplateSemantics extends Semantics {
   readonly codes: Code[] = [];
-  /** Whether the instruction looked at the flags, and how it set them. */
+  /** Whether the instruction looked at the flags, how it set them, and whether it kept some as they were. */
   readsFlags = false;
+  keepsFlags = false;
   writesFlags: 'never' | 'maybe' | 'always' = 'never';
   flagsAfter: FlagState;
   exits = false;
@@ -375,6 +376,23 @@ export class TemplateSemantics extends Semantics {
     // Where they are not always set, the variable must hold the operation on all paths.
     if (known === undefined || !always || this.#case.setsOp) this.#local(locals.ccOp).set(op);
     else this.flagsAfter = knownFlags(known, false);
+  }
+
+  /** Some of the flags stay, which matters only when anybody sees them. */
+  #keeping(set: () => void): void {
+    const reads = this.readsFlags;
+    if (this.#case.flagsLive) set();
+    else this.setLazyFlags(this.i32(0), this.i64(0), this.i64(0));
+    this.readsFlags = reads;
+    this.keepsFlags = true;
+  }
+
+  override setCarryAndOverflow(carry: Value, overflow: Value): void {
+    this.#keeping(() => super.setCarryAndOverflow(carry, overflow));
+  }
+
+  override setStepFlags(kind: 'inc' | 'dec', result: Value, size: number): void {
+    this.#keeping(() => super.setStepFlags(kind, result, size));
   }
 
   override setCompareFlags(a: Value, b: Value, size: number): Value {

@@ -95,6 +95,8 @@ export interface Template {
   /** Whether it can leave once its flags are set. */
   readonly exitsBehind: boolean;
   readonly readsFlags: boolean;
+  /** Whether some of the flags that it sets are those before it. */
+  readonly keepsFlags: boolean;
   readonly writesFlags: 'never' | 'maybe' | 'always';
   /** The flags behind it, when it writes them. */
   readonly flagsAfter: FlagState;

@@ -161,7 +161,7 @@ export class Templates {
     flagsLive: boolean,
   ): Template {
     const { general, others } = variants;
-    const before = general.readsFlags ? flags : unknownFlags;
+    const before = general.readsFlags || general.keepsFlags ? flags : unknownFlags;
     const live = flagsLive || general.writesFlags === 'never' || general.exitsBehind;
     if (before === unknownFlags && live) return general;
     const key = before * 2 + Number(live);
@@ -242,6 +242,7 @@ export class Templates {
       exits: c.exits,
       exitsBehind: c.exitsBehind,
       readsFlags: c.readsFlags,
+      keepsFlags: c.keepsFlags,
       writesFlags: c.writesFlags,
       flagsAfter: c.flagsAfter,
     };

@@ -1,0 +1,150 @@
+/**
+ * Guests that check every page they use, on a host with a fraction of their memory: merging, balloons and swap together
+ * lose nothing, and when the swap fails, only those pay whose pages are gone. The microguests' version of the scenario `nothing-lost`.
+ */
+import test, { type ExecutionContext } from 'ava';
+import type { RunEvent } from '../../reports/format/lines.ts';
+import { type RunFolder, readRun } from '../../reports/format/read.ts';
+import type { MakeHost, RunHost } from './host.ts';
+import { type Means, makeHost } from './hypervisorhost.ts';
+import { flippingBit, fullDisk } from './testing/failingswap.ts';
+import { contents, runText, temporaryFolder } from './testing/micro.ts';
+
+const names = Array.from({ length: 8 }, (_, i) => `m-${i + 1}`);
+
+/** 8 guests of 16 MiB, each with an area of 8 MiB and pages that it gave away, on a host of 20 MiB. */
+function scenario(swap: string, duration: string): string {
+  return `name: nothing-lost-micro
+duration: ${duration}
+sample: 500ms
+host:
+  memory: 20MiB
+  cpus: 2
+  swap: { size: ${swap}, device: nvme }
+  ksm: { pages_to_scan: 1000, sleep_millisecs: 20, use_zero_pages: 1 }
+  balloon: { policy: static, target: 4MiB }
+guests:
+  - name: m
+    count: ${names.length}
+    image: microguest
+    memory: 16MiB
+    stagger: 20ms
+    workload:
+      name: recipe
+      area: [{ zero: 1MiB }, { equal: 2MiB }, { within: 1MiB, groups: 16 }, { unique: 4MiB }, { freed: 1MiB }]
+      rate: 1000
+      write_share: 0.3
+      check: page
+      verify: 500ms
+`;
+}
+
+/** What the guests found, by their names. */
+function findings({ workload }: RunFolder): Record<string, { verified: number; errors: number }> {
+  const found: Record<string, { verified: number; errors: number }> = {};
+  for (const { guest, event, errors } of workload) {
+    found[guest] ??= { verified: 0, errors: 0 };
+    if (event === 'verified') found[guest].verified++;
+    if (event === 'error') found[guest].errors++;
+    if (typeof errors === 'number') found[guest].errors += errors;
+  }
+  return found;
+}
+
+interface Lost {
+  readonly run: RunFolder;
+  readonly bytes: Record<string, string>;
+  /** The host's state at each sample. */
+  readonly states: string[];
+  readonly found: ReturnType<typeof findings>;
+  /** What happened besides guests coming up. */
+  readonly trouble: readonly RunEvent[];
+}
+
+/** Runs with the books proved at each sample. */
+async function lost(t: ExecutionContext, text: string, means: Means = {}): Promise<Lost> {
+  const states: string[] = [];
+  const make: MakeHost = async (setup) => {
+    const host: RunHost = await makeHost(setup, means);
+    const check = host.check.bind(host);
+    host.check = () => {
+      check();
+      states.push(host.stateHash());
+    };
+    return host;
+  };
+  const { folder } = await runText(text, temporaryFolder(t), { makeHost: make, check: true });
+  const run = await readRun(folder);
+  const trouble = run.events.filter(({ event }) => !/started$|^guest_up$/.test(event));
+  return { run, bytes: contents(folder), states, found: findings(run), trouble };
+}
+/** The guests that are up at the end, all of which must have found every page as it was. */
+function survivors(t: ExecutionContext, { run, found }: Lost): string[] {
+  const ended = run.events.flatMap(({ event, guest }) => (event === 'guest_ended' ? [guest] : []));
+  const up = names.filter((name) => !ended.includes(name));
+  for (const name of names) t.is(found[name]!.errors, 0, name);
+  for (const name of up) t.true(found[name]!.verified >= 1, `${name} has verified its area`);
+  return up;
+}
+
+test('merging, balloons and swap lose nothing, and do the same in every run, translated or not', async (t) => {
+  const text = scenario('128MiB', '3s');
+  const one = await lost(t, text);
+  t.true(one.run.manifest.complete);
+  t.deepEqual(survivors(t, one), names);
+  t.deepEqual(one.trouble, []);
+  const { samples } = one.run.tables;
+  for (const figure of [
+    'pages_sharing',
+    'ksm_zero_pages',
+    'cow_ksm',
+    'saved_ballooned',
+    'pswpin',
+    'pswpout',
+  ]) {
+    const most = Math.max(...samples.numbers(figure));
+    t.true(most > 10, `${figure} comes to ${most}`);
+  }
+  t.is(one.states.length, 6);
+  for (const means of [{}, { translate: false }] as const) {
+    const other = await lost(t, text, means);
+    t.deepEqual(other.states, one.states);
+    t.deepEqual(other.bytes, one.bytes);
+  }
+});
+
+test('swap is exhausted: the largest guests end, the others lose nothing', async (t) => {
+  const all = await lost(t, scenario('24MiB', '1500ms'));
+  const victims = all.trouble.flatMap(({ event, victim }) => (event === 'oom' ? [victim] : []));
+  t.true(victims.length >= 1 && victims.length <= 4, `${victims}`);
+  const up = survivors(t, all);
+  t.deepEqual([...up, ...victims].sort(), names);
+  t.regex(
+    String(all.trouble[0]!.reason),
+    /^the host is out of memory: no frame of 5120 can be taken back, 6144 of 6144 pages of swap are used; .* \(policy: largest\)\. Give/,
+  );
+});
+
+test('a page of swap is not what was written: its guest ends, the others lose nothing', async (t) => {
+  const all = await lost(t, scenario('128MiB', '3s'), { openSwap: (path) => flippingBit(path, 3000) });
+  t.deepEqual(
+    all.trouble.map(({ event }) => event),
+    ['swap_error', 'guest_ended'],
+  );
+  const [trouble, ended] = all.trouble;
+  t.regex(
+    String(trouble!.reason),
+    /^swap slot \d+ of .* does not have what was written .*: its page \d+ is lost$/,
+  );
+  t.deepEqual([ended!.guest, ended!.reason, ended!.expected], [trouble!.guest, trouble!.reason, false]);
+  t.is(survivors(t, all).length, names.length - 1);
+});
+
+test('the disk of the swap is full: the host goes on with what it has', async (t) => {
+  const all = await lost(t, scenario('128MiB', '1500ms'), { openSwap: (path) => fullDisk(path, 24 << 20) });
+  t.is(all.trouble[0]!.event, 'swap_error');
+  t.regex(String(all.trouble[0]!.reason), / cannot be written: ENOSPC: .* make room on its disk$/);
+  const victims = all.trouble.flatMap(({ event, victim }) => (event === 'oom' ? [victim] : []));
+  t.true(victims.length >= 1 && victims.length <= 4, `${victims}`);
+  t.deepEqual([...survivors(t, all), ...victims].sort(), names);
+});
