@@ -108,6 +108,12 @@ class Channel implements ByteChannel {
     this.#pending.push(value);
   }
 
+  /** Takes bytes and hands them on; where there is a twin by the next {@link flush}, as an answer is to reach both at one time. */
+  bytes(values: Uint8Array): void {
+    if (this.twin === undefined) this.onOutput(values.slice());
+    else this.#pending.push(...values);
+  }
+
   flush(): void {
     if (this.#pending.length === 0) return;
     const bytes = Uint8Array.from(this.#pending);
@@ -132,7 +138,7 @@ function assemble(host: Host, options: MachineOptions) {
       { onOutput: () => {} },
       ...[...channels].map(([name, channel]) => ({
         name,
-        onOutput: (bytes: Uint8Array) => channel.onOutput(bytes.slice()),
+        onOutput: (bytes: Uint8Array) => channel.bytes(bytes),
       })),
     ],
     disks: options.disks.map(({ path, readOnly }) => new FileDisk(path, readOnly)),
@@ -190,7 +196,7 @@ function guestOf(
   return {
     step(virtualNs: number): StepEnd {
       runner.run(runner.time + virtualNs);
-      serial.flush();
+      for (const channel of [serial, ...channels.values()]) channel.flush();
       return stepEnd(guest.end);
     },
     console: serial,

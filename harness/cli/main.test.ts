@@ -34,6 +34,7 @@ for (const words of [['--help'], ['boot', '--help'], ['guest', '--help']]) {
 }
 
 writeFileSync(join(folder, 'odd'), 'x');
+writeFileSync(join(folder, 'disk'), new Uint8Array(512));
 for (const [words, message] of [
   [[], 'command line: no command is given. Remedy: '],
   [['boto'], 'boto: not understood. Remedy: did you mean boot? '],
@@ -55,6 +56,11 @@ for (const [words, message] of [
   [['boot', '--image', 'a', '--kernel', 'b'], '--kernel: an image brings a kernel of its own. Remedy: '],
   [['boot', '--kernel', join(folder, 'none')], `${join(folder, 'none')}: ENOENT`],
   [['boot', '--disk', join(folder, 'odd')], `${join(folder, 'odd')}: its size, 1 bytes, `],
+  [['boot', '--lockstep', '--no-translate'], '--lockstep: it compares translated code with interpreted code'],
+  [
+    ['boot', '--lockstep', '--disk', join(folder, 'disk')],
+    `${join(folder, 'disk')}: both machines of --lockstep`,
+  ],
   [['boot', '--json', join(folder, 'none/x.json')], `${join(folder, 'none/x.json')}: ENOENT`],
 ] as const) {
   test(`'pagefold ${words.map((word) => word.replace(folder, '')).join(' ')}' is one message and status 2`, (t) => {

@@ -3,14 +3,17 @@
  * places, and for each vector a handler that halts. A test puts a program in, runs, and looks at where it halted and
  * what is on the stack.
  */
+
 import { AddressSpace } from '../../memory/addressspace.ts';
 import { Books } from '../../memory/books.ts';
-import { HostMemory } from '../../memory/hostmemory.ts';
+import { HostMemory, pageSize } from '../../memory/hostmemory.ts';
 import { hashPage } from '../../memory/pagehash.ts';
+import { StateWriter } from '../../state/state.ts';
 import { Engine } from '../engine.ts';
 import * as exits from '../exits.ts';
 import * as layout from '../layout.ts';
 import { type Devices, Processors } from '../processors.ts';
+import { usualTranslation } from '../translate/options.ts';
 import type { Segment, Vcpu } from '../vcpu.ts';
 import { gate, gateHigh, segment, type } from './descriptors.ts';
 
@@ -83,10 +86,17 @@ export interface Halt {
   readonly frame: readonly number[];
 }
 
-/** All machines run on one engine, so that handlers are made once. */
+/**
+ * All machines run on one engine, so that handlers are made once. What has been executed is translated when a test asks for it:
+ * another machine with the same code then executes the translation.
+ */
 const codeBytes = 64 << 20;
 const memory = new HostMemory(256 << 20, codeBytes + (256 << 20));
-const engine = new Engine(memory, hashPage(memory), codeBytes);
+export const engine = new Engine(memory, hashPage(memory), codeBytes, {
+  ...usualTranslation,
+  hotAfter: 1,
+  cold: 1,
+});
 const books = new Books(memory);
 
 /** See the top of this file. */
@@ -139,6 +149,21 @@ export class TestMachine {
   /** Gives all pages below the IST stacks' end a frame, so that a run is not interrupted by the host. */
   touch(): void {
     for (let page = 0; page < 0x20; page++) this.space.touch(page);
+  }
+
+  /** All that the machine is, as bytes: the CPU's state, and the memory that programs and tables are in. */
+  get state(): Buffer {
+    const writer = new StateWriter();
+    this.vcpu.saveState(writer);
+    for (let page = 0; page < 0x20; page++) {
+      writer.bytes(this.space.isPresent(page) ? this.#content(page) : new Uint8Array(0));
+    }
+    return Buffer.from(writer.finish());
+  }
+
+  #content(page: number): Uint8Array {
+    const frame = this.space.touch(page);
+    return memory.u8.subarray(frame, frame + pageSize);
   }
 
   /** Gives the machine's memory back. */
