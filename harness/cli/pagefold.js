@@ -10,6 +10,7 @@ import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 
 const floor = 24;
+const flag = '--no-wasm-inlining';
 const major = (version) => Number.parseInt(version, 10);
 
 if (major(process.versions.node) >= floor) {
@@ -41,7 +42,7 @@ function bundledNode() {
 
 /** Runs the command by that Node in this one's place: same arguments, terminal, signals and exit status. */
 function handOver(node) {
-  const child = spawn(node, [...process.execArgv, ...process.argv.slice(1)], { stdio: 'inherit' });
+  const child = spawn(node, [flag, ...process.argv.slice(1)], { stdio: 'inherit' });
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
   for (const signal of signals) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {

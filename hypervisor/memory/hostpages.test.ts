@@ -171,10 +171,16 @@ test('a device that reads a swapped page gets its contents, and a corrupt one is
   t.is(guest.counters.byDevices, 2);
   rig.endRound();
   t.is(rig.read(guest, gone[1]!), 77);
+  // What it wrote is not lost when the page goes to swap again.
+  for (let page = 0; page < 1500; page++) if (page !== gone[1]) rig.write(guest, page, page + 1);
   rig.endRound();
+  t.false(guest.isPresent(gone[1]!));
+  t.is(rig.read(guest, gone[1]!), 77);
+  rig.rounds(50);
   rig.file.bytes.fill(0);
   rig.beginRound();
-  t.throws(() => guest.peek(gone[2]!), { name: 'SwapLoss' });
+  const lost = [...Array(1500).keys()].find((page) => (guest.slot(page) & slots.swapped) !== 0)!;
+  t.throws(() => guest.peek(lost), { name: 'SwapLoss' });
   rig.endRound();
 });
 
@@ -218,21 +224,49 @@ test('exhausted swap ends one guest when memory is used up as well; what the oth
   rig.endRound();
 });
 
+test('kswapd keeps frames free, and rests when it can do nothing', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 150, pageCluster: 0 });
+  const guest = rig.guest(1000);
+  const { kswapd, watermarks: marks, reclaimer } = rig.pages;
+  for (let page = 0; page < 500; page++) rig.write(guest, page, 1);
+  rig.rounds(20);
+  t.true(rig.pages.classes.free >= marks.high, `${rig.pages.classes.free} frames are free`);
+  t.is(kswapd.next, Number.POSITIVE_INFINITY);
+  rig.kswapd = false;
+  for (let page = 500; page < 590; page++) rig.write(guest, page, 1);
+  rig.endRound();
+  t.true(rig.pages.classes.free < marks.low);
+  rig.kswapd = true;
+  rig.rounds(200);
+  const { scannedByKswapd: scanned } = reclaimer.counters;
+  rig.rounds(200);
+  t.is(reclaimer.counters.scannedByKswapd, scanned, 'it rests');
+  rig.rounds(1000);
+  t.true(reclaimer.counters.scannedByKswapd > scanned, 'it tries again');
+});
+
 test('a full disk is named, the slots that it has room for go on to be used', (t) => {
   const rig = new Rig({ frames: 512, swapPages: 4096 });
   rig.file.room = 512 * pageSize;
   const [one, other] = [rig.guest(2000), rig.guest(600)];
   for (let page = 0; page < 400; page++) rig.write(other, page, page + 7);
-  for (let page = 0; page < 400; page++) rig.write(one, page, page + 1);
-  for (let page = 0; page < 400; page++) t.is(rig.read(one, page), page + 1);
-  for (let page = 400; page < 2000; page++) rig.write(one, page, 2);
+  let page = 0;
+  for (; rig.events.length === 0; page++) rig.write(one, page, page + 1);
   const [first] = rig.events;
   t.is(first!.event, 'swap write failed');
   t.regex(first!.reason, /swap file memory cannot be written: ENOSPC/);
-  const { failedWrites } = rig.pages.reclaimer.counters;
-  t.true(failedWrites <= 2, `${failedWrites} writes failed`);
+  rig.endRound();
+  const { counters } = rig.pages.reclaimer;
+  const before = counters.written;
+  for (let each = 0; each < 300; each++) one.release(each, slots.reported);
+  for (const end = page + 250; page < end; page++) rig.write(one, page, page + 1);
+  t.true(counters.written > before + 40, `${counters.written - before} pages were written`);
+  t.true(counters.failedWrites <= 2, `${counters.failedWrites} writes failed`);
+  for (let each = 300; each < page; each++) t.is(rig.read(one, each), each + 1);
+  t.is(rig.stopped.size, 0);
+  for (; page < 2000; page++) rig.write(one, page, 2);
   t.regex(rig.stopped.get(one)!, /out of memory/);
-  for (let page = 0; page < 400; page++) t.is(rig.read(other, page), page + 7);
+  for (let each = 0; each < 400; each++) t.is(rig.read(other, each), each + 7);
   rig.endRound();
 });
 
@@ -339,15 +373,27 @@ test('a page that is being read ahead is not there before it has come', (t) => {
   t.is(rig.pages.server.counters.pagesRead, 1);
 });
 
-test('slots of pages that came back unchanged are given up when swap is full', (t) => {
-  const rig = new Rig({ frames: 512, swapPages: 512 });
-  const guest = rig.guest(900);
-  for (let page = 0; page < 600; page++) rig.write(guest, page, page + 1);
-  for (let pass = 0; pass < 3; pass++) for (let page = 0; page < 600; page++) rig.read(guest, page);
-  for (let page = 600; page < 860; page++) rig.write(guest, page, page + 1);
-  for (let page = 0; page < 860; page++) t.is(rig.read(guest, page), page + 1);
+test('slots of pages that came back unchanged, and stay, are given up when swap is full', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 512, pageCluster: 0 });
+  const guest = rig.guest(1500);
+  const hot = [...Array(150).keys()];
+  for (const page of hot) rig.write(guest, page, page + 1);
+  for (let page = 150; page < 600; page++) rig.write(guest, page, 1);
+  for (const page of hot) rig.read(guest, page);
   rig.endRound();
+  for (let page = 150; page < 600; page++) guest.release(page, slots.reported);
+  const { slots: swapSlots } = rig.pages.books.swap!;
+  const kept = hot.filter((page) => rig.pages.books.frames.slotOf(guest.frameOf(page)) >= 0).length;
+  t.true(kept > 50, `${kept} pages kept their slots`);
+  for (let page = 600; page < 1390; page++) {
+    rig.write(guest, page, page + 1);
+    if (page % 10 === 0) for (const each of hot) rig.read(guest, each);
+  }
   t.is(rig.stopped.size, 0);
+  t.true(swapSlots.free < 150, `${swapSlots.free} slots are free`);
+  for (const page of hot) t.is(rig.read(guest, page), page + 1);
+  for (let page = 600; page < 1390; page++) t.is(rig.read(guest, page), page + 1);
+  rig.endRound();
 });
 
 test('breaks of shared pages are told with what is left; the last frees the frame', (t) => {
@@ -370,8 +416,10 @@ test('breaks of shared pages are told with what is left; the last frees the fram
   t.is(merging.zeroPages(one), 1);
   const frames = rig.pages.classes;
   t.deepEqual([frames.private, frames.ksm], [0, 1]);
-  rig.write(one, 1, 9);
-  rig.write(one, 3, 9);
+  rig.writeUpper(one, 1, 9);
+  rig.writeUpper(one, 3, 9);
+  t.deepEqual(rig.readHalves(one, 1), [8, 9]);
+  t.deepEqual(rig.readHalves(one, 3), [0, 9]);
   rig.endRound();
   const time = rig.time;
   t.is(merging.zeroPages(one), 0);

@@ -4,7 +4,7 @@ import type { Books } from './books.ts';
 import type { Reclaimer } from './reclaim.ts';
 import type { Watermarks } from './watermarks.ts';
 
-/** How long it rests, in virtual ns, when there is nothing that it could take back. */
+/** How long it rests, in virtual ns, when it has looked at everything twice and could take nothing back. */
 const pause = 100_000_000;
 
 /** See the top of this file. It wakes when few frames are free, and sleeps when enough are, or will be once they are written. */
@@ -17,6 +17,8 @@ export class Kswapd {
   readonly #watermarks: Watermarks;
   #awake = false;
   #restsUntil = 0;
+  /** Frames that it has looked at since one of them could be taken back. */
+  #inVain = 0;
 
   constructor(books: Books, reclaimer: Reclaimer, marks: Watermarks) {
     this.#books = books;
@@ -42,10 +44,12 @@ export class Kswapd {
   run(now: number, budget: number): number {
     if (!this.#awake) this.wakes++;
     this.#awake = true;
-    const { cpu, freed, queued } = this.#reclaimer.reclaim(this.#lacking, budget, now, 'kswapd');
+    const { cpu, scanned, freed, queued } = this.#reclaimer.reclaim(this.#lacking, budget, now, 'kswapd');
+    this.#inVain = freed + queued > 0 ? 0 : this.#inVain + scanned;
     if (this.#lacking <= 0) this.#awake = false;
-    else if (freed + queued === 0 && cpu < budget) {
+    else if (this.#inVain > 2 * this.#books.frames.count || cpu === 0) {
       this.#awake = false;
+      this.#inVain = 0;
       this.#restsUntil = now + pause;
     }
     return cpu;
@@ -55,11 +59,13 @@ export class Kswapd {
     to.number(this.wakes);
     to.bool(this.#awake);
     to.number(this.#restsUntil);
+    to.number(this.#inVain);
   }
 
   loadState(from: StateReader): void {
     this.wakes = from.number();
     this.#awake = from.bool();
     this.#restsUntil = from.number();
+    this.#inVain = from.number();
   }
 }

@@ -158,7 +158,7 @@ export class Composer {
     this.#byStart = new Map(blocks.map((block, number) => [block.start, number]));
     for (const { end, target, successors } of blocks) {
       const number = this.#byStart.get(target);
-      if (end === 'falls' && number !== undefined && successors.includes(number))
+      if ((end === 'falls' || end === 'calls') && number !== undefined && successors.includes(number))
         this.#needsLabel[number] = true;
     }
     if (entries.length > 1) for (const entry of entries) this.#needsLabel[entry] = true;
@@ -229,7 +229,7 @@ export class Composer {
       if (i === last - 1 && block.end === 'jumps' && this.#follows(block, block.target)) break;
       this.#instruction(instructions[i]!, template, last - i, op, block.target);
     }
-    if (block.end === 'leaves') return;
+    if (block.end === 'leaves' || block.end === 'calls') return;
     const stateAfter = settle === last ? opOf(this.#stateBehind(last - 1)) : variableOp;
     if (settle === last) this.#settle(stateAfter);
     if (block.end === 'jumps') {

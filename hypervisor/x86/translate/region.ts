@@ -1,6 +1,6 @@
 /**
  * Regions: what is translated together. A region starts at a leader of a code page and takes in the blocks of that page that
- * are reached from there by direct jumps, as far as they are executed often. Calls, indirect jumps and instructions that
+ * are reached from there by direct jumps and calls, as far as they are executed often. Indirect jumps, returns and instructions that
  * cannot be translated lead out of it. Where calls return to is part of it as well, as a further entry.
  */
 import { pageSize } from '../../memory/hostmemory.ts';
@@ -17,6 +17,8 @@ export type BlockEnd =
   | 'leaves'
   /** By a direct jump to `target`, which needs no code of its own. */
   | 'jumps'
+  /** By a call of `target`. */
+  | 'calls'
   /** Straight on to `next`, or by its last instruction's jump to `target`. */
   | 'falls'
   /** `next` is executed by the interpreter: it is no translatable instruction. */
@@ -149,7 +151,7 @@ export class RegionFinder {
         const next = at + u8[record + codepage.length]!;
         if (of.jumps) {
           const target = i32[(record + codepage.immediate) >> 2]!;
-          if (!of.isCall && this.#inPage(record)) {
+          if (this.#inPage(record)) {
             if (hot(target)) work.push(target);
             else ends.cold++;
           }
@@ -199,7 +201,7 @@ export class RegionFinder {
           jump = 'elsewhere';
           if (this.#inPage(record)) {
             jump = 'within';
-            if (!of.isCall && inside(to) && (marks[to]! & isStart) !== 0) {
+            if (inside(to) && (marks[to]! & isStart) !== 0) {
               target = to;
               jump = 'inside';
             }
@@ -209,7 +211,7 @@ export class RegionFinder {
         const variants = this.#templates.find(of, shape)!;
         instructions.push({ record, offset: at, length: next - at, of, shape, variants });
         if (of.ends) {
-          end = target >= 0 ? 'jumps' : 'leaves';
+          end = target < 0 ? 'leaves' : of.isCall ? 'calls' : 'jumps';
           break;
         }
         if (of.jumps) {
