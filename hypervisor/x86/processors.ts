@@ -144,10 +144,16 @@ export class Processors implements Stateful {
    * stops behind the present instruction, so that it goes on with what is there then.
    */
   contentsChange(page: number): void {
+    if (this.space.codeOf(page) === 0) return;
+    if (this.#changes[page]! < 255) this.#changes[page]!++;
+    this.contentsReplaced(page);
+  }
+
+  /** The same when it is not the guest's doing, and tells nothing of what the page will see: a machine is loaded. */
+  contentsReplaced(page: number): void {
     const decoded = this.space.codeOf(page);
     if (decoded === 0) return;
     this.space.setCode(page, 0);
-    if (this.#changes[page]! < 255) this.#changes[page]!++;
     this.engine.pageDetached(decoded);
     const { i32 } = this.engine.memory;
     this.#forEntries((entry) => {

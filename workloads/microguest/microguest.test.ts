@@ -92,9 +92,10 @@ test('pages that are alike can be counted by hand', async (t) => {
   });
 });
 
-test('it is filled in less than a millisecond and then costs nothing', async (t) => {
+test('it is filled in little more than the time of its first touches, and then costs nothing', async (t) => {
   const { host, guests } = await microguestHost([recipe({ area: [{ unique: 1000 }] })]);
-  host.run(1 * ms);
+  // A thousand pages, and about 190 of its own; all else takes less than a millisecond.
+  host.run(Math.ceil((1190 * host.costs.firstTouch) / ms + 1) * ms);
   const { guest, lines } = guests[0]!;
   t.deepEqual(
     lines().map(({ workload, event }) => `${workload} ${event}`),
@@ -333,7 +334,9 @@ test('a workload can be started, changed and stopped later', async (t) => {
   );
   const [first, second] = guest.lines('finished');
   t.true(Math.abs((first!.reads as number) - 50) <= 1);
-  t.true(Math.abs((second!.reads as number) - 550) <= 2);
+  // Those that were due and late when it ended have not been made.
+  const late = Math.ceil((second!.behind_ns as number) / ms);
+  t.true(Math.abs((second!.reads as number) + late - 550) <= 2);
 });
 
 test('an area that does not fit is refused, and the guest lives on', async (t) => {

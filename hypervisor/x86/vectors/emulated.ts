@@ -53,7 +53,7 @@ export function emulatedMachine(translate: false | TranslationOptions = false): 
       const page = Math.floor((address + at) / pageSize);
       const inPage = (address + at) % pageSize;
       const count = Math.min(bytes.length - at, pageSize - inPage);
-      processors.contentsChange(page);
+      processors.contentsReplaced(page);
       memory.u8.set(bytes.subarray(at, at + count), space.touch(page) + inPage);
       at += count;
     }
