@@ -13,12 +13,6 @@ export class CoreImports {
     },
   });
 
-  constructor() {
-    // What every region ends with.
-    for (const routine of [this.core.interpret, this.core.goOn, this.core.enter, this.core.within])
-      void routine;
-  }
-
   /** Imports them into a module that has no other imported functions. */
   importInto(module: ModuleBuilder): void {
     for (const { module: from, name, type } of this.#imports) module.importFunction(from, name, type);

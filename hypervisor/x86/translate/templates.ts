@@ -99,7 +99,7 @@ export interface RecordViews {
 export class Templates {
   readonly #core: Core;
   readonly #forms = new Map<Form, FormTemplates>();
-  /** Templates made, and what the time went into: for statistics. */
+  /** Templates made, for statistics. */
   made = 0;
 
   /** @param core the routines as imports whose numbers are the same in every module of regions */
