@@ -10,18 +10,18 @@ import type { Costs } from './clock/costs.ts';
 import { STORAGE_PROFILES } from './clock/storage.ts';
 import { type Clock, TimerQueue } from './clock/timers.ts';
 import { Measures } from './measures/measures.ts';
-import { type AddressSpace, OutOfFrames } from './memory/addressspace.ts';
+import { type AddressSpace, OutOfFrames, type Range } from './memory/addressspace.ts';
+import type { FaultCause } from './memory/faults.ts';
 import { pageSize } from './memory/hostmemory.ts';
-import type { HostPages } from './memory/hostpages.ts';
 import * as slots from './memory/slots.ts';
 import { SwapLoss } from './memory/swap/swap.ts';
 import type { AccessSize } from './platform/bus.ts';
 import { Cpu, type CpuStop } from './platform/cpu.ts';
 import { GuestRam } from './platform/guestram.ts';
 import { kvmCpuid } from './platform/kvm.ts';
-import type { BootFiles } from './platform/loader/load.ts';
-import { memoryMap } from './platform/memorymap.ts';
-import { Pc } from './platform/pc.ts';
+import type { BootFiles, EntryState } from './platform/loader/load.ts';
+import { type MemoryMap, memoryMap } from './platform/memorymap.ts';
+import { loadPc, Pc } from './platform/pc.ts';
 import { PciBus } from './platform/pci/bus.ts';
 import { PciConfigPorts } from './platform/pci/configports.ts';
 import { hostBridge } from './platform/pci/hostbridge.ts';
@@ -34,7 +34,7 @@ import { ChaCha20 } from './virtio/chacha20.ts';
 import { type ConsolePort, VirtioConsole } from './virtio/console/console.ts';
 import type { VirtioDevice, VirtioEnvironment } from './virtio/device.ts';
 import { VirtioNet } from './virtio/net/net.ts';
-import type { EthernetSwitch, SwitchPort } from './virtio/net/switch.ts';
+import type { FrameReceiver, SwitchPort } from './virtio/net/switch.ts';
 import { VirtioPci } from './virtio/pci.ts';
 import { VirtioRng } from './virtio/rng.ts';
 import type { Engine } from './x86/engine.ts';
@@ -63,17 +63,30 @@ export interface GuestOptions {
   /** Virtual ns between requests for the balloon's statistics; none are asked for when not given. */
   readonly statsInterval?: number;
   /** The switch that its network card is connected to, and its place there: it makes the card's address. */
-  readonly network: { readonly connect: EthernetSwitch; readonly station: number };
+  readonly network: { readonly connect: GuestNetwork; readonly station: number };
   /** False when the host must not merge its memory. */
   readonly mergeable?: boolean;
   /** Weight of each of its vCPUs when physical CPUs are short, 1 … 10,000; 100 when not given. */
   readonly cpuWeight?: number;
 }
 
-/** The host around a guest. */
+/** What a guest's network card is connected to: the host's switch, or what leads there from another thread. */
+export interface GuestNetwork {
+  /** Gives a port to the guest. */
+  connect(receiver: FrameReceiver): SwitchPort;
+  /** The guest is gone. Between rounds. */
+  disconnect(port: SwitchPort): void;
+}
+
+/** The host around a guest, as far as the guest's thread sees it. */
 export interface GuestHost {
   readonly engine: Engine;
-  readonly pages: HostPages;
+  readonly pages: {
+    /** Makes a guest's memory. */
+    add(ram: readonly Range[], mergeable: boolean): AddressSpace;
+    /** Takes it back. */
+    remove(space: AddressSpace): void;
+  };
   readonly costs: Costs;
   /** Virtual time in ns: where the present round began, and between rounds where the next begins. */
   readonly time: number;
@@ -94,6 +107,36 @@ const largestFrame = 1500;
 /** What an access costs the CPU, by how it is served. */
 const exitCosts = { kernel: 'exitLight', user: 'exitUser', signal: 'virtioKick' } as const;
 
+/** What a guest is booted with. */
+export type GuestFiles = Omit<BootFiles, 'rngSeed'>;
+
+/** 32 bytes of a guest's randomness for one use. */
+function secret(seed: number, use: string): Uint8Array {
+  return createHash('sha256').update(`${use} ${seed}`).digest();
+}
+
+/** Puts a kernel into a guest's memory, and gives the state in which the first CPU enters it. Throws `BootError` when the files do not fit. */
+export function loadGuest(
+  ram: GuestRam,
+  files: GuestFiles,
+  map: MemoryMap,
+  cpus: number,
+  seed: number,
+): EntryState {
+  return loadPc({ ...files, rngSeed: secret(seed, 'kernel') }, map, cpus, ram);
+}
+
+/** SHA-256 of a guest's whole state, in hexadecimal. */
+export function hashGuest(guest: {
+  readonly space: AddressSpace;
+  saveMachine(to: StateWriter): void;
+}): string {
+  const writer = new StateWriter();
+  guest.saveMachine(writer);
+  writer.part('memory', guest.space);
+  return createHash('sha256').update(writer.finish()).digest('hex');
+}
+
 /** See the top of this file. */
 export class Guest implements Stateful {
   readonly cpus: readonly Cpu[];
@@ -105,7 +148,7 @@ export class Guest implements Stateful {
   end: GuestEnd | undefined;
   readonly measures = new Measures();
   readonly #host: GuestHost;
-  readonly #network: EthernetSwitch;
+  readonly #network: GuestNetwork;
   readonly #port: SwitchPort;
   readonly #timers: TimerQueue;
   readonly #pci: PciBus;
@@ -113,6 +156,7 @@ export class Guest implements Stateful {
   readonly #functions: VirtioPci[] = [];
   readonly #seed: number;
   readonly #processors: Processors;
+  readonly #ram: GuestRam;
   #time = 0;
   /** For each vCPU, whether the guest was told that it lost its physical CPU. */
   readonly #shownOut: Uint8Array;
@@ -176,6 +220,7 @@ export class Guest implements Stateful {
     // Switched off until `boot`: time passes, and nothing is executed.
     this.cpus[0]!.waitsForStartup = true;
     const ram = new GuestRam(this.space, (page) => processors.contentsChange(page));
+    this.#ram = ram;
     this.pc = new Pc(
       { memory: options.memory, epoch: options.epoch },
       {
@@ -232,7 +277,7 @@ export class Guest implements Stateful {
     });
     this.#plug(this.balloon);
     if (options.statsInterval !== undefined) this.balloon.setStatsInterval(options.statsInterval);
-    this.#plug(new VirtioRng(environment, 'entropy', new ChaCha20(this.#secret('entropy'))));
+    this.#plug(new VirtioRng(environment, 'entropy', new ChaCha20(secret(this.#seed, 'entropy'))));
     const { connect, station } = options.network;
     let port!: SwitchPort;
     this.#plug(
@@ -255,11 +300,6 @@ export class Guest implements Stateful {
         new VirtioBlock(environment, { name, backend, serial: `pagefold-${index}`, latency: diskLatency }),
       );
     });
-  }
-
-  /** 32 bytes of the guest's randomness for one use. */
-  #secret(use: string): Uint8Array {
-    return createHash('sha256').update(`${use} ${this.#seed}`).digest();
   }
 
   #plug({ device }: { readonly device: VirtioDevice }): void {
@@ -310,10 +350,11 @@ export class Guest implements Stateful {
     return wake;
   }
 
-  /** A vCPU that waited for the host since `since` goes on at virtual time `time`. */
-  resume(cpu: number, time: number, since: number): void {
+  /** A vCPU that waited for the host since `since`, by a fault of that cause, goes on at virtual time `time`. */
+  resume(cpu: number, time: number, since: number, cause: FaultCause): void {
     this.cpus[cpu]!.blockedUntil = time;
     this.measures.stall(time - since);
+    this.measures.fault(cause, time - since);
   }
 
   /** The host ends it. */
@@ -340,14 +381,25 @@ export class Guest implements Stateful {
   }
 
   /** Loads a kernel and puts the first CPU at its entry. Throws `BootError` when the files do not fit. */
-  boot(files: Omit<BootFiles, 'rngSeed'>): void {
+  boot(files: GuestFiles): void {
+    this.enter(loadGuest(this.#ram, files, this.pc.memoryMap, this.cpus.length, this.#seed));
+  }
+
+  /** Puts the first CPU at the entry of a kernel that {@link loadGuest} has put into its memory. */
+  enter(entry: EntryState): void {
     this.cpus.forEach((cpu, index) => {
-      cpu.vcpu.seedRandom(this.#secret(`cpu ${index}`));
+      cpu.vcpu.seedRandom(secret(this.#seed, `cpu ${index}`));
     });
     // Until now it was switched off, and waited for nothing.
     this.#catchUp();
-    this.cpus[0]!.enterKernel(this.pc.boot({ ...files, rngSeed: this.#secret('kernel') }));
+    this.pc.start();
+    this.cpus[0]!.enterKernel(entry);
     this.cpus[0]!.waitsForStartup = false;
+  }
+
+  /** Bytes come in on the serial port. */
+  serialInput(bytes: Uint8Array): void {
+    this.pc.uart.receive(bytes);
   }
 
   /**
@@ -484,8 +536,6 @@ export class Guest implements Stateful {
 
   /** SHA-256 of the guest's whole state, in hexadecimal. */
   stateHash(): string {
-    const writer = new StateWriter();
-    this.saveState(writer);
-    return createHash('sha256').update(writer.finish()).digest('hex');
+    return hashGuest(this);
   }
 }

@@ -12,7 +12,7 @@ import { defaultBounds } from './balloon/settings.ts';
 import { type Costs, costs } from './clock/costs.ts';
 import { Scheduler } from './clock/scheduler.ts';
 import { STORAGE_PROFILES, type StorageProfileName } from './clock/storage.ts';
-import { Guest, type GuestOptions } from './guest.ts';
+import { Guest } from './guest.ts';
 import { Ksmd } from './ksm/ksmd.ts';
 import type { Scanner } from './ksm/scanner.ts';
 import type { AddressSpace } from './memory/addressspace.ts';
@@ -24,6 +24,12 @@ import { SwapDevice } from './memory/swap/device.ts';
 import { DiskFile, type SwapFile } from './memory/swap/file.ts';
 import { Swap } from './memory/swap/swap.ts';
 import { type Stateful, type StateReader, StateWriter } from './state/state.ts';
+import { openDisks } from './threads/disks.ts';
+import { GuestThread } from './threads/guestthread.ts';
+import type { HostedGuest, HostedOptions, HostedPort, PlainOptions } from './threads/hostedguest.ts';
+import { Outputs, type Written } from './threads/outputs.ts';
+import { RemoteGuest, type RemoteHost } from './threads/remoteguest.ts';
+import type { FileDisk } from './virtio/block/file.ts';
 import { EthernetSwitch } from './virtio/net/switch.ts';
 import { Engine } from './x86/engine.ts';
 import type { TranslationOptions } from './x86/translate/options.ts';
@@ -48,6 +54,8 @@ export interface HostOptions {
   readonly translate: false | TranslationOptions;
   /** Physical CPUs, which guests and the host's threads share; enough for all when not given. */
   readonly cpus?: number;
+  /** Threads that guests run on, this one included; 1 when not given. No figure depends on it. */
+  readonly workers?: number;
   /** None when not given. */
   readonly swap?: SwapOptions;
   /** Which guest ends when memory and swap are used up; the largest when not given. */
@@ -75,7 +83,7 @@ export interface HostTask {
 
 /** Room for vCPU state, memory maps and decoded code, in bytes. It is reserved, and used as needed. */
 const arenaBytes = 1 << 30;
-/** Of it, the store of decoded code. */
+/** Of it, the stores of decoded code of all threads. */
 const codeBytes = 512 << 20;
 /** Length of a round in virtual ns: guests run so long by themselves, then what lies between them is done. */
 export const round = 100_000;
@@ -84,6 +92,21 @@ const networkDelay = round;
 /** As many CPUs as anybody could want. */
 const manyCpus = 4096;
 
+/** A guest on the host, and what leads from it to the outside. */
+interface Member {
+  readonly guest: HostedGuest;
+  /** The scheduler's numbers of its vCPUs. */
+  readonly entities: readonly number[];
+  readonly serialOutput: (byte: number) => void;
+  readonly ports: readonly HostedPort[];
+  /** Takes what it has written in the last part of a round; undefined when that is nothing. */
+  takeWritten(): Written | undefined;
+  /** The worker that it runs on; undefined for this thread. */
+  readonly thread: GuestThread | undefined;
+  /** Disks that this thread has opened. */
+  readonly disks: readonly FileDisk[];
+}
+
 /** See the top of this file. */
 export class Host implements Stateful {
   readonly memory: HostMemory;
@@ -91,25 +114,26 @@ export class Host implements Stateful {
   readonly engine: Engine;
   readonly costs: Costs;
   /** In the order in which they were added. */
-  readonly guests: Guest[] = [];
-  readonly #byNumber = new Map<number, Guest>();
+  readonly guests: HostedGuest[] = [];
+  readonly #members = new Map<HostedGuest, Member>();
+  readonly #byNumber = new Map<number, HostedGuest>();
+  /** The threads beside this one. */
+  readonly #threads: readonly GuestThread[];
   readonly #network = new EthernetSwitch(networkDelay);
   /** Carries the balloon policy out; undefined when there is none. */
   readonly balloons: BalloonController | undefined;
   readonly #scheduler: Scheduler;
-  /** The scheduler's numbers of each guest's vCPUs. */
-  readonly #entities = new Map<Guest, readonly number[]>();
   /** With the scheduler's number of each. */
   readonly #tasks: { readonly task: HostTask; readonly entity: number }[] = [];
   #ksmd: Ksmd | undefined;
   #stations = 0;
   #time = 0;
   /** The guests that run in the round that is on, and its end; the end has passed when none is on. */
-  #running: readonly Guest[] = [];
+  #running: readonly HostedGuest[] = [];
   #roundEnd = 0;
 
   constructor(options: HostOptions) {
-    const { memory, translate, oom, costs: costModel = costs() } = options;
+    const { memory, translate, oom, costs: costModel = costs(), workers = 1 } = options;
     this.costs = costModel;
     this.#scheduler = new Scheduler(options.cpus ?? manyCpus, round);
     this.memory = new HostMemory(memory, arenaBytes);
@@ -123,12 +147,14 @@ export class Host implements Stateful {
         pageCluster: options.swap?.pageCluster,
       },
       {
-        resume: (space, cpu, time, since) => this.#guestOf(space).resume(cpu, time, since),
+        resume: (space, cpu, time, since, cause) => this.#guestOf(space).resume(cpu, time, since, cause),
         stop: (space, reason) => this.#guestOf(space).stop(reason),
         event: options.onMemoryEvent ?? (() => {}),
       },
     );
-    this.engine = new Engine(this.memory, hash, codeBytes, translate);
+    const share = Math.floor(codeBytes / workers / pageSize) * pageSize;
+    this.#threads = this.#startThreads(workers - 1, share, translate);
+    this.engine = new Engine(this.memory, hash, share, translate);
     this.addTask(this.pages.kswapd);
     if (options.balloonPolicy !== undefined) {
       this.balloons = new BalloonController(options.balloonPolicy, {
@@ -139,7 +165,26 @@ export class Host implements Stateful {
     }
   }
 
-  #guestOf(space: AddressSpace): Guest {
+  #startThreads(count: number, share: number, translate: HostOptions['translate']): GuestThread[] {
+    if (count === 0) return [];
+    const { books } = this.pages;
+    const swap = books.swap?.shared;
+    if (books.swap !== undefined && swap === undefined) {
+      throw new Error(`swap file ${books.swap.name}: only one thread can read it; run all guests on one`);
+    }
+    const setup = {
+      frameBytes: this.memory.frameCount * pageSize,
+      arenaBytes,
+      translate,
+      costs: this.costs,
+      frameTables: books.frames.tables,
+      zeroFrame: books.zeroFrame,
+      swap,
+    };
+    return Array.from({ length: count }, () => new GuestThread(this.memory, setup, share));
+  }
+
+  #guestOf(space: AddressSpace): HostedGuest {
     return this.#byNumber.get(space.id)!;
   }
 
@@ -158,11 +203,17 @@ export class Host implements Stateful {
     throw new Error(`${what} in the middle of a round; run the host up to a multiple of ${round} ns before`);
   }
 
-  /** Makes a guest, powered off: `Guest.boot` starts it. Between rounds. */
-  addGuest(options: Omit<GuestOptions, 'network'>): Guest {
+  /** Makes a guest, powered off: `boot` starts it. Between rounds. */
+  addGuest(options: HostedOptions): HostedGuest {
     this.#betweenRounds('a guest is added');
-    const network = { connect: this.#network, station: ++this.#stations };
-    const guest = new Guest(this, { ...options, network });
+    const { serialOutput, ports, ...plain } = options;
+    const station = ++this.#stations;
+    const thread = this.#threads[((station - 1) % (this.#threads.length + 1)) - 1];
+    const made =
+      thread === undefined
+        ? this.#makeGuest(plain, ports, station)
+        : this.#makeRemoteGuest(thread, plain, ports, station);
+    const { guest } = made;
     this.guests.push(guest);
     this.balloons?.add(
       {
@@ -173,23 +224,62 @@ export class Host implements Stateful {
       },
       this.#time,
     );
-    this.#entities.set(
-      guest,
-      guest.cpus.map(() => this.#scheduler.add(options.cpuWeight)),
-    );
+    const entities = guest.cpus.map(() => this.#scheduler.add(options.cpuWeight));
+    this.#members.set(guest, { ...made, thread, entities, serialOutput, ports });
     this.#byNumber.set(guest.space.id, guest);
     return guest;
   }
 
+  /** Makes a guest that runs on this thread. */
+  #makeGuest(options: PlainOptions, ports: readonly HostedPort[], station: number) {
+    const outputs = new Outputs();
+    const disks = openDisks(options.disks);
+    const guest: Guest = new Guest(this, {
+      ...options,
+      disks,
+      serialOutput: (byte) => outputs.serial(byte),
+      ports: ports.map(({ name }, port) => ({
+        ...(name === undefined ? {} : { name }),
+        onOutput: (bytes) => outputs.port(port, bytes, guest.time),
+      })),
+      network: { connect: this.#network, station },
+    });
+    return { guest, disks, takeWritten: () => outputs.take() };
+  }
+
+  #makeRemoteGuest(
+    thread: GuestThread,
+    options: PlainOptions,
+    ports: readonly HostedPort[],
+    station: number,
+  ) {
+    const host = this;
+    const { memory, pages, engine } = this;
+    const names = ports.map(({ name }) => name);
+    const around: RemoteHost = {
+      memory,
+      pages,
+      network: this.#network,
+      get time() {
+        return host.time;
+      },
+      forgetFrame: (cpu, frame) => engine.core.forgetFrame(cpu, frame),
+    };
+    const guest = new RemoteGuest(around, thread, options, names, station);
+    return { guest, disks: [], takeWritten: () => guest.takeWritten() };
+  }
+
   /** Takes a guest off the host, whatever it does, and everything that it has back. Between rounds. */
-  removeGuest(guest: Guest): void {
+  removeGuest(guest: HostedGuest): void {
     this.#betweenRounds('a guest is removed');
     const index = this.guests.indexOf(guest);
     if (index < 0) throw new Error('the guest is not on this host');
     guest.dispose();
     this.balloons?.remove(guest.space.id);
-    for (const entity of this.#entities.get(guest)!) this.#scheduler.remove(entity);
-    this.#entities.delete(guest);
+    const { entities, disks } = this.#members.get(guest)!;
+    for (const entity of entities) this.#scheduler.remove(entity);
+    for (const disk of disks) disk.close();
+    this.#members.delete(guest);
     this.guests.splice(index, 1);
     this.#byNumber.delete(guest.space.id);
   }
@@ -209,8 +299,10 @@ export class Host implements Stateful {
   }
 
   /** CPU time that a guest's vCPUs have used, in ns. */
-  cpuTime(guest: Guest): number {
-    return this.#entities.get(guest)!.reduce((sum, entity) => sum + this.#scheduler.executed(entity), 0);
+  cpuTime(guest: HostedGuest): number {
+    return this.#members
+      .get(guest)!
+      .entities.reduce((sum, entity) => sum + this.#scheduler.executed(entity), 0);
   }
 
   /** CPU time that a task has used, in ns. */
@@ -233,10 +325,39 @@ export class Host implements Stateful {
       }
       if (this.isBetweenRounds) this.#beginRound(roundStart + round);
       const end = Math.min(until, this.#roundEnd);
-      for (const guest of this.#running) if (guest.space.inRound) guest.run(end);
+      const running = this.#running.filter(({ space }) => space.inRound);
+      this.#runGuests(running, end);
       this.#time = end;
       if (this.isBetweenRounds) this.#endRound(end);
+      for (const guest of running) this.#handOn(guest);
     }
+  }
+
+  /** Lets guests run up to `end`, each on its thread. */
+  #runGuests(running: readonly HostedGuest[], end: number): void {
+    const threads = new Set<GuestThread>();
+    for (const guest of running) {
+      if (!(guest instanceof RemoteGuest)) continue;
+      guest.runs();
+      threads.add(this.#members.get(guest)!.thread!);
+    }
+    for (const thread of threads) thread.begin(this.#time, end);
+    try {
+      for (const guest of running) if (guest instanceof Guest) guest.run(end);
+    } finally {
+      for (const thread of threads) {
+        for (const news of thread.finish()) (this.#byNumber.get(news.guest) as RemoteGuest).take(news);
+      }
+    }
+  }
+
+  /** Hands on what a guest has written. */
+  #handOn(guest: HostedGuest): void {
+    const member = this.#members.get(guest);
+    const written = member?.takeWritten();
+    if (member === undefined || written === undefined) return;
+    for (const byte of written.serial) member.serialOutput(byte);
+    for (const { port, bytes, time } of written.ports) member.ports[port]!.onOutput(bytes, time);
   }
 
   /** When somebody has something to do, in virtual ns. */
@@ -263,6 +384,7 @@ export class Host implements Stateful {
     this.pages.endRound(end);
     this.pages.serve(end, end + round);
     this.#network.exchange();
+    for (const thread of this.#threads) thread.deliver(end);
     this.#account(end);
     this.#setBalloons(end);
   }
@@ -277,7 +399,7 @@ export class Host implements Stateful {
   #schedule(end: number): void {
     const scheduler = this.#scheduler;
     for (const guest of this.guests) {
-      const entities = this.#entities.get(guest)!;
+      const entities = this.#members.get(guest)!.entities;
       for (let i = 0; i < entities.length; i++) {
         const { idle, blockedUntil } = guest.cpus[i]!;
         const entity = entities[i]!;
@@ -294,7 +416,7 @@ export class Host implements Stateful {
     }
     scheduler.decide();
     for (const guest of this.guests) {
-      const entities = this.#entities.get(guest)!;
+      const entities = this.#members.get(guest)!.entities;
       for (let i = 0; i < entities.length; i++) guest.cpus[i]!.hasCpu = scheduler.hasCpu(entities[i]!);
     }
   }
@@ -303,7 +425,7 @@ export class Host implements Stateful {
   #account(now: number): void {
     const scheduler = this.#scheduler;
     for (const guest of this.guests) {
-      const entities = this.#entities.get(guest)!;
+      const entities = this.#members.get(guest)!.entities;
       for (let i = 0; i < entities.length; i++) {
         if (!scheduler.hasCpu(entities[i]!)) continue;
         const cpu = guest.cpus[i]!;
@@ -321,8 +443,9 @@ export class Host implements Stateful {
     }
   }
 
-  /** Gives the swap file up. The host cannot run any more. */
+  /** Gives the swap file and the other threads up. The host cannot run any more. */
   close(): void {
+    for (const thread of this.#threads) thread.end();
     this.pages.books.swap?.close();
   }
 

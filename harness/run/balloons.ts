@@ -3,9 +3,9 @@ import { BalloonController, type BalloonEvent } from '../../hypervisor/balloon/c
 import { MomPolicy } from '../../hypervisor/balloon/mom.ts';
 import { defaultBounds } from '../../hypervisor/balloon/settings.ts';
 import { StaticPolicy } from '../../hypervisor/balloon/static.ts';
-import type { Guest } from '../../hypervisor/guest.ts';
 import type { Host } from '../../hypervisor/host.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
+import type { HostedGuest } from '../../hypervisor/threads/hostedguest.ts';
 import type { RunEvent } from '../../reports/format/lines.ts';
 import type { Scenario } from '../scenario/resolve.ts';
 
@@ -36,7 +36,7 @@ export class Balloons {
   }
 
   /** A guest was switched on, at virtual time `now`. */
-  add({ space, balloon }: Guest, memory: number, now: number): void {
+  add({ space, balloon }: HostedGuest, memory: number, now: number): void {
     balloon.setStatsInterval(statisticsInterval);
     const { target } = this.#scenario;
     const bounds = defaultBounds(memory);
@@ -45,12 +45,12 @@ export class Balloons {
   }
 
   /** A guest has ended or is removed. */
-  remove({ space }: Guest): void {
+  remove({ space }: HostedGuest): void {
     this.#controller?.remove(space.id);
   }
 
   /** A guest's balloon shall have so many bytes, as far as the policy lets it. */
-  set({ space, balloon }: Guest, memory: number, bytes: number): void {
+  set({ space, balloon }: HostedGuest, memory: number, bytes: number): void {
     if (this.#controller === undefined) balloon.setTarget(Math.floor(bytes / pageSize));
     else this.#controller.configure(space.id, memory - bytes);
   }

@@ -5,11 +5,11 @@
  * {@link HostPages.serve} serves the vCPUs that wait.
  */
 import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
-import { AddressSpace, deviceReserve, type Range } from './addressspace.ts';
+import { type AddressSpace, deviceReserve, type Range } from './addressspace.ts';
 import { Books } from './books.ts';
 import { loadBooks, saveBooks } from './bookstate.ts';
 import { BooksError, checkBooks } from './check.ts';
-import type { FaultCosts } from './faults.ts';
+import type { FaultCause, FaultCosts } from './faults.ts';
 import { type FaultHost, FaultServer } from './faultserver.ts';
 import { lists } from './framelists.ts';
 import { frameClass } from './frames.ts';
@@ -40,8 +40,8 @@ export interface HostPagesOptions {
 
 /** What it tells the host. */
 export interface HostPagesListener {
-  /** A vCPU goes on at virtual time `time`; it had waited since `since`. */
-  resume(space: AddressSpace, cpu: number, time: number, since: number): void;
+  /** A vCPU goes on at virtual time `time`; it had waited since `since`, by a fault of that cause. */
+  resume(space: AddressSpace, cpu: number, time: number, since: number, cause: FaultCause): void;
   /** A guest must end, for this reason; its memory is given back. */
   stop(space: AddressSpace, reason: string): void;
   /** Something has happened at virtual time `now`. */
@@ -88,7 +88,7 @@ export class HostPages implements Stateful {
       swapInCpu: costs.swapInCpu,
       pageCluster,
       watermarks: this.watermarks,
-      resume: (space, cpu, time, since) => listener.resume(space, cpu, time, since),
+      resume: (space, cpu, time, since, cause) => listener.resume(space, cpu, time, since, cause),
       lost: (space, reason) => this.#stop(space, 'swap loss', reason),
       outOfMemory: (space) => this.#outOfMemory(space),
     };
@@ -101,13 +101,13 @@ export class HostPages implements Stateful {
 
   /** Adds a guest's memory. */
   add(ram: readonly Range[], mergeable: boolean): AddressSpace {
-    return new AddressSpace(this.books, ram, { costs: this.#costs, mergeable });
+    return this.books.add(ram, mergeable, this.#costs);
   }
 
   /** Takes a guest's memory out; the guest does not run any more. Between rounds. */
   remove(space: AddressSpace): void {
-    this.server.forget(space);
-    space.dispose();
+    this.release(space);
+    this.books.remove(space);
   }
 
   /** Number of frames by class. */

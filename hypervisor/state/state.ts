@@ -99,6 +99,12 @@ export class StateWriter {
     for (const value of values) write(value);
   }
 
+  /** Writes what another writer has written, as it is. */
+  append(state: Uint8Array): void {
+    const at = this.#room(state.length);
+    this.#bytes.set(state, at);
+  }
+
   /** Everything written so far. */
   finish(): Uint8Array {
     return this.#bytes.slice(0, this.#length);
@@ -110,9 +116,12 @@ export class StateReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   #at = 0;
+  /** Where the present section ends. */
+  #end: number;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
+    this.#end = bytes.length;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
@@ -129,8 +138,11 @@ export class StateReader {
     const found = this.string();
     if (found !== name) throw new StateError(`state has section '${found}' where '${name}' was expected`);
     const length = this.u32();
+    const outer = this.#end;
     const end = this.#at + length;
+    this.#end = end;
     body();
+    this.#end = outer;
     if (this.#at !== end) {
       throw new StateError(`section '${name}' has ${length} bytes, ${this.#at - end + length} were read`);
     }
@@ -173,6 +185,12 @@ export class StateReader {
 
   string(): string {
     return new TextDecoder().decode(this.bytes());
+  }
+
+  /** What is left of the present section, to be read by another reader. */
+  rest(): Uint8Array {
+    const at = this.#take(Math.max(0, this.#end - this.#at));
+    return this.#bytes.slice(at, this.#at);
   }
 
   list<T>(read: () => T): T[] {

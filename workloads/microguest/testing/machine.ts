@@ -1,7 +1,8 @@
 /** Microguests on an emulated host, and what their memory has, for tests. */
-import type { Guest } from '../../../hypervisor/guest.ts';
+
 import { Host } from '../../../hypervisor/host.ts';
 import { frameMask, present } from '../../../hypervisor/memory/slots.ts';
+import type { HostedGuest } from '../../../hypervisor/threads/hostedguest.ts';
 import { usualTranslation } from '../../../hypervisor/x86/translate/options.ts';
 import { type Workload, workloadParameters, workloadPort } from '../../catalog.ts';
 import { type Reported, type ReportLine, ReportReader } from '../../report.ts';
@@ -11,7 +12,7 @@ const pageBytes = 4096;
 
 /** A microguest under test. */
 export interface TestGuest {
-  readonly guest: Guest;
+  readonly guest: HostedGuest;
   /** All that it has reported; what is no line of a report fails {@link lines}. */
   readonly reported: Reported[];
   /** What it wrote to its serial port. */
