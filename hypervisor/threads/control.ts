@@ -28,8 +28,8 @@ const times = { from: 0, until: 1 };
 /** Bytes of a control block. */
 export const controlBytes = timesAt + 16;
 
-/** So often a word is read before its reader sleeps: some 20 µs, as long as it takes to be woken. */
-const patience = 20_000;
+/** So often a word is read before its reader sleeps: for some 20 µs, as long as it takes to be woken. */
+const patience = 500;
 
 /** See the top of this file. */
 export class Control {
@@ -101,7 +101,10 @@ export class Control {
   }
 
   #awaitChange(place: number, from: number): void {
-    for (let i = 0; i < patience; i++) if (Atomics.load(this.#words, place) !== from) return;
+    for (let i = 0; i < patience; i++) {
+      if (Atomics.load(this.#words, place) !== from) return;
+      Atomics.pause();
+    }
     while (Atomics.load(this.#words, place) === from) Atomics.wait(this.#words, place, from);
   }
 }
