@@ -342,13 +342,24 @@ export class Host implements Stateful {
       threads.add(this.#members.get(guest)!.thread!);
     }
     for (const thread of threads) thread.begin(this.#time, end);
-    try {
-      for (const guest of running) if (guest instanceof Guest) guest.run(end);
-    } finally {
-      for (const thread of threads) {
-        for (const news of thread.finish()) (this.#byNumber.get(news.guest) as RemoteGuest).take(news);
+    const failures: unknown[] = [];
+    const attempt = (action: () => void) => {
+      try {
+        action();
+      } catch (error) {
+        failures.push(error);
       }
+    };
+    attempt(() => {
+      for (const guest of running) if (guest instanceof Guest) guest.run(end);
+    });
+    // Whatever has gone wrong, none of them may still be running.
+    for (const thread of threads) {
+      attempt(() => {
+        for (const news of thread.finish()) (this.#byNumber.get(news.guest) as RemoteGuest).take(news);
+      });
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   /** Hands on what a guest has written. */

@@ -97,7 +97,7 @@ export class GuestThread {
   /** Ends the thread; its guests cannot be asked for anything any more. */
   end(): void {
     if (this.#gone !== undefined) return;
-    this.#makeReady(0);
+    // It carries this out behind what it is doing; nobody waits for that.
     this.#control.give(commands.end);
     this.#port.close();
     this.#gone = new Error('the host was closed');
