@@ -13,10 +13,11 @@ import {
 } from '../../workloads/guest/control.ts';
 import { resolveImage } from '../../workloads/images/resolve.ts';
 
-test('two guests ping each other', async (t) => {
+/** Two guests, the second of which pings the first, on a host with so many threads. */
+async function pingOn(workers: number) {
   const image = await resolveImage('debian-busybox');
   const [kernel, initrd] = await Promise.all([readFile(image.kernel), readFile(image.initrd)]);
-  const host = new Host({ memory: 512 << 20, translate: usualTranslation });
+  const host = new Host({ memory: 512 << 20, translate: usualTranslation, workers });
   const outputs: string[] = [];
   const statuses: (number | undefined)[] = [];
   for (const [number, script] of [
@@ -57,7 +58,15 @@ test('two guests ping each other', async (t) => {
     guest.console.setOpen(2, true);
   }
   while (statuses[1] === undefined && host.time < 10e9) host.run(host.time + 50e6);
-  t.is(statuses[1], 0, outputs[1]);
-  t.regex(outputs[1]!, /3 packets transmitted, 3 packets received, 0% packet loss/);
-  t.true(host.engine.code.counters.shared > 1000, 'the second guest finds code decoded');
+  const state = host.stateHash();
+  host.close();
+  return { status: statuses[1], output: outputs[1]!, state, shared: host.engine.code.counters.shared };
+}
+
+test('two guests ping each other, on one thread as on two', async (t) => {
+  const { status, output, state, shared } = await pingOn(1);
+  t.is(status, 0, output);
+  t.regex(output, /3 packets transmitted, 3 packets received, 0% packet loss/);
+  t.true(shared > 1000, 'the second guest finds code decoded');
+  t.like(await pingOn(2), { status, output, state });
 });
