@@ -40,7 +40,8 @@ export async function makeHost(setup: HostSetup, means: Means = {}): Promise<Run
   const options = {
     memory,
     cpus,
-    workers: setup.workers,
+    // A thread without a guest would have nothing to do.
+    workers: Math.min(setup.workers, setup.guests.length),
     translate,
     costs: costs(cost),
     onMemoryEvent: (event: MemoryEvent, now: number) => events.push(eventOf(event, now, names)),
