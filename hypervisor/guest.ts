@@ -4,29 +4,30 @@
  * The CPUs of a guest take turns of a few microseconds of virtual time each; a guest with one CPU runs from one event
  * to the next. Everything happens in an order that depends on the guest alone.
  */
-import { createHash } from 'node:crypto';
 import type { BalloonBounds } from './balloon/settings.ts';
 import type { Costs } from './clock/costs.ts';
 import { STORAGE_PROFILES } from './clock/storage.ts';
 import { type Clock, TimerQueue } from './clock/timers.ts';
+import { type GuestFiles, hashGuest, loadGuest, secret } from './guestfiles.ts';
 import { Measures } from './measures/measures.ts';
-import { type AddressSpace, OutOfFrames, type Range } from './memory/addressspace.ts';
+import { type AddressSpace, OutOfFrames } from './memory/addressspace.ts';
 import type { FaultCause } from './memory/faults.ts';
 import { pageSize } from './memory/hostmemory.ts';
 import * as slots from './memory/slots.ts';
+import type { Range } from './memory/spaceblock.ts';
 import { SwapLoss } from './memory/swap/swap.ts';
 import type { AccessSize } from './platform/bus.ts';
 import { Cpu, type CpuStop } from './platform/cpu.ts';
 import { GuestRam } from './platform/guestram.ts';
 import { kvmCpuid } from './platform/kvm.ts';
-import type { BootFiles, EntryState } from './platform/loader/load.ts';
-import { type MemoryMap, memoryMap } from './platform/memorymap.ts';
-import { loadPc, Pc } from './platform/pc.ts';
+import type { EntryState } from './platform/loader/load.ts';
+import { memoryMap } from './platform/memorymap.ts';
+import { Pc } from './platform/pc.ts';
 import { PciBus } from './platform/pci/bus.ts';
 import { PciConfigPorts } from './platform/pci/configports.ts';
 import { hostBridge } from './platform/pci/hostbridge.ts';
 import { loadBytes } from './platform/pci/registers.ts';
-import { type Stateful, type StateReader, StateWriter } from './state/state.ts';
+import type { Stateful, StateReader, StateWriter } from './state/state.ts';
 import { VirtioBalloon } from './virtio/balloon/balloon.ts';
 import type { BlockBackend } from './virtio/block/backend.ts';
 import { VirtioBlock } from './virtio/block/block.ts';
@@ -106,36 +107,6 @@ const diskLatency = STORAGE_PROFILES.nvme.readLatency;
 const largestFrame = 1500;
 /** What an access costs the CPU, by how it is served. */
 const exitCosts = { kernel: 'exitLight', user: 'exitUser', signal: 'virtioKick' } as const;
-
-/** What a guest is booted with. */
-export type GuestFiles = Omit<BootFiles, 'rngSeed'>;
-
-/** 32 bytes of a guest's randomness for one use. */
-function secret(seed: number, use: string): Uint8Array {
-  return createHash('sha256').update(`${use} ${seed}`).digest();
-}
-
-/** Puts a kernel into a guest's memory, and gives the state in which the first CPU enters it. Throws `BootError` when the files do not fit. */
-export function loadGuest(
-  ram: GuestRam,
-  files: GuestFiles,
-  map: MemoryMap,
-  cpus: number,
-  seed: number,
-): EntryState {
-  return loadPc({ ...files, rngSeed: secret(seed, 'kernel') }, map, cpus, ram);
-}
-
-/** SHA-256 of a guest's whole state, in hexadecimal. */
-export function hashGuest(guest: {
-  readonly space: AddressSpace;
-  saveMachine(to: StateWriter): void;
-}): string {
-  const writer = new StateWriter();
-  guest.saveMachine(writer);
-  writer.part('memory', guest.space);
-  return createHash('sha256').update(writer.finish()).digest('hex');
-}
 
 /** See the top of this file. */
 export class Guest implements Stateful {

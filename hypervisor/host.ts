@@ -12,7 +12,6 @@ import { defaultBounds } from './balloon/settings.ts';
 import { type Costs, costs } from './clock/costs.ts';
 import { Scheduler } from './clock/scheduler.ts';
 import { STORAGE_PROFILES, type StorageProfileName } from './clock/storage.ts';
-import { Guest } from './guest.ts';
 import { Ksmd } from './ksm/ksmd.ts';
 import type { Scanner } from './ksm/scanner.ts';
 import type { AddressSpace } from './memory/addressspace.ts';
@@ -22,14 +21,10 @@ import type { MergeMemory } from './memory/merge.ts';
 import { hashPage } from './memory/pagehash.ts';
 import { SwapDevice } from './memory/swap/device.ts';
 import { DiskFile, type SwapFile } from './memory/swap/file.ts';
-import { Swap } from './memory/swap/swap.ts';
+import { type SharedSwap, Swap } from './memory/swap/swap.ts';
 import { type Stateful, type StateReader, StateWriter } from './state/state.ts';
-import { openDisks } from './threads/disks.ts';
-import { GuestThread } from './threads/guestthread.ts';
-import type { HostedGuest, HostedOptions, HostedPort, PlainOptions } from './threads/hostedguest.ts';
-import { Outputs, type Written } from './threads/outputs.ts';
-import { RemoteGuest, type RemoteHost } from './threads/remoteguest.ts';
-import type { FileDisk } from './virtio/block/file.ts';
+import { GuestThreads, type HousedGuest } from './threads/guestthreads.ts';
+import type { HostedGuest, HostedOptions, HostedPort } from './threads/hostedguest.ts';
 import { EthernetSwitch } from './virtio/net/switch.ts';
 import { Engine } from './x86/engine.ts';
 import type { TranslationOptions } from './x86/translate/options.ts';
@@ -92,19 +87,13 @@ const networkDelay = round;
 /** As many CPUs as anybody could want. */
 const manyCpus = 4096;
 
-/** A guest on the host, and what leads from it to the outside. */
-interface Member {
-  readonly guest: HostedGuest;
+/** A guest on the host. */
+interface Member extends HousedGuest {
   /** The scheduler's numbers of its vCPUs. */
   readonly entities: readonly number[];
+  /** Where what it writes goes. */
   readonly serialOutput: (byte: number) => void;
   readonly ports: readonly HostedPort[];
-  /** Takes what it has written in the last part of a round; undefined when that is nothing. */
-  takeWritten(): Written | undefined;
-  /** The worker that it runs on; undefined for this thread. */
-  readonly thread: GuestThread | undefined;
-  /** Disks that this thread has opened. */
-  readonly disks: readonly FileDisk[];
 }
 
 /** See the top of this file. */
@@ -117,9 +106,8 @@ export class Host implements Stateful {
   readonly guests: HostedGuest[] = [];
   readonly #members = new Map<HostedGuest, Member>();
   readonly #byNumber = new Map<number, HostedGuest>();
-  /** The threads beside this one. */
-  readonly #threads: readonly GuestThread[];
-  readonly #network = new EthernetSwitch(networkDelay);
+  readonly #threads: GuestThreads;
+  readonly network = new EthernetSwitch(networkDelay);
   /** Carries the balloon policy out; undefined when there is none. */
   readonly balloons: BalloonController | undefined;
   readonly #scheduler: Scheduler;
@@ -153,7 +141,21 @@ export class Host implements Stateful {
       },
     );
     const share = Math.floor(codeBytes / workers / pageSize) * pageSize;
-    this.#threads = this.#startThreads(workers - 1, share, translate);
+    const { books } = this.pages;
+    this.#threads = new GuestThreads(
+      this,
+      {
+        frameBytes: this.memory.frameCount * pageSize,
+        arenaBytes,
+        translate,
+        costs: costModel,
+        frameTables: books.frames.tables,
+        zeroFrame: books.zeroFrame,
+        swap: workers === 1 ? undefined : sharedSwap(books.swap),
+      },
+      workers - 1,
+      share,
+    );
     this.engine = new Engine(this.memory, hash, share, translate);
     this.addTask(this.pages.kswapd);
     if (options.balloonPolicy !== undefined) {
@@ -163,25 +165,6 @@ export class Host implements Stateful {
         onEvent: options.onBalloonEvent ?? (() => {}),
       });
     }
-  }
-
-  #startThreads(count: number, share: number, translate: HostOptions['translate']): GuestThread[] {
-    if (count === 0) return [];
-    const { books } = this.pages;
-    const swap = books.swap?.shared;
-    if (books.swap !== undefined && swap === undefined) {
-      throw new Error(`swap file ${books.swap.name}: only one thread can read it; run all guests on one`);
-    }
-    const setup = {
-      frameBytes: this.memory.frameCount * pageSize,
-      arenaBytes,
-      translate,
-      costs: this.costs,
-      frameTables: books.frames.tables,
-      zeroFrame: books.zeroFrame,
-      swap,
-    };
-    return Array.from({ length: count }, () => new GuestThread(this.memory, setup, share));
   }
 
   #guestOf(space: AddressSpace): HostedGuest {
@@ -208,12 +191,8 @@ export class Host implements Stateful {
     this.#betweenRounds('a guest is added');
     const { serialOutput, ports, ...plain } = options;
     const station = ++this.#stations;
-    const thread = this.#threads[((station - 1) % (this.#threads.length + 1)) - 1];
-    const made =
-      thread === undefined
-        ? this.#makeGuest(plain, ports, station)
-        : this.#makeRemoteGuest(thread, plain, ports, station);
-    const { guest } = made;
+    const housed = this.#threads.add(plain, ports, station);
+    const { guest } = housed;
     this.guests.push(guest);
     this.balloons?.add(
       {
@@ -225,48 +204,9 @@ export class Host implements Stateful {
       this.#time,
     );
     const entities = guest.cpus.map(() => this.#scheduler.add(options.cpuWeight));
-    this.#members.set(guest, { ...made, thread, entities, serialOutput, ports });
+    this.#members.set(guest, { ...housed, entities, serialOutput, ports });
     this.#byNumber.set(guest.space.id, guest);
     return guest;
-  }
-
-  /** Makes a guest that runs on this thread. */
-  #makeGuest(options: PlainOptions, ports: readonly HostedPort[], station: number) {
-    const outputs = new Outputs();
-    const disks = openDisks(options.disks);
-    const guest: Guest = new Guest(this, {
-      ...options,
-      disks,
-      serialOutput: (byte) => outputs.serial(byte),
-      ports: ports.map(({ name }, port) => ({
-        ...(name === undefined ? {} : { name }),
-        onOutput: (bytes) => outputs.port(port, bytes, guest.time),
-      })),
-      network: { connect: this.#network, station },
-    });
-    return { guest, disks, takeWritten: () => outputs.take() };
-  }
-
-  #makeRemoteGuest(
-    thread: GuestThread,
-    options: PlainOptions,
-    ports: readonly HostedPort[],
-    station: number,
-  ) {
-    const host = this;
-    const { memory, pages, engine } = this;
-    const names = ports.map(({ name }) => name);
-    const around: RemoteHost = {
-      memory,
-      pages,
-      network: this.#network,
-      get time() {
-        return host.time;
-      },
-      forgetFrame: (cpu, frame) => engine.core.forgetFrame(cpu, frame),
-    };
-    const guest = new RemoteGuest(around, thread, options, names, station);
-    return { guest, disks: [], takeWritten: () => guest.takeWritten() };
   }
 
   /** Takes a guest off the host, whatever it does, and everything that it has back. Between rounds. */
@@ -276,9 +216,9 @@ export class Host implements Stateful {
     if (index < 0) throw new Error('the guest is not on this host');
     guest.dispose();
     this.balloons?.remove(guest.space.id);
-    const { entities, disks } = this.#members.get(guest)!;
+    const { entities, close } = this.#members.get(guest)!;
     for (const entity of entities) this.#scheduler.remove(entity);
-    for (const disk of disks) disk.close();
+    close();
     this.#members.delete(guest);
     this.guests.splice(index, 1);
     this.#byNumber.delete(guest.space.id);
@@ -326,40 +266,11 @@ export class Host implements Stateful {
       if (this.isBetweenRounds) this.#beginRound(roundStart + round);
       const end = Math.min(until, this.#roundEnd);
       const running = this.#running.filter(({ space }) => space.inRound);
-      this.#runGuests(running, end);
+      this.#threads.run(running, this.#time, end);
       this.#time = end;
       if (this.isBetweenRounds) this.#endRound(end);
       for (const guest of running) this.#handOn(guest);
     }
-  }
-
-  /** Lets guests run up to `end`, each on its thread. */
-  #runGuests(running: readonly HostedGuest[], end: number): void {
-    const threads = new Set<GuestThread>();
-    for (const guest of running) {
-      if (!(guest instanceof RemoteGuest)) continue;
-      guest.runs();
-      threads.add(this.#members.get(guest)!.thread!);
-    }
-    for (const thread of threads) thread.begin(this.#time, end);
-    const failures: unknown[] = [];
-    const attempt = (action: () => void) => {
-      try {
-        action();
-      } catch (error) {
-        failures.push(error);
-      }
-    };
-    attempt(() => {
-      for (const guest of running) if (guest instanceof Guest) guest.run(end);
-    });
-    // Whatever has gone wrong, none of them may still be running.
-    for (const thread of threads) {
-      attempt(() => {
-        for (const news of thread.finish()) (this.#byNumber.get(news.guest) as RemoteGuest).take(news);
-      });
-    }
-    if (failures.length > 0) throw failures[0];
   }
 
   /** Hands on what a guest has written. */
@@ -394,8 +305,8 @@ export class Host implements Stateful {
     this.#running = [];
     this.pages.endRound(end);
     this.pages.serve(end, end + round);
-    this.#network.exchange();
-    for (const thread of this.#threads) thread.deliver(end);
+    this.network.exchange();
+    this.#threads.deliver(end);
     this.#account(end);
     this.#setBalloons(end);
   }
@@ -456,7 +367,7 @@ export class Host implements Stateful {
 
   /** Gives the swap file and the other threads up. The host cannot run any more. */
   close(): void {
-    for (const thread of this.#threads) thread.end();
+    this.#threads.end();
     this.pages.books.swap?.close();
   }
 
@@ -468,7 +379,7 @@ export class Host implements Stateful {
       to.u32(guest.space.id);
       to.section('guest', () => guest.saveMachine(to));
     });
-    to.part('network', this.#network);
+    to.part('network', this.network);
     to.part('scheduler', this.#scheduler);
     if (this.balloons !== undefined) to.part('balloons', this.balloons);
     to.part('memory', this.pages);
@@ -479,6 +390,7 @@ export class Host implements Stateful {
   loadState(from: StateReader): void {
     this.#betweenRounds('a state is taken up');
     this.#time = from.number();
+    this.#roundEnd = this.#time;
     this.#stations = from.u32();
     let index = 0;
     from.list(() => {
@@ -486,7 +398,7 @@ export class Host implements Stateful {
       from.u32();
       from.section('guest', () => guest.loadMachine(from));
     });
-    from.part('network', this.#network);
+    from.part('network', this.network);
     from.part('scheduler', this.#scheduler);
     if (this.balloons !== undefined) from.part('balloons', this.balloons);
     from.part('memory', this.pages);
@@ -500,6 +412,13 @@ export class Host implements Stateful {
     this.saveState(writer);
     return createHash('sha256').update(writer.finish()).digest('hex');
   }
+}
+
+/** How other threads read the swap. */
+function sharedSwap(swap: Swap | undefined): SharedSwap | undefined {
+  const shared = swap?.shared;
+  if (swap === undefined || shared !== undefined) return shared;
+  throw new Error(`swap file ${swap.name}: only one thread can read it; run all guests on one`);
 }
 
 function makeSwap(memory: HostMemory, options: SwapOptions, hash: (address: number) => bigint): Swap {

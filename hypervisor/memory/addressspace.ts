@@ -5,29 +5,15 @@
  * Outside of rounds the same is done with the host's free frames, and is entered into the books at once.
  */
 import { StateError, type Stateful, type StateReader, type StateWriter } from '../state/state.ts';
-import {
-  type FaultCause,
-  type FaultCosts,
-  FaultCounters,
-  type FaultListener,
-  faultCounters,
-} from './faults.ts';
+import type { FaultCause, FaultCosts, FaultListener } from './faults.ts';
 import { frameClass } from './frames.ts';
 import { type HostMemory, pageSize } from './hostmemory.ts';
-import { byScanner, logBytes, logged, SpaceLog } from './log.ts';
+import { byScanner, logged } from './log.ts';
 import type { MergeSpace } from './merge.ts';
-import { FaultRequests, requestBytes } from './requests.ts';
-import { type Links, mostPages } from './rmap.ts';
+import type { Links } from './rmap.ts';
 import * as slots from './slots.ts';
+import { SpaceBlock, type SpacePlace } from './spaceblock.ts';
 import type { SwapReader } from './swap/swap.ts';
-
-/** A range of guest-physical memory. */
-export interface Range {
-  /** First byte; a multiple of the page size. */
-  readonly start: number;
-  /** Bytes; a multiple of the page size. */
-  readonly length: number;
-}
 
 /** The host has no frame left for a guest's page. */
 export class OutOfFrames extends Error {
@@ -61,21 +47,6 @@ export interface SpaceBooks {
   apply(space: AddressSpace): void;
 }
 
-/** Where in the host's memory a guest's memory is described: what another thread needs to see the same. */
-export interface SpacePlace {
-  /** The guest's number. */
-  readonly id: number;
-  readonly mergeable: boolean;
-  /** Number of pages that the slots cover. */
-  readonly pageCount: number;
-  /** Host addresses: of the slots, of the decoded page of each page, of the links of the reverse map, and of all else (`spaceBlock`). */
-  readonly slots: number;
-  readonly codeMap: number;
-  readonly next: number;
-  readonly previous: number;
-  readonly block: number;
-}
-
 /** {@link AddressSpace.fault}: the vCPU must wait for the host. */
 export const mustWait = -1;
 
@@ -88,89 +59,14 @@ export const deviceReserve = 32;
 const noCosts: FaultCosts = { firstTouch: 0, cowBreak: 0, swapInCpu: 0 };
 const noListener: FaultListener = { fault() {} };
 
-/** The fields of a guest's block: 32-bit words, by their place. */
-const fields = {
-  present: 0,
-  swapped: 1,
-  ballooned: 2,
-  mergedZero: 3,
-  wanted: 4,
-  stale: 5,
-  inRound: 6,
-  grantStart: 7,
-  grantEnd: 8,
-  grantTop: 9,
-};
-/** What lies in a block: fields, counters, requests, log. Each begins at a multiple of 8. */
-const countersAt = 64;
-const requestsAt = countersAt + 8 * faultCounters;
-const logAt = requestsAt + requestBytes;
-const blockBytes = logAt + logBytes;
-
-/** Finds room for a guest's memory map, all of whose pages are holes but those of `ram`. */
-export function placeSpace(
-  memory: HostMemory,
-  id: number,
-  ram: readonly Range[],
-  mergeable: boolean,
-): SpacePlace {
-  const pageCount = Math.max(...ram.map((range) => (range.start + range.length) / pageSize));
-  if (pageCount > mostPages) {
-    throw new RangeError(
-      `a guest whose memory ends at ${pageCount} pages: at most ${mostPages} are possible (4 GiB, the hole for devices ` +
-        'included); give it 3 GiB or less',
-    );
-  }
-  const words = () => memory.allocate(pageCount * 4, 64);
-  const place: SpacePlace = {
-    id,
-    mergeable,
-    pageCount,
-    slots: words(),
-    codeMap: words(),
-    next: words(),
-    previous: words(),
-    block: memory.allocate(blockBytes, 64),
-  };
-  const entries = memory.i32.subarray(place.slots / 4, place.slots / 4 + pageCount);
-  entries.fill(slots.hole);
-  for (const { start, length } of ram) entries.fill(0, start / pageSize, (start + length) / pageSize);
-  return place;
-}
-
-/** Gives back what {@link placeSpace} took. */
-export function releasePlace(memory: HostMemory, { pageCount, block, ...place }: SpacePlace): void {
-  for (const at of [place.slots, place.codeMap, place.next, place.previous])
-    memory.release(at, pageCount * 4);
-  memory.release(block, blockBytes);
-}
-
 /** See the top of this file. */
-export class AddressSpace implements Stateful, MergeSpace, Links {
-  readonly memory: HostMemory;
-  readonly id: number;
-  readonly mergeable: boolean;
-  /** Where all of it is. */
-  readonly place: SpacePlace;
-  /** Host address of the slots (`slots.ts`), and of the decoded page of each page (0: none). */
-  readonly slots: number;
-  readonly codeMap: number;
-  /** Number of pages that the slots cover. */
-  readonly pageCount: number;
-  readonly next: Uint32Array;
-  readonly previous: Uint32Array;
-  /** What the guest did since the books were brought up to date. */
-  readonly log: SpaceLog;
-  counters: FaultCounters;
-  /** Faults that the host must serve. */
-  readonly requests: FaultRequests;
+export class AddressSpace extends SpaceBlock implements Stateful, MergeSpace, Links {
   /** Hears of the faults that the guest serves itself. */
   listener: FaultListener = noListener;
   /** Called when a device takes of its reserve: nothing further may run in this round before it is full again. */
   onReserveUsed: () => void = () => {};
   readonly #books: SpaceBooks;
   readonly #costs: FaultCosts;
-  #fields: Int32Array;
   readonly #entries: Int32Array;
   readonly #codes: Int32Array;
   /** Where a device reads a swapped page when no frame is left. */
@@ -179,123 +75,19 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
   /** @param place what {@link placeSpace} found: in the host's thread, and in the guest's own when that is another */
   constructor(books: SpaceBooks, place: SpacePlace, costs: FaultCosts = noCosts) {
     const { memory } = books;
-    this.memory = memory;
+    super(memory, place);
     this.#books = books;
     this.#costs = costs;
-    this.place = place;
-    this.id = place.id;
-    this.mergeable = place.mergeable;
-    this.slots = place.slots;
-    this.codeMap = place.codeMap;
-    this.pageCount = place.pageCount;
-    const { pageCount, block } = place;
-    this.next = memory.u32.subarray(place.next / 4, place.next / 4 + pageCount);
-    this.previous = memory.u32.subarray(place.previous / 4, place.previous / 4 + pageCount);
-    this.#entries = memory.i32.subarray(place.slots / 4, place.slots / 4 + pageCount);
-    this.#codes = memory.i32.subarray(place.codeMap / 4, place.codeMap / 4 + pageCount);
-    this.#fields = memory.i32.subarray(block / 4, (block + countersAt) / 4);
-    this.counters = new FaultCounters(
-      memory.f64.subarray((block + countersAt) / 8, (block + requestsAt) / 8),
-    );
-    this.requests = new FaultRequests(memory.f64.subarray((block + requestsAt) / 8, (block + logAt) / 8));
-    this.log = new SpaceLog(memory.u32.subarray((block + logAt) / 4, (block + blockBytes) / 4));
-  }
-
-  // What both threads see.
-
-  /** Pages that have a frame. */
-  get present(): number {
-    return this.#fields[fields.present]!;
-  }
-
-  set present(value: number) {
-    this.#fields[fields.present] = value;
-  }
-
-  /** Pages whose contents are in swap. */
-  get swapped(): number {
-    return this.#fields[fields.swapped]!;
-  }
-
-  set swapped(value: number) {
-    this.#fields[fields.swapped] = value;
-  }
-
-  /** Pages in the balloon. */
-  get ballooned(): number {
-    return this.#fields[fields.ballooned]!;
-  }
-
-  set ballooned(value: number) {
-    this.#fields[fields.ballooned] = value;
-  }
-
-  /** Pages that map the zero frame because a scanner put it there. */
-  get mergedZero(): number {
-    return this.#fields[fields.mergedZero]!;
-  }
-
-  set mergedZero(value: number) {
-    this.#fields[fields.mergedZero] = value;
-  }
-
-  /** Frames that a device lacked: so many more are to be granted. */
-  get wanted(): number {
-    return this.#fields[fields.wanted]!;
-  }
-
-  set wanted(value: number) {
-    this.#fields[fields.wanted] = value;
-  }
-
-  /** A mapping was taken away or an accessed bit cleared: the guest's TLBs must be emptied before it runs. */
-  get stale(): boolean {
-    return this.#fields[fields.stale] !== 0;
-  }
-
-  set stale(value: boolean) {
-    this.#fields[fields.stale] = value ? 1 : 0;
-  }
-
-  /** Whether a round is on in which the guest has a grant. */
-  get inRound(): boolean {
-    return this.#fields[fields.inRound] !== 0;
-  }
-
-  set inRound(value: boolean) {
-    this.#fields[fields.inRound] = value ? 1 : 0;
-  }
-
-  get grantStart(): number {
-    return this.#fields[fields.grantStart]!;
-  }
-
-  set grantStart(value: number) {
-    this.#fields[fields.grantStart] = value;
-  }
-
-  get grantEnd(): number {
-    return this.#fields[fields.grantEnd]!;
-  }
-
-  set grantEnd(value: number) {
-    this.#fields[fields.grantEnd] = value;
-  }
-
-  get grantTop(): number {
-    return this.#fields[fields.grantTop]!;
-  }
-
-  set grantTop(value: number) {
-    this.#fields[fields.grantTop] = value;
+    const { slots: at, codeMap, pageCount } = place;
+    this.#entries = memory.i32.subarray(at / 4, at / 4 + pageCount);
+    this.#codes = memory.i32.subarray(codeMap / 4, codeMap / 4 + pageCount);
   }
 
   /** Gives back what this view of the guest's memory has taken for itself, and keeps what was counted: the guest is gone. */
-  dispose(): void {
+  override dispose(): void {
     if (this.#bounce !== 0) this.memory.release(this.#bounce, pageSize);
     this.#bounce = 0;
-    this.#fields = this.#fields.slice();
-    this.counters = this.counters.copy();
+    super.dispose();
   }
 
   /** Gives all frames and swap slots back. Outside of rounds. */

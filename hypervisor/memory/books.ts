@@ -2,7 +2,7 @@
  * The host's books of its memory: which frame is used for what, by which pages, and which pages are in swap. Guests change their own
  * slots; the books follow from their logs between rounds. Merging, reclaim and swapping change both, here, between rounds.
  */
-import { AddressSpace, placeSpace, type Range, releasePlace, type SpaceBooks } from './addressspace.ts';
+import { AddressSpace, type SpaceBooks } from './addressspace.ts';
 import type { FaultCosts } from './faults.ts';
 import { FrameLists, lists } from './framelists.ts';
 import { FrameTable, frameClass } from './frames.ts';
@@ -11,6 +11,7 @@ import { byScanner, logged } from './log.ts';
 import type { DropCause, MergeListener } from './merge.ts';
 import { guestOf, mostGuests, pageKey, pageOf, ReverseMap } from './rmap.ts';
 import * as slots from './slots.ts';
+import { placeSpace, type Range, releasePlace } from './spaceblock.ts';
 import type { Swap } from './swap/swap.ts';
 
 /** See the top of this file. */

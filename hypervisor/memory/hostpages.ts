@@ -5,7 +5,7 @@
  * {@link HostPages.serve} serves the vCPUs that wait.
  */
 import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
-import { type AddressSpace, deviceReserve, type Range } from './addressspace.ts';
+import { type AddressSpace, deviceReserve } from './addressspace.ts';
 import { Books } from './books.ts';
 import { loadBooks, saveBooks } from './bookstate.ts';
 import { BooksError, checkBooks } from './check.ts';
@@ -18,6 +18,7 @@ import { Kswapd } from './kswapd.ts';
 import type { FrameClass } from './merge.ts';
 import { Merging } from './merging.ts';
 import { type ReclaimCosts, Reclaimer } from './reclaim.ts';
+import type { Range } from './spaceblock.ts';
 import type { Swap } from './swap/swap.ts';
 import { type Watermarks, watermarks } from './watermarks.ts';
 

@@ -1,6 +1,7 @@
 /** A guest as its host sees it between rounds, whatever thread it runs on: `guest.ts` is one, `remoteguest.ts` stands for one elsewhere. */
 import type { Balloon } from '../balloon/controller.ts';
-import type { GuestEnd, GuestFiles, GuestOptions } from '../guest.ts';
+import type { GuestEnd, GuestOptions } from '../guest.ts';
+import type { GuestFiles } from '../guestfiles.ts';
 import type { Measures } from '../measures/measures.ts';
 import type { AddressSpace } from '../memory/addressspace.ts';
 import type { FaultCause } from '../memory/faults.ts';

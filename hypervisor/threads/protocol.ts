@@ -2,8 +2,8 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Costs } from '../clock/costs.ts';
 import type { GuestEnd } from '../guest.ts';
-import type { SpacePlace } from '../memory/addressspace.ts';
 import type { MemoryPart } from '../memory/hostmemory.ts';
+import type { SpacePlace } from '../memory/spaceblock.ts';
 import type { SharedSwap } from '../memory/swap/swap.ts';
 import type { EntryState } from '../platform/loader/load.ts';
 import type { BalloonStats } from '../virtio/balloon/stats.ts';

@@ -2,7 +2,8 @@
  * A guest that runs on a worker thread, as the host's thread sees it. Its memory is here as it is there: in the host's memory, which both see.
  * The rest of it is asked for.
  */
-import { type GuestEnd, type GuestFiles, hashGuest, loadGuest } from '../guest.ts';
+import type { GuestEnd } from '../guest.ts';
+import { type GuestFiles, hashGuest, loadGuest } from '../guestfiles.ts';
 import { Measures } from '../measures/measures.ts';
 import type { AddressSpace } from '../memory/addressspace.ts';
 import type { FaultCause } from '../memory/faults.ts';
@@ -13,6 +14,7 @@ import { memoryMap } from '../platform/memorymap.ts';
 import { StateReader, type StateWriter } from '../state/state.ts';
 import type { BalloonStats } from '../virtio/balloon/stats.ts';
 import type { EthernetSwitch, SwitchPort } from '../virtio/net/switch.ts';
+import type { Engine } from '../x86/engine.ts';
 import { processorsRoom } from '../x86/processors.ts';
 import { type CpuBlock, GuestBlock, guestBlockBytes } from './guestblock.ts';
 import type { GuestThread } from './guestthread.ts';
@@ -27,8 +29,7 @@ export interface RemoteHost {
   /** Virtual time in ns. */
   readonly time: number;
   readonly network: EthernetSwitch;
-  /** No TLB of the vCPU whose state is at `cpu` may lead to a frame any more. */
-  forgetFrame(cpu: number, frame: number): void;
+  readonly engine: Pick<Engine, 'core'>;
 }
 
 /** See the top of this file. */
@@ -83,7 +84,7 @@ export class RemoteGuest implements HostedGuest {
       station,
     });
     this.space.onRemap = (frame) => {
-      for (const cpu of states) host.forgetFrame(cpu, frame);
+      for (const cpu of states) host.engine.core.forgetFrame(cpu, frame);
     };
     this.#port = host.network.connect({
       receive: (frame, due) => {

@@ -9,6 +9,7 @@ import { costs } from '../clock/costs.ts';
 import { Host } from '../host.ts';
 import { HostMemory } from '../memory/hostmemory.ts';
 import { logBytes, logged, SpaceLog } from '../memory/log.ts';
+import * as slots from '../memory/slots.ts';
 import type { SwapFile } from '../memory/swap/file.ts';
 import { StateReader, StateWriter } from '../state/state.ts';
 import { GuestThread } from './guestthread.ts';
@@ -103,6 +104,37 @@ test('a guest on a worker does the same, looks the same, and takes the same from
   t.deepEqual(figures[1]!.balloon.slice(0, 3), [500, 500, true]);
   t.true(figures[1]!.touches > 100);
   t.regex(figures[1]!.reported, /"progress"/);
+});
+
+test('what the host changes in a guest’s memory between rounds, the guest’s TLB on another thread forgets', async (t) => {
+  const used = await Promise.all(
+    [1, 2].map(async (workers) => {
+      const reading = { ...recipe(20_000), write_share: 0 };
+      const { host, guests } = await microguestHost([reading, reading], { memory: 16 << 20, workers });
+      t.teardown(() => host.close());
+      host.run(20 * ms);
+      const { space } = guests[1]!.guest;
+      const { merging } = host.pages;
+      const pages = Array.from({ length: space.pageCount }, (_, page) => page);
+      const shared = pages.filter(
+        (page) => merging.frameOf(space, page) !== 0 && merging.classOf(space.frameOf(page)) === 'private',
+      );
+      for (const page of shared) merging.share(space, page, 1);
+      host.run(40 * ms);
+      const still = shared.filter((page) => merging.classOf(space.frameOf(page)) === 'ksm');
+      for (const page of still) {
+        space.resolve(page, true, host.time);
+        space.setSlot(page, space.slot(page) & ~slots.accessed);
+      }
+      host.run(50 * ms);
+      host.pages.check();
+      const again = still.filter((page) => (space.slot(page) & slots.accessed) !== 0);
+      return { still, again, state: host.stateHash() };
+    }),
+  );
+  const [here, there] = used.map(({ still, again, state }) => [still.length, again.length, state]);
+  t.true((here![1] as number) > 50, `${here![1]} pages`);
+  t.deepEqual(there, here);
 });
 
 test('a state that was written with guests on one thread goes on with guests on two, and the other way round', async (t) => {
