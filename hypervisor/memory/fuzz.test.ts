@@ -60,12 +60,14 @@ const actions: Record<string, Action> = {
     if (!guest.inRound) return;
     same(asOne(halvesOf(rig.memory, guest.peek(page))), model.get(guest)![page]!, 'what a device reads');
   },
-  balloon: ({ model }, guest, page) => {
+  balloon: ({ rig, model }, guest, page) => {
+    if (!mayAct(rig, guest)) return;
     guest.release(page, slots.ballooned);
     model.get(guest)![page] = 0;
   },
   deflate: (_, guest, page) => guest.returned(page),
-  report: ({ model }, guest, page, word) => {
+  report: ({ rig, model }, guest, page, word) => {
+    if (!mayAct(rig, guest)) return;
     for (let each = page; each < Math.min(pages, page + 8 * word); each++) {
       guest.release(each, slots.reported);
       model.get(guest)![each] = 0;
@@ -99,6 +101,11 @@ const actions: Record<string, Action> = {
     world.guests.splice(world.guests.indexOf(guest), 1, added(world));
   },
 };
+
+/** A guest's devices work in its rounds and between all rounds, but not in a round into which it was not let for want of frames. */
+function mayAct({ pages: { books } }: Rig, guest: AddressSpace): boolean {
+  return guest.inRound || !books.spaces.some((each) => each.inRound);
+}
 
 function same(found: number, wanted: number, what: string): void {
   if (found !== wanted) throw new Error(`${what} is ${found}, ${wanted} was written`);
