@@ -26,7 +26,8 @@ import { PciBus } from './platform/pci/bus.ts';
 import { PciConfigPorts } from './platform/pci/configports.ts';
 import { hostBridge } from './platform/pci/hostbridge.ts';
 import { loadBytes } from './platform/pci/registers.ts';
-import { type Stateful, type StateReader, StateWriter } from './state/state.ts';
+import { hashOf } from './state/hash.ts';
+import type { Stateful, StateReader, StateWriter } from './state/state.ts';
 import { VirtioBalloon } from './virtio/balloon/balloon.ts';
 import type { BlockBackend } from './virtio/block/backend.ts';
 import { VirtioBlock } from './virtio/block/block.ts';
@@ -484,8 +485,6 @@ export class Guest implements Stateful {
 
   /** SHA-256 of the guest's whole state, in hexadecimal. */
   stateHash(): string {
-    const writer = new StateWriter();
-    this.saveState(writer);
-    return createHash('sha256').update(writer.finish()).digest('hex');
+    return hashOf(this);
   }
 }
