@@ -36,7 +36,7 @@ export interface SwapOptions {
   readonly size: number;
   /** The device that the file is on. */
   readonly device: StorageProfileName;
-  /** Pages read together, as a power of two; 3 when not given. */
+  /** Most pages read together, as a power of two; 3 when not given. */
   readonly pageCluster?: number;
 }
 

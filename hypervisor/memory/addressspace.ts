@@ -13,6 +13,7 @@ import { byScanner, logged, SpaceLog } from './log.ts';
 import type { MergeSpace } from './merge.ts';
 import { type Links, mostPages } from './rmap.ts';
 import * as slots from './slots.ts';
+import { ReadAhead } from './swap/readahead.ts';
 
 /** A range of guest-physical memory. */
 export interface Range {
@@ -75,6 +76,8 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
   /** What the guest did since the books were brought up to date. */
   readonly log = new SpaceLog();
   readonly counters = new FaultCounters();
+  /** How much is read ahead for it. */
+  readonly readAhead = new ReadAhead();
   /** Faults that the host must serve. */
   readonly requests: FaultRequest[] = [];
   /** Hears of the guest's faults. */

@@ -19,7 +19,7 @@ import type { Watermarks } from './watermarks.ts';
 export interface FaultHost {
   /** CPU time to bring a page back from swap, in ns. */
   readonly swapInCpu: number;
-  /** Pages that are read together, as a power of two (Linux's `vm.page-cluster`); 0 reads one. */
+  /** Most pages that are read together, as a power of two (Linux's `vm.page-cluster`); 0 reads one. */
   readonly pageCluster: number;
   readonly watermarks: Watermarks;
   /** A vCPU goes on at virtual time `time`; it had waited since `since`. */
@@ -212,7 +212,8 @@ export class FaultServer {
       return false;
     }
     this.#cache(frame, swapSlot);
-    const ahead = this.#readAhead(swapSlot);
+    const ahead = this.#readAhead(space, swapSlot);
+    space.readAhead.was(ahead.length);
     const first = Math.min(swapSlot, ...ahead);
     const last = Math.max(swapSlot, ...ahead);
     const done = swap.device.submit('read', (last - first + 1) * pageSize, time);
@@ -233,9 +234,9 @@ export class FaultServer {
     this.#books.paired(frame, swapSlot);
   }
 
-  /** Reads the neighbours of a slot that are of use, in a row with it and in its cluster; gives their numbers. */
-  #readAhead(swapSlot: number): number[] {
-    const size = 1 << this.#host.pageCluster;
+  /** Reads the neighbours of a slot that a guest needs, in a row with it and in its cluster, as far as they are of use; gives their numbers. */
+  #readAhead({ readAhead, counters }: AddressSpace, swapSlot: number): number[] {
+    const size = readAhead.next(swapSlot, counters.swapCacheHits, 1 << this.#host.pageCluster);
     const start = swapSlot - (swapSlot % size);
     const read: number[] = [];
     for (let slot = swapSlot - 1; slot >= start && this.#readNeighbour(slot); slot--) read.push(slot);

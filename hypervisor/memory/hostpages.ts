@@ -34,7 +34,7 @@ export interface HostPagesOptions {
   readonly costs: FaultCosts & ReclaimCosts;
   readonly swap?: Swap | undefined;
   readonly oom?: OomPolicy | undefined;
-  /** Pages that are read from swap together, as a power of two: Linux's `vm.page-cluster`, 3 when not given. */
+  /** Most pages that are read from swap together, as a power of two: Linux's `vm.page-cluster`, 3 when not given. */
   readonly pageCluster?: number | undefined;
 }
 
@@ -230,7 +230,10 @@ export class HostPages implements Stateful {
     this.reclaimer.saveState(to);
     this.server.saveState(to);
     this.kswapd.saveState(to);
-    for (const space of this.books.spaces) to.part('faults', space.counters);
+    for (const { counters, readAhead } of this.books.spaces) {
+      to.part('faults', counters);
+      to.part('read-ahead', readAhead);
+    }
   }
 
   /** Takes up the state of a host with the same guests. */
@@ -241,7 +244,10 @@ export class HostPages implements Stateful {
     this.reclaimer.loadState(from);
     this.server.loadState(from);
     this.kswapd.loadState(from);
-    for (const space of this.books.spaces) from.part('faults', space.counters);
+    for (const { counters, readAhead } of this.books.spaces) {
+      from.part('faults', counters);
+      from.part('read-ahead', readAhead);
+    }
   }
 
   /** Proves the books; throws an error that names what is wrong. Between rounds. */
