@@ -5,7 +5,6 @@
  */
 import { readFile } from 'node:fs/promises';
 import { withUnnamedFile } from '../harness/run/swapfile.ts';
-import { costs } from '../hypervisor/clock/costs.ts';
 import { Host } from '../hypervisor/host.ts';
 import { LinuxScanner } from '../hypervisor/ksm/linux/scanner.ts';
 import { usualTranslation } from '../hypervisor/x86/translate/options.ts';
@@ -35,15 +34,10 @@ const host = withUnnamedFile(
       swap: { file, size: swapBytes, device: 'nvme' },
     }),
 );
-const scanner = new LinuxScanner('linux-6.18', { memory: host.pages.merging, costs: costs() });
+const ksmd = host.addScanner((memory) => new LinuxScanner('linux-6.18', { memory, costs: host.costs }));
+const { scanner } = ksmd;
 for (const [name, value] of Object.entries(knobs)) scanner.knobs.set(name, value);
-host.addTask({
-  name: 'ksmd',
-  get next() {
-    return scanner.next;
-  },
-  run: (now, budget) => scanner.run(now, budget).used,
-});
+ksmd.start();
 
 const began = performance.now();
 for (let seed = 0; seed < guests; seed++) {

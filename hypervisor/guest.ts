@@ -379,10 +379,12 @@ export class Guest implements Stateful {
   #run(until: number): void {
     const alone = this.cpus.length === 1;
     this.#showSteal();
+    // Before events wake those that sleep.
+    this.#settle();
     while (this.#time < until && this.end === undefined) {
       this.#timers.run(this.#time, () => this.space.ready);
       if (!this.space.ready) return;
-      this.#processors.settle();
+      this.#settle();
       const event = Math.min(until, this.#timers.next);
       const action = this.#nextAction();
       if (action > this.#time) {
@@ -406,6 +408,14 @@ export class Guest implements Stateful {
       }
       this.#time = Math.max(this.#time, this.#turnEnd);
     }
+  }
+
+  /** Makes up for mappings that the host has changed: each vCPU that executes is interrupted for it. Changes between two rounds are one. */
+  #settle(): void {
+    this.#processors.settle();
+    if (!this.space.shotDown) return;
+    this.space.shotDown = false;
+    for (const cpu of this.cpus) if (cpu.hasCpu) cpu.shootDown();
   }
 
   /** When one of its vCPUs that have a physical CPU can execute, without an event that wakes it: Infinity when none can. */

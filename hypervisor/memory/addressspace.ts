@@ -84,8 +84,10 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
   listener: FaultListener = noListener;
   /** Called when a device takes of its reserve: nothing further may run in this round before it is full again. */
   onReserveUsed: () => void = () => {};
-  /** A mapping was taken away or an accessed bit cleared: the guest's TLBs must be emptied before it runs. */
+  /** The guest's TLBs must be emptied before it runs. */
   stale = false;
+  /** The host took a mapping away or cleared an accessed bit: vCPUs that run are interrupted for it. */
+  shotDown = false;
   /** Pages that have a frame, pages whose contents are in swap, and pages in the balloon. */
   present = 0;
   swapped = 0;
@@ -151,6 +153,12 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
     this.dropCode();
     for (let page = 0; page < this.pageCount; page++) if (this.isRam(page)) this.release(page, 0);
     this.stale = true;
+  }
+
+  /** The host takes a mapping away, or clears an accessed bit: no TLB may have it when the guest runs. */
+  shootDown(): void {
+    this.stale = true;
+    this.shotDown = true;
   }
 
   // Slots.

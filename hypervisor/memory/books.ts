@@ -296,7 +296,7 @@ export class Books {
       if ((slot & slots.accessed) === 0) continue;
       used = true;
       space.setSlot(page, slot & ~slots.accessed);
-      space.stale = true;
+      space.shootDown();
     }
     return used;
   }

@@ -230,7 +230,8 @@ export class HostPages implements Stateful {
     this.reclaimer.saveState(to);
     this.server.saveState(to);
     this.kswapd.saveState(to);
-    for (const { counters, readAhead } of this.books.spaces) {
+    for (const { counters, readAhead, shotDown } of this.books.spaces) {
+      to.bool(shotDown);
       to.part('faults', counters);
       to.part('read-ahead', readAhead);
     }
@@ -244,9 +245,10 @@ export class HostPages implements Stateful {
     this.reclaimer.loadState(from);
     this.server.loadState(from);
     this.kswapd.loadState(from);
-    for (const { counters, readAhead } of this.books.spaces) {
-      from.part('faults', counters);
-      from.part('read-ahead', readAhead);
+    for (const space of this.books.spaces) {
+      space.shotDown = from.bool();
+      from.part('faults', space.counters);
+      from.part('read-ahead', space.readAhead);
     }
   }
 

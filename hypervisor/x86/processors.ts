@@ -171,7 +171,7 @@ export class Processors implements Stateful {
   discard(page: number, count: number, why: number): void {
     const { space } = this;
     for (let each = page; each < page + count; each++) {
-      if (space.isPresent(each)) space.stale = true;
+      if (space.isPresent(each)) space.shootDown();
       this.contentsChange(each);
       space.release(each, why);
     }
