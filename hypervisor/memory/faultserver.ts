@@ -103,7 +103,7 @@ export class FaultServer {
     for (const request of [...this.#pending]) {
       while (this.#pending.includes(request)) {
         const outcome = this.#attempt(request, now, horizon);
-        if (outcome === 'done') this.#pending.splice(this.#pending.indexOf(request), 1);
+        if (outcome === 'done') this.#pending = this.#pending.filter((each) => each !== request);
         if (outcome !== 'no frame') break;
         // A frame that is being written will be there later.
         if (this.#reclaimer.writing > 0 || this.#reading) break;
@@ -130,6 +130,7 @@ export class FaultServer {
     this.#pending.push(...fresh);
   }
 
+  /** Behind `done` nothing of the request is left to do; its guest may have ended, and all its requests be forgotten. */
   #attempt(request: Pending, now: number, horizon: number): 'done' | 'waits' | 'no frame' {
     const { space, page, write } = request;
     const slot = space.slot(page);

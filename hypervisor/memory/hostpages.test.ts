@@ -148,7 +148,15 @@ test('a corrupt swap slot ends the guest whose page it is, and nobody else', (t)
   const slot = one.slot(lost) >>> slots.swapShift;
   t.is(rig.pages.books.swap!.slots.frameOf(slot), 0);
   rig.file.bytes[slot * pageSize + 1234]! ^= 4;
-  rig.read(one, lost);
+  const awaited = [...Array(700).keys()].find((page) => (other.slot(page) & slots.swapped) !== 0)!;
+  rig.beginRound();
+  for (const [guest, page] of [
+    [one, lost],
+    [other, awaited],
+  ] as const)
+    t.is(guest.fault(0, page, false, rig.time), mustWait);
+  rig.rounds(3);
+  t.is(rig.waits.at(-1)?.guest, other.id, 'who waits for another page gets it');
   t.regex(rig.stopped.get(one)!, new RegExp(`swap slot ${slot} of memory does not have what was written`));
   t.deepEqual(
     rig.events.map(({ event }) => event),
