@@ -56,6 +56,8 @@ export class FaultServer {
   readonly #reclaimer: Reclaimer;
   readonly #host: FaultHost;
   #pending: Pending[] = [];
+  /** Of the round that is over. */
+  readonly #fresh: Pending[] = [];
 
   constructor(books: Books, reclaimer: Reclaimer, host: FaultHost) {
     this.#books = books;
@@ -99,7 +101,7 @@ export class FaultServer {
    * lower guest numbers.
    */
   serve(now: number, horizon: number): void {
-    this.#gather();
+    this.#takeUp();
     for (const request of [...this.#pending]) {
       while (this.#pending.includes(request)) {
         const outcome = this.#attempt(request, now, horizon);
@@ -117,17 +119,19 @@ export class FaultServer {
     return this.#pending.some(({ ready }) => ready !== Number.NEGATIVE_INFINITY);
   }
 
-  #gather(): void {
-    const fresh: Pending[] = [];
-    for (const space of this.#books.spaces) {
-      for (const request of space.requests) {
-        fresh.push({ ...request, space, cpuTime: 0, ready: Number.NEGATIVE_INFINITY });
-      }
-      space.requests.length = 0;
+  /** Takes what the vCPUs of a guest asked for in the round that is over. To be called in the order of guest numbers. */
+  gather(space: AddressSpace): void {
+    for (const request of space.requests) {
+      this.#fresh.push({ ...request, space, cpuTime: 0, ready: Number.NEGATIVE_INFINITY });
     }
+    space.requests.length = 0;
+  }
+
+  #takeUp(): void {
+    if (this.#fresh.length === 0) return;
     // The sort is stable: guests' numbers and vCPUs in their order.
-    fresh.sort((a, b) => a.time - b.time);
-    this.#pending.push(...fresh);
+    this.#pending.push(...this.#fresh.sort((a, b) => a.time - b.time));
+    this.#fresh.length = 0;
   }
 
   /** Behind `done` nothing of the request is left to do; its guest may have ended, and all its requests be forgotten. */

@@ -176,6 +176,7 @@ export class HostPages implements Stateful {
     for (const space of this.#running) {
       space.inRound = false;
       this.books.apply(space);
+      if (space.requests.length > 0) this.server.gather(space);
     }
     this.#running = [];
   }
