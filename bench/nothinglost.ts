@@ -11,7 +11,7 @@ import type { RunHost } from '../harness/run/host.ts';
 import { type Means, makeHost } from '../harness/run/hypervisorhost.ts';
 import { planRuns } from '../harness/run/plan.ts';
 import { runScenario } from '../harness/run/runner.ts';
-import { flippingBit, fullDisk } from '../harness/run/testing/failingswap.ts';
+import { flippingBits, fullDisk } from '../harness/run/testing/failingswap.ts';
 import { findings, survivors, trouble } from '../harness/run/testing/findings.ts';
 import { loadScenario } from '../harness/scenario/load.ts';
 import { readRun } from '../reports/format/read.ts';
@@ -36,9 +36,10 @@ const cases: Readonly<Record<string, Case>> = {
   exhausted: { set: [...short, 'host.swap.size=768MiB'], means: {}, event: 'oom', ended: [1, 4] },
   corrupted: {
     set: short,
-    means: { openSwap: (path) => flippingBit(path, 200_000) },
+    // Some of these pages are never read again.
+    means: { openSwap: (path) => flippingBits(path, [180_000, 220_000, 260_000, 300_000]) },
     event: 'swap_error',
-    ended: [1, 1],
+    ended: [1, 4],
   },
   full: {
     set: short,

@@ -225,8 +225,14 @@ export class Guest implements Stateful {
         deflate: (page, count) => {
           for (let each = page; each < page + count; each++) this.space.returned(each);
         },
-        // Without a record of what was written since, a hint says nothing safe.
-        hint: () => {},
+        // The guest may have taken a page into use since it put it on its list: then it was written. But some kernels write zeros to each page
+        // that they take into use, and to these free ones, too (Linux's init_on_alloc); and zeros are what the next touch would find.
+        hint: (address, length) => {
+          for (let page = address / pageSize, end = page + length / pageSize; page < end; page++) {
+            if (this.space.isUnwritten(page) || this.space.isZero(page))
+              processors.discard(page, 1, slots.reported);
+          }
+        },
         report: (address, length) =>
           processors.discard(address / pageSize, length / pageSize, slots.reported),
       },
@@ -309,6 +315,12 @@ export class Guest implements Stateful {
     let wake = this.#timers.next;
     for (const cpu of this.cpus) if (!cpu.idle) wake = Math.min(wake, cpu.blockedUntil);
     return wake;
+  }
+
+  /** Asks for hints which pages are free; the host takes those that are not written to meanwhile. Between rounds. */
+  askForHints(): void {
+    this.space.watchWrites();
+    this.balloon.startHinting();
   }
 
   /** A vCPU that waited for the host since `since` goes on at virtual time `time`. */

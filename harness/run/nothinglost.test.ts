@@ -7,7 +7,7 @@ import type { RunEvent } from '../../reports/format/lines.ts';
 import { type RunFolder, readRun } from '../../reports/format/read.ts';
 import type { MakeHost, RunHost } from './host.ts';
 import { type Means, makeHost } from './hypervisorhost.ts';
-import { flippingBit, fullDisk } from './testing/failingswap.ts';
+import { flippingBits, fullDisk } from './testing/failingswap.ts';
 import { findings, survivors, trouble } from './testing/findings.ts';
 import { contents, runText, temporaryFolder } from './testing/micro.ts';
 
@@ -113,7 +113,7 @@ test('swap is exhausted: the largest guests end, the others lose nothing', async
 });
 
 test('a page of swap is not what was written: its guest ends, the others lose nothing', async (t) => {
-  const all = await lost(t, scenario('128MiB', '3s'), { openSwap: (path) => flippingBit(path, 3000) });
+  const all = await lost(t, scenario('128MiB', '3s'), { openSwap: (path) => flippingBits(path, [3000]) });
   t.deepEqual(
     all.trouble.map(({ event }) => event),
     ['swap_error', 'guest_ended'],

@@ -451,6 +451,31 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
     }
   }
 
+  /** From now on {@link isUnwritten} tells which pages were not written since. Between rounds. */
+  watchWrites(): void {
+    for (let page = 0; page < this.pageCount; page++) {
+      const slot = this.slot(page);
+      if ((slot & (slots.present | slots.swapped)) === 0) continue;
+      if ((slot & slots.dirty) !== 0) this.#books.written(frameIn(slot));
+      this.setSlot(page, (slot & ~slots.dirty) | slots.watched);
+    }
+    this.shootDown();
+  }
+
+  /** Whether a page was certainly not written since {@link watchWrites} was called last. */
+  isUnwritten(page: number): boolean {
+    return (this.slot(page) & (slots.watched | slots.dirty)) === slots.watched;
+  }
+
+  /** Whether a page has a frame of zeros. */
+  isZero(page: number): boolean {
+    const frame = this.frameOf(page);
+    if (frame === 0) return false;
+    const { u32 } = this.memory;
+    for (let at = frame / 4, end = at + pageSize / 4; at < end; at++) if (u32[at] !== 0) return false;
+    return true;
+  }
+
   /** A page leaves the balloon: the guest will use it. */
   returned(page: number): void {
     if ((this.slot(page) & slots.ballooned) === 0) return;
