@@ -373,6 +373,7 @@ export class Guest implements Stateful {
       this.#run(until);
     } catch (error) {
       if (!(error instanceof SwapLoss) && !(error instanceof OutOfFrames)) throw error;
+      this.space.failure = error;
       this.#finish({ kind: 'error', reason: error.message });
     }
   }

@@ -14,6 +14,7 @@ import type { MergeSpace } from './merge.ts';
 import { type Links, mostPages } from './rmap.ts';
 import * as slots from './slots.ts';
 import { ReadAhead } from './swap/readahead.ts';
+import type { SwapLoss } from './swap/swap.ts';
 
 /** A range of guest-physical memory. */
 export interface Range {
@@ -96,6 +97,8 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
   mergedZero = 0;
   /** Frames that a device lacked: so many more are to be granted. */
   wanted = 0;
+  /** Why a device could not have a page in this round: the guest ends, and the host hears of it when the round is over. */
+  failure: SwapLoss | OutOfFrames | undefined;
   /** Whether a round is on in which the guest has a grant. */
   inRound = false;
   grantStart = 0;

@@ -4,6 +4,7 @@ import { StateReader, StateWriter } from '../state/state.ts';
 import { type AddressSpace, mustWait } from './addressspace.ts';
 import { pageSize } from './hostmemory.ts';
 import * as slots from './slots.ts';
+import type { SwapLoss } from './swap/swap.ts';
 import { fastDevice, fill, Rig, round } from './testing/rig.ts';
 
 /** Longer than a round. */
@@ -188,8 +189,13 @@ test('a device that reads a swapped page gets its contents, and a corrupt one is
   rig.file.bytes.fill(0);
   rig.beginRound();
   const lost = [...Array(1500).keys()].find((page) => (guest.slot(page) & slots.swapped) !== 0)!;
-  t.throws(() => guest.peek(lost), { name: 'SwapLoss' });
+  const failure = t.throws<SwapLoss>(() => guest.peek(lost), { name: 'SwapLoss' });
+  // As the guest does, which has ended then.
+  guest.failure = failure;
   rig.endRound();
+  t.is(rig.stopped.get(guest), failure.message);
+  t.deepEqual(rig.events, [{ event: 'swap loss', guest: guest.id, reason: failure.message }]);
+  t.deepEqual([guest.present, guest.swapped, rig.pages.classes.private], [0, 0, 0]);
 });
 
 test('without swap, memory that runs out ends the largest guest, and the others go on', (t) => {

@@ -5,7 +5,7 @@
  * {@link HostPages.serve} serves the vCPUs that wait.
  */
 import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
-import { AddressSpace, deviceReserve, type Range } from './addressspace.ts';
+import { AddressSpace, deviceReserve, OutOfFrames, type Range } from './addressspace.ts';
 import { Books } from './books.ts';
 import { loadBooks, saveBooks } from './bookstate.ts';
 import { BooksError, checkBooks } from './check.ts';
@@ -18,7 +18,7 @@ import { Kswapd } from './kswapd.ts';
 import type { FrameClass } from './merge.ts';
 import { Merging } from './merging.ts';
 import { type ReclaimCosts, Reclaimer } from './reclaim.ts';
-import type { Swap } from './swap/swap.ts';
+import type { Swap, SwapLoss } from './swap/swap.ts';
 import { type Watermarks, watermarks } from './watermarks.ts';
 
 /** Which guest ends when the host has no memory left: the one with most of it in frames and swap, or the one that asks. */
@@ -178,7 +178,15 @@ export class HostPages implements Stateful {
       this.books.apply(space);
       if (space.requests.length > 0) this.server.gather(space);
     }
+    for (const space of this.#running) if (space.failure !== undefined) this.#failed(space, space.failure);
     this.#running = [];
+  }
+
+  /** A guest has ended in the course of a round since a device of its could not have a page. */
+  #failed(space: AddressSpace, failure: SwapLoss | OutOfFrames): void {
+    space.failure = undefined;
+    if (failure instanceof OutOfFrames) this.oomKills++;
+    this.#stop(space, failure instanceof OutOfFrames ? 'out of memory' : 'swap loss', failure.message);
   }
 
   /** Serves the vCPUs that wait; the next round ends at virtual time `horizon`. */
