@@ -537,3 +537,49 @@ test('a host whose state was taken up elsewhere goes on in the same way', (t) =>
   t.true(copy.waits.length > 10);
   t.true(equal(state(copy), state(original)));
 });
+
+test('pages that were written since writes are watched are known, wherever they went', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 4096, pageCluster: 0 });
+  const { merging } = rig.pages;
+  const guest = rig.guest(3000);
+  for (let page = 0; page < 1500; page++) rig.write(guest, page, page + 1);
+  rig.rounds(50);
+  const gone = [...Array(1500).keys()].filter((page) => (guest.slot(page) & slots.swapped) !== 0);
+  const there = [...Array(1500).keys()].filter((page) => guest.isPresent(page));
+  guest.watchWrites();
+  const [inSwap, back, backAndWritten] = gone as [number, number, number];
+  const [kept, written, byDevice, merged, writtenAndGone] = there.slice(-5) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const unwritten = () =>
+    [inSwap, kept, written, byDevice, merged, backAndWritten, writtenAndGone].map((page) =>
+      guest.isUnwritten(page),
+    );
+  t.true(unwritten().every(Boolean));
+  t.false(guest.isUnwritten(2999), 'it was never touched');
+  rig.read(guest, back);
+  for (const page of [written, backAndWritten, writtenAndGone, merged]) rig.write(guest, page, 7);
+  rig.beginRound();
+  fill(rig.memory, guest.touch(byDevice), 7);
+  rig.endRound();
+  merging.share(guest, written, 1);
+  merging.replace(guest, merged, guest.frameOf(written));
+  const now = [true, true, false, false, false, false, false];
+  t.deepEqual(unwritten(), now);
+  // All of them go to swap.
+  for (let page = 1500; page < 3000; page++) rig.write(guest, page, page);
+  rig.rounds(50);
+  t.true((guest.slot(writtenAndGone) & slots.swapped) !== 0);
+  t.deepEqual(unwritten(), [true, guest.isUnwritten(kept), false, false, false, false, false]);
+  for (const page of [written, writtenAndGone]) t.is(rig.read(guest, page), 7);
+  guest.watchWrites();
+  t.true(
+    [inSwap, writtenAndGone].every((page) => guest.isUnwritten(page)),
+    'watching begins anew',
+  );
+  rig.endRound();
+});
