@@ -4,7 +4,8 @@
  */
 import { pageSize } from '../../memory/hostmemory.ts';
 import { CodeBuffer, codes } from '../../wasm/codebuffer.ts';
-import type { FunctionRef } from '../../wasm/function.ts';
+import type { BranchHint, FunctionBody } from '../../wasm/emit.ts';
+import type { Expectation, FunctionRef } from '../../wasm/function.ts';
 import { type ValueType, valueTypeCode } from '../../wasm/opcodes.ts';
 import * as codepage from '../codepage.ts';
 import type { Core } from '../core/core.ts';
@@ -48,20 +49,23 @@ export class Composer {
   #byStart = new Map<number, number>();
   #scratch!: Record<ValueType, number>;
   #entryBudget = 0;
+  /** By places in `#out`. */
+  #hints: BranchHint[] = [];
 
   constructor(views: RecordViews, core: Core) {
     this.#views = views;
     this.#core = core;
   }
 
-  /** The function's body, as it stands in the code section behind its size; valid until the next call. */
-  compose(region: Region, structure: Structure, flow: Flow): Uint8Array {
+  /** The function's code; its bytes are valid until the next call. */
+  compose(region: Region, structure: Structure, flow: Flow): FunctionBody {
     this.#region = region;
     this.#structure = structure;
     this.#flow = flow;
     this.#out.clear();
     this.#body.clear();
     this.#labels = [];
+    this.#hints = [];
     const { read, written, flags, declared } = this.#allocate();
     this.#findLabels();
     const out = this.#out;
@@ -89,8 +93,10 @@ export class Composer {
       body.unsigned(declared[type]);
       body.byte(valueTypeCode[type]);
     }
+    const start = body.length;
     body.bytes(out.view());
-    return body.view();
+    const hints = this.#hints.map(({ at, expectation }) => ({ at: start + at, expectation }));
+    return { bytes: body.view(), hints };
   }
 
   /** Gives every local that the region's templates use its number. */
@@ -191,6 +197,11 @@ export class Composer {
     }
   }
 
+  /** Says which way the branch that is written next mostly goes. */
+  #expect(expectation: Expectation): void {
+    this.#hints.push({ at: this.#out.length, expectation });
+  }
+
   #depth(label: number): number {
     return this.#labels.length - 1 - this.#labels.lastIndexOf(label);
   }
@@ -218,6 +229,7 @@ export class Composer {
     out.tee(locals.budget);
     out.constant32(0);
     out.op(codes.i32LtS);
+    this.#expect('unlikely');
     out.brIf(this.#depth(exitLabel));
     const settle = settleAt[number]!;
     const last = block.first + block.count;
@@ -284,7 +296,7 @@ export class Composer {
   ): void {
     const { i32 } = this.#views;
     const { record, offset, length } = instruction;
-    const { bytes, holes, localsAt, scratchTypes, scratchOrdinals } = template;
+    const { bytes, holes, hints, localsAt, scratchTypes, scratchOrdinals } = template;
     const map = this.#map;
     const { reg, rm, index } = this.#registers(instruction);
     map[locals.reg] = map[locals.gpr + reg]!;
@@ -296,12 +308,17 @@ export class Composer {
     const out = this.#out;
     let from = 0;
     let atLocal = 0;
+    let atHint = 0;
     for (let hole = 0; hole <= holes.length; hole += 3) {
       const to = hole < holes.length ? holes[hole]! : bytes.length;
       const shift = out.copy(bytes, from, to) - from;
       for (; atLocal < localsAt.length && localsAt[atLocal]! < to; atLocal++) {
         const at = localsAt[atLocal]!;
         out.patch(at + shift, map[bytes[at]!]!);
+      }
+      for (; atHint < hints.length && hints[atHint]!.at < to; atHint++) {
+        const { at, expectation } = hints[atHint]!;
+        this.#hints.push({ at: at + shift, expectation });
       }
       from = to;
       if (hole === holes.length) break;
@@ -455,6 +472,7 @@ export class Composer {
     out.get(locals.budget);
     out.constant32(0);
     out.op(codes.i32LeS);
+    this.#expect('unlikely');
     out.brIf(0);
     out.get(entry);
     out.get(target);
@@ -471,6 +489,7 @@ export class Composer {
     out.op(codes.i64And);
     out.tee(map[locals.pageBase]!);
     out.op(codes.i64Ne);
+    this.#expect('unlikely');
     out.brIf(0);
     out.get(locals.cpu);
     out.get(map[locals.pageBase]!);
@@ -494,6 +513,7 @@ export class Composer {
     out.tee(at);
     out.constant32(0);
     out.op(codes.i32LeS);
+    this.#expect('unlikely');
     out.brIf(0);
     this.#enter(at);
     out.end();
@@ -541,11 +561,13 @@ export class Composer {
     out.get(locals.budget);
     out.constant32(0);
     out.op(codes.i32LeS);
+    this.#expect('unlikely');
     out.brIf(0);
     this.#field(exitFields.offset);
     out.tee(leader);
     out.constant32(pageSize);
     out.op(codes.i32GeU);
+    this.#expect('unlikely');
     out.brIf(0);
     out.get(locals.cpu);
     out.load32(layout.codePage);
@@ -557,6 +579,7 @@ export class Composer {
     out.tee(leader);
     out.constant32(0);
     out.op(codes.i32LeS);
+    this.#expect('unlikely');
     out.brIf(0);
     this.#enter(leader);
     out.end();

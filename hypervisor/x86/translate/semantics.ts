@@ -123,7 +123,7 @@ export class TemplateSemantics extends Semantics {
   /** Behind the instruction: where it may have made an interrupt possible or taken time, looks whether to stop. */
   end(): void {
     if (!this.#stopsSoon) return;
-    this.fn.if(this.#budget.get().ltS(0), () => this.#leaveBehind(leave.within));
+    this.fn.rarely(this.#budget.get().ltS(0), () => this.#leaveBehind(leave.within));
   }
 
   override charge(units: Value): void {
@@ -435,8 +435,9 @@ export class TemplateSemantics extends Semantics {
       () => {
         const kind = size | (access === 'r' ? 0 : access === 'w' ? writes : writes | reads);
         host.set(fn.call(this.core.plainAccess, this.cpu, linear, kind));
-        fn.if(host.get().eqz(), () => this.#giveUp());
+        fn.rarely(host.get().eqz(), () => this.#giveUp());
       },
+      'likely',
     );
     return { host: host.get(), slow: undefined };
   }

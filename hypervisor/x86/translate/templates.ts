@@ -1,5 +1,6 @@
 /** The store of templates: finds or makes the one for a decoded instruction. */
-import { emitTemplate, type HoleSink } from '../../wasm/emit.ts';
+import { type BranchHint, emitTemplate, type HoleSink } from '../../wasm/emit.ts';
+import type { Expectation } from '../../wasm/function.ts';
 import type { ValueType } from '../../wasm/opcodes.ts';
 import * as codepage from '../codepage.ts';
 import type { Core } from '../core/core.ts';
@@ -230,6 +231,7 @@ export class Templates {
       localsAt: Uint16Array.from(sink.localsAt),
       holes: Int32Array.from(sink.holes),
       codes: c.codes,
+      hints: sink.hints,
       scratchTypes,
       scratchOrdinals,
       gprRead: mask(sink.read),
@@ -253,6 +255,7 @@ export class Templates {
 class Holes implements HoleSink {
   readonly localsAt: number[] = [];
   readonly holes: number[] = [];
+  readonly hints: BranchHint[] = [];
   readonly read = new Set<number>();
   readonly written = new Set<number>();
 
@@ -263,6 +266,10 @@ class Holes implements HoleSink {
 
   constant(at: number, what: number, type: ValueType): void {
     this.holes.push(at, type === 'i32' ? holeKinds.constant32 : holeKinds.constant64, what);
+  }
+
+  hint(at: number, expectation: Expectation): void {
+    this.hints.push({ at, expectation });
   }
 
   label(at: number, what: number, inside: number): void {

@@ -3,6 +3,7 @@
  * handlers. What it makes depends on the code page's content alone, so every guest that executes the page uses it.
  */
 import type { HostMemory } from '../../memory/hostmemory.ts';
+import type { FunctionBody } from '../../wasm/emit.ts';
 import type { FunctionRef } from '../../wasm/function.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import * as codepage from '../codepage.ts';
@@ -147,7 +148,7 @@ export class Translator {
 
   #translate(leaders: readonly Leader[], store: object): void {
     const first = this.#entries(leaders.length);
-    const bodies: Uint8Array[] = [];
+    const bodies: FunctionBody[] = [];
     const taken: number[] = [];
     const regions: LiveRegion[] = [];
     for (const { page, offset } of leaders) {
@@ -160,10 +161,10 @@ export class Translator {
         .filter((number) => structure.order[number]! >= 0);
       sequence.sort((a, b) => structure.order[a]! - structure.order[b]!);
       const flow = findFlow(region, sequence, this.#templates);
-      const body = this.#composer.compose(region, structure, flow).slice();
+      const { bytes, hints } = this.#composer.compose(region, structure, flow);
       this.#place(region, first + bodies.length, taken);
-      bodies.push(body);
-      regions.push({ page, bytes: body.length });
+      bodies.push({ bytes: bytes.slice(), hints });
+      regions.push({ page, bytes: bytes.length });
       this.counters.regions++;
       this.counters.entries += region.entries.length;
       for (const number of sequence) this.counters.instructions += region.blocks[number]!.count;
@@ -235,7 +236,7 @@ export class Translator {
   }
 
   /** Makes a module of regions; gives its size in bytes. */
-  #instantiate(bodies: readonly Uint8Array[], first: number): number {
+  #instantiate(bodies: readonly FunctionBody[], first: number): number {
     const module = new ModuleBuilder();
     const { table, memoryPages, core: exports } = this.#environment;
     module.importMemory('host', 'memory', memoryPages, memoryPages);
