@@ -424,8 +424,8 @@ export class TemplateSemantics extends Semantics {
       .get()
       .add(
         linear
-          .shrU(12 - tlb.entryShift)
           .wrap()
+          .shrU(12 - tlb.entryShift)
           .and(tlb.entryMask),
       );
     const tag = fn.load('i64', entry, access === 'r' ? tlb.readTag : tlb.writeTag);
@@ -433,6 +433,8 @@ export class TemplateSemantics extends Semantics {
       tag.eq(linear.add(size - 1).and(-4096)),
       () => host.set(linear.wrap().add(fn.load('i32', entry, tlb.addend))),
       () => {
+        // V8 loads a tag that is used by the comparison alone twice, since the load might trap.
+        this.setState64(layout.missedTag, tag);
         const kind = size | (access === 'r' ? 0 : access === 'w' ? writes : writes | reads);
         host.set(fn.call(this.core.plainAccess, this.cpu, linear, kind));
         fn.rarely(host.get().eqz(), () => this.#giveUp());
