@@ -102,6 +102,7 @@ export class CodeBuffer extends ByteBuffer {
 /** Codes of instructions without immediates. */
 export const codes = {
   i32Eq: 0x46,
+  i32Ne: 0x47,
   i32LtS: 0x48,
   i32LeS: 0x4c,
   i32GeU: 0x4f,

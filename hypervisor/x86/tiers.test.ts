@@ -1,5 +1,6 @@
 /** Random code comes to the same state in both tiers, after every number of instructions. */
 import test, { type ExecutionContext } from 'ava';
+import { usualTranslation } from './translate/options.ts';
 import { vectorState } from './vectors/compare.ts';
 import { type EmulatedMachine, emulatedMachine } from './vectors/emulated.ts';
 import { sequenceFamilies } from './vectors/generator/families/index.ts';
@@ -15,7 +16,7 @@ const stops = 6;
 /** Programs that are translated together. */
 const batch = 50;
 
-const atOnce = { hotAfter: 1, cold: 1, largestRegion: 600, patience: 8, mostBytes: 1 << 30 };
+const atOnce = { ...usualTranslation, hotAfter: 1, cold: 1, mostBytes: 1 << 30 };
 const interpreting = emulatedMachine();
 const translating: readonly [string, EmulatedMachine][] = [
   ['large regions', emulatedMachine(atOnce)],

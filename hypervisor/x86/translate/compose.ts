@@ -46,9 +46,11 @@ export class Composer {
   #structure!: Structure;
   #flow!: Flow;
   #needsLabel: boolean[] = [];
-  #byStart = new Map<number, number>();
   #scratch!: Record<ValueType, number>;
   #entryBudget = 0;
+  /** For going over to another page: where it is, and its TLB entry. */
+  #newBase = 0;
+  #entry = 0;
   /** By places in `#out`. */
   #hints: BranchHint[] = [];
 
@@ -129,12 +131,14 @@ export class Composer {
     }
     for (const each of [locals.pageBase, locals.ccDst, locals.ccSrc, locals.ccOther, locals.exitValue])
       map[each] = next++;
+    this.#newBase = next++;
     declared.i64 += next - 3;
     const scratch = { i64: next, i32: 0, f64: 0, f32: 0, v128: 0 };
     next += most.i64;
     const first32 = next;
     for (const each of [locals.tlb, locals.ccOp, locals.exitCode]) map[each] = next++;
     this.#entryBudget = next++;
+    this.#entry = next++;
     declared.i32 += next - first32;
     scratch.i32 = next;
     next += most.i32;
@@ -161,11 +165,8 @@ export class Composer {
     const { blocks, entries } = this.#region;
     const { isMerge } = this.#structure;
     this.#needsLabel = blocks.map((_, number) => isMerge[number]!);
-    this.#byStart = new Map(blocks.map((block, number) => [block.start, number]));
-    for (const { end, target, successors } of blocks) {
-      const number = this.#byStart.get(target);
-      if ((end === 'falls' || end === 'calls') && number !== undefined && successors.includes(number))
-        this.#needsLabel[number] = true;
+    for (const { end, taken, successors } of blocks) {
+      if ((end === 'falls' || end === 'calls') && successors.includes(taken)) this.#needsLabel[taken] = true;
     }
     if (entries.length > 1) for (const entry of entries) this.#needsLabel[entry] = true;
   }
@@ -217,6 +218,10 @@ export class Composer {
   }
 
   #block(block: Block, number: number): void {
+    if (block.end === 'over' || block.end === 'back') {
+      this.#changePage(block, number);
+      return;
+    }
     const out = this.#out;
     const { instructions } = this.#region;
     const { templates, before, settleAt, atStart } = this.#flow;
@@ -238,16 +243,18 @@ export class Composer {
       const op = opOf(before[i]!);
       if ((settle === i || template.writesFlags === 'maybe') && op !== variableOp) this.#settle(op);
       // A direct jump within the region is where control goes on.
-      if (i === last - 1 && block.end === 'jumps' && this.#follows(block, block.target)) break;
-      this.#instruction(instructions[i]!, template, last - i, op, block.target);
+      if (i === last - 1 && block.end === 'jumps' && block.successors.includes(block.taken)) break;
+      this.#instruction(instructions[i]!, template, last - i, op, block.taken);
     }
     if (block.end === 'leaves' || block.end === 'calls') return;
     const stateAfter = settle === last ? opOf(this.#stateBehind(last - 1)) : variableOp;
     if (settle === last) this.#settle(stateAfter);
     if (block.end === 'jumps') {
-      if (this.#follows(block, block.target)) this.#goTo(block, block.target, last - 1);
-    } else if (block.end === 'falls') this.#goTo(block, block.next, last - 1);
-    else this.#exit(leave.interpret, block.next, last - 1);
+      if (block.successors.includes(block.taken)) this.#goTo(number, block.taken);
+    } else if (block.end === 'falls') {
+      if (block.successors.includes(block.follower)) this.#goTo(number, block.follower);
+      else this.#exit(leave.within, block.next, last - 1);
+    } else this.#exit(leave.interpret, block.next, last - 1);
   }
 
   /** What is known of the flags behind an instruction. */
@@ -261,22 +268,79 @@ export class Composer {
     this.#out.set(this.#map[locals.ccOp]!);
   }
 
-  #follows(block: Block, offset: number): boolean {
-    const number = this.#byStart.get(offset);
-    return number !== undefined && block.successors.includes(number);
+  /** Goes on at a block of the region. */
+  #goTo(from: number, to: number): void {
+    const { order } = this.#structure;
+    if (order[to]! <= order[from]! || this.#needsLabel[to]!) this.#out.br(this.#depth(to));
+    else this.#tree(to);
   }
 
-  /** Goes on at an offset: within the region, or by leaving it. `last` is the instruction before. */
-  #goTo(block: Block, offset: number, last: number): void {
-    const number = this.#byStart.get(offset);
-    if (number === undefined || !block.successors.includes(number)) {
-      this.#exit(leave.within, offset, last);
+  /**
+   * Goes over to another page, as `core.jump` does: where the TLB has another code page there, or a return leads elsewhere,
+   * control leaves the region.
+   */
+  #changePage(block: Block, number: number): void {
+    const out = this.#out;
+    const map = this.#map;
+    const { parts, blocks } = this.#region;
+    const pageBase = map[locals.pageBase]!;
+    const target = map[locals.exitValue]!;
+    const op = opOf(this.#flow.atStart[number]!);
+    out.constant32(packExit(leave.jump, 0, 0, op));
+    out.set(map[locals.exitCode]!);
+    const sum = (local: number, distance: number) => {
+      out.get(local);
+      out.constant64(distance);
+      out.op(codes.i64Add);
+    };
+    if (block.end === 'over') {
+      sum(pageBase, block.start);
+      out.set(target);
+    }
+    if (!block.successors.includes(block.taken)) {
+      out.br(this.#depth(jumpLabel));
       return;
     }
-    const from = this.#byStart.get(block.start)!;
-    if (this.#structure.order[number]! <= this.#structure.order[from]! || this.#needsLabel[number]!) {
-      this.#out.br(this.#depth(number));
-    } else this.#tree(number);
+    const unless = (code: number) => {
+      out.op(code);
+      this.#expect('unlikely');
+      out.brIf(this.#depth(jumpLabel));
+    };
+    const { page, distance } = parts[blocks[block.taken]!.part]!;
+    sum(pageBase, distance - parts[block.part]!.distance);
+    out.set(this.#newBase);
+    if (block.end === 'back') {
+      out.get(target);
+      sum(this.#newBase, block.start);
+      unless(codes.i64Ne);
+    }
+    out.get(map[locals.tlb]!);
+    out.get(this.#newBase);
+    out.op(codes.i32WrapI64);
+    out.constant32(12 - tlb.entryShift);
+    out.op(codes.i32ShrU);
+    out.constant32(tlb.entryMask);
+    out.op(codes.i32And);
+    out.op(codes.i32Add);
+    out.tee(this.#entry);
+    out.load64(tlb.executeTag);
+    out.get(this.#newBase);
+    unless(codes.i64Ne);
+    out.get(this.#entry);
+    out.load32(tlb.code);
+    out.constant32(tlb.codeMask);
+    out.op(codes.i32And);
+    out.constant32(page);
+    unless(codes.i32Ne);
+    out.get(locals.cpu);
+    out.get(this.#newBase);
+    out.tee(pageBase);
+    out.store64(layout.pageBase);
+    out.get(locals.cpu);
+    out.constant32(page);
+    out.store32(layout.codePage);
+    if (this.#flow.settleAt[number] === block.first) this.#settle(op);
+    this.#goTo(number, block.taken);
   }
 
   #exit(kind: number, offset: number, last: number): void {
@@ -292,7 +356,7 @@ export class Composer {
     template: Template,
     left: number,
     op: number,
-    target: number,
+    taken: number,
   ): void {
     const { i32 } = this.#views;
     const { record, offset, length } = instruction;
@@ -331,7 +395,7 @@ export class Composer {
           out.unsigned(this.#depth(jumpLabel) + what);
           break;
         case holeKinds.takenLabel:
-          out.unsigned(this.#depth(this.#byStart.get(target)!) + what);
+          out.unsigned(this.#depth(taken) + what);
           break;
         case holeKinds.constant32:
           out.signed(

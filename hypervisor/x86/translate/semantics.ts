@@ -21,8 +21,11 @@ import { type Code, labels, locals, localTypes, numbers } from './template.ts';
 /** Thrown when a meaning does something that only the interpreter can do. */
 export class NotTranslatable extends Error {}
 
-/** Where a direct jump leads. */
-export type JumpTo = 'none' | 'inside' | 'within' | 'elsewhere';
+/**
+ * Where a direct jump leads: within the region, or to a block of it that goes over to another page, or out of it, to the page or
+ * elsewhere. A return is `inside` when it is known where it should lead.
+ */
+export type JumpTo = 'none' | 'inside' | 'across' | 'within' | 'elsewhere';
 
 /** What a template is made for; see `shape.ts`. */
 export interface TemplateCase {
@@ -171,6 +174,7 @@ export class TemplateSemantics extends Semantics {
   override jumpDirect(): void {
     switch (this.#case.jump) {
       case 'inside':
+      case 'across':
         this.fn.outsideLabel(labels.taken).br();
         break;
       case 'within':
@@ -186,12 +190,13 @@ export class TemplateSemantics extends Semantics {
   }
 
   override checkDirectTarget(): void {
-    if (this.#case.jump === 'elsewhere') super.checkDirectTarget();
+    if (this.#case.jump === 'elsewhere' || this.#case.jump === 'across') super.checkDirectTarget();
   }
 
   override jumpTo(ip: Value): void {
     this.#local(locals.exitValue).set(ip);
-    this.#leaveBehind(leave.jump);
+    if (this.#case.jump === 'inside') this.fn.outsideLabel(labels.taken).br();
+    else this.#leaveBehind(leave.jump);
   }
 
   override resume(): void {

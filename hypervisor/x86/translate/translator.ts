@@ -31,6 +31,8 @@ const code64 = 2;
 interface Leader {
   readonly page: number;
   readonly offset: number;
+  /** Code pages around it when it became hot. */
+  readonly around: ReadonlyMap<number, number>;
 }
 
 /** See the top of this file. */
@@ -96,9 +98,12 @@ export class Translator {
     return known;
   }
 
-  /** The leader at an offset of a code page has become hot. */
-  hot(page: number, offset: number): void {
-    this.#hot.push({ page, offset });
+  /**
+   * The leader at an offset of a code page has become hot.
+   * @param around code pages around that, by distance in bytes
+   */
+  hot(page: number, offset: number, around: ReadonlyMap<number, number>): void {
+    this.#hot.push({ page, offset, around });
   }
 
   /**
@@ -151,8 +156,9 @@ export class Translator {
     const bodies: FunctionBody[] = [];
     const taken: number[] = [];
     const regions: LiveRegion[] = [];
-    for (const { page, offset } of leaders) {
-      const region = this.#region(page, offset);
+    for (const leader of leaders) {
+      const { page } = leader;
+      const region = this.#region(leader);
       if (region === undefined) continue;
       const structure = settleEntries(region);
       this.#finder.settleJumps(region);
@@ -211,15 +217,21 @@ export class Translator {
     this.#free.give(entries);
   }
 
-  #region(page: number, offset: number): Region | undefined {
+  #region({ page, offset, around }: Leader): Region | undefined {
     const { i32 } = this.#memory;
-    if (i32[(page + codepage.codeModeOffset) >> 2] !== code64) {
+    const mode = (each: number) => i32[(each + codepage.codeModeOffset) >> 2];
+    if (mode(page) !== code64) {
       this.counters.notCode64++;
       return undefined;
     }
     // Another region may have taken it in meanwhile.
     if (this.isTranslated(page, offset)) return undefined;
-    const region = this.#finder.find(page, offset, this.#options);
+    // Pages of one store are dropped together.
+    const pageAt = (distance: number) => {
+      const other = around.get(distance) ?? 0;
+      return other !== 0 && mode(other) === code64 && this.#storeOf(other) === this.#storeOf(page) ? other : 0;
+    };
+    const region = this.#finder.find(page, offset, pageAt, this.#options);
     if (region === undefined) this.counters.notTranslatable++;
     return region;
   }
