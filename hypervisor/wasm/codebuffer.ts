@@ -13,6 +13,11 @@ export class CodeBuffer extends ByteBuffer {
     this.byte(0x40);
   }
 
+  if(): void {
+    this.byte(0x04);
+    this.byte(0x40);
+  }
+
   end(): void {
     this.byte(0x0b);
   }
@@ -91,6 +96,11 @@ export class CodeBuffer extends ByteBuffer {
     this.byte(0x13);
     this.unsigned(type);
     this.byte(0);
+  }
+
+  call(index: number): void {
+    this.byte(0x10);
+    this.unsigned(index);
   }
 
   returnCall(index: number): void {

@@ -51,8 +51,8 @@ import { leader } from './decode/special.ts';
 import { Handlers } from './interpret/handlers.ts';
 import { rows } from './isa/rows.ts';
 import type { TranslatorCounters } from './translate/counters.ts';
-import { type TranslationOptions, usualTranslation } from './translate/options.ts';
 import { neighbours } from './translate/neighbours.ts';
+import { type TranslationOptions, usualTranslation } from './translate/options.ts';
 import { Translator } from './translate/translator.ts';
 
 const x87: readonly CorePart[] = [
@@ -224,6 +224,8 @@ export class Engine {
     this.translator = new Translator(memory, environment, this.handlers, counting, options, (page) =>
       this.#storeOf(page),
     );
+    for (const store of [this.code, this.changingCode])
+      store.onCorrected = (page) => this.translator.pageCorrected(page);
   }
 
   get counters(): EngineCounters {

@@ -108,6 +108,12 @@ export const control: CorePart = (define, core, host) => {
     fn.returnCall(core.goOn, cpu, fn.load('i64', cpu, layout.pageBase).add(offset.extendU()), budget);
   });
 
+  define('busy', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const offset = fn.load('i32_16u', fn.parameter(1).get(), record.offset);
+    fn.callAll(host.hot, cpu, fn.load('i32', cpu, layout.codePage), offset);
+  });
+
   define('interpret', (fn) => {
     const cpu = fn.parameter(0).get();
     const offset = fn.parameter(1).get();

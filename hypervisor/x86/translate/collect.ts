@@ -8,6 +8,9 @@ import type { FormTemplates, RecordViews, Templates } from './templates.ts';
 /** The code page that is so many bytes further on than the region's own; 0 when it is not known. */
 export type PageAt = (distance: number) => number;
 
+/** What a leader leads to: no region, a first one, or a large one that took the place of that. */
+export type RegionSize = 'none' | 'small' | 'large';
+
 /** Where a jump to another page or a call leads. */
 export interface Edge {
   readonly part: Part;
@@ -72,7 +75,7 @@ export class Collector {
   readonly #views: RecordViews;
   readonly #templates: Templates;
   readonly #formOf: (handler: number) => FormTemplates | undefined;
-  readonly #leaderHandler: () => number;
+  readonly #sizeOf: (leader: number) => RegionSize;
   readonly #counters: TranslatorCounters;
   /** Arrays of parts, to be used again. */
   readonly #spare: Pick<Part, 'marks' | 'numbers'>[] = [];
@@ -83,6 +86,7 @@ export class Collector {
   #room = 0;
   /** Instructions that other regions have as well. */
   #copied = 0;
+  #large = false;
   #pageAt!: PageAt;
   #options!: TranslationOptions;
 
@@ -90,24 +94,19 @@ export class Collector {
     views: RecordViews,
     templates: Templates,
     formOf: (handler: number) => FormTemplates | undefined,
-    leaderHandler: () => number,
+    sizeOf: (leader: number) => RegionSize,
     counters: TranslatorCounters,
   ) {
     this.#views = views;
     this.#templates = templates;
     this.#formOf = formOf;
-    this.#leaderHandler = leaderHandler;
+    this.#sizeOf = sizeOf;
     this.#counters = counters;
   }
 
   /** The leader at an offset of a page; 0 when there is none. */
   leader(page: number, offset: number): number {
     return Math.max(this.#views.i32[(page + codepage.entriesOffset + 4 * offset) >> 2]!, 0);
-  }
-
-  /** Whether what stands at a leader is a region. */
-  isTranslated(leader: number): boolean {
-    return this.#views.i32[(leader + codepage.handler) >> 2] !== this.#leaderHandler();
   }
 
   /** The record of the instruction at an offset of a page; 0 when it has not been decoded. */
@@ -144,11 +143,18 @@ export class Collector {
    * Collects the region that starts at offset `start` of a page; undefined when its first instruction cannot be translated.
    * What it gives is good until {@link release}.
    */
-  collect(page: number, start: number, pageAt: PageAt, options: TranslationOptions): Collected | undefined {
+  collect(
+    page: number,
+    start: number,
+    large: boolean,
+    pageAt: PageAt,
+    options: TranslationOptions,
+  ): Collected | undefined {
     this.#parts = [];
     this.#contexts = [];
     this.#total = 0;
     this.#copied = 0;
+    this.#large = large;
     this.#pageAt = pageAt;
     this.#options = options;
     this.#room = options.largestRegion;
@@ -226,7 +232,7 @@ export class Collector {
       }
       const next = later.shift();
       if (next === undefined) return;
-      if (this.#copied >= this.#options.mostCopied) ends.translated++;
+      if (!this.#large || this.#copied >= this.#options.mostCopied) ends.translated++;
       else {
         copies = true;
         collect(next.part, next.offset, true);
@@ -258,7 +264,7 @@ export class Collector {
       }
       const leader = this.leader(page, at);
       // What is translated already is translated again only as far as there is room: control goes over to it.
-      if (leader !== 0 && at !== start && this.isTranslated(leader)) {
+      if (leader !== 0 && at !== start && this.#sizeOf(leader) !== 'none') {
         if (!copies || this.#copied >= this.#options.mostCopied) {
           this.#stoppedAt = at;
           return 'translated';
@@ -282,8 +288,9 @@ export class Collector {
       if (of.jumps) {
         const target = i32[(record + codepage.immediate) >> 2]!;
         if (of.isCall) context.calls.push({ part, at, next, target });
-        else if (!this.inPage(record)) context.jumps.push({ part, at, next, target });
-        else if (this.#hotLeader(page, target) !== 0) work.push(target);
+        else if (!this.inPage(record)) {
+          if (this.#large) context.jumps.push({ part, at, next, target });
+        } else if (this.#hotLeader(page, target) !== 0) work.push(target);
         else this.#counters.ends.cold++;
       } else if (of.isCall && of.ends && context.depth === 0) this.#returnPlace(part, next);
       if (of.isReturn) context.returns = true;
@@ -343,7 +350,8 @@ export class Collector {
   #copy(call: Call, { depth }: Context): Edge | undefined {
     const { part, next } = call;
     const { deepestCall, largestCalled } = this.#options;
-    if (depth >= deepestCall || next >= pageSize || this.recordAt(part.page, next) === 0) return undefined;
+    if (!this.#large || depth >= deepestCall || next >= pageSize || this.recordAt(part.page, next) === 0)
+      return undefined;
     const to = this.#target(call);
     if (to === undefined) return undefined;
     const { page, distance, offset } = to;

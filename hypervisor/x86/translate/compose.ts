@@ -59,8 +59,11 @@ export class Composer {
     this.#core = core;
   }
 
-  /** The function's code; its bytes are valid until the next call. */
-  compose(region: Region, structure: Structure, flow: Flow): FunctionBody {
+  /**
+   * The function's code; its bytes are valid until the next call.
+   * @param busyAfter number of times that it is entered by one of its leaders after which `core.busy` is called; 0: never
+   */
+  compose(region: Region, structure: Structure, flow: Flow, busyAfter: number): FunctionBody {
     this.#region = region;
     this.#structure = structure;
     this.#flow = flow;
@@ -71,7 +74,7 @@ export class Composer {
     const { read, written, flags, declared } = this.#allocate();
     this.#findLabels();
     const out = this.#out;
-    this.#prologue(read | written, flags);
+    this.#prologue(read | written, flags, busyAfter);
     out.block();
     this.#labels.push(exitLabel);
     out.block();
@@ -437,7 +440,7 @@ export class Composer {
   }
 
   /** In front of all blocks: loads what they use. */
-  #prologue(registers: number, flags: boolean): void {
+  #prologue(registers: number, flags: boolean, busyAfter: number): void {
     const out = this.#out;
     const map = this.#map;
     const load64 = (field: number, local: number) => {
@@ -450,9 +453,7 @@ export class Composer {
       out.load32(field);
       out.set(local);
     };
-    out.get(locals.record);
-    out.constant32(1);
-    out.store32(leaderUsed);
+    this.#markUsed(busyAfter);
     for (let number = 0; number < 16; number++) {
       if ((registers & (1 << number)) !== 0) load64(layout.gprOffset(number), map[locals.gpr + number]!);
     }
@@ -466,6 +467,33 @@ export class Composer {
     // What is left of it at the end tells how much was executed here.
     out.get(locals.budget);
     out.set(this.#entryBudget);
+  }
+
+  /** Marks the leader, or counts in it how often its region was entered. */
+  #markUsed(busyAfter: number): void {
+    const out = this.#out;
+    out.get(locals.record);
+    if (busyAfter === 0) {
+      out.constant32(1);
+      out.store32(leaderUsed);
+      return;
+    }
+    const count = this.#map[locals.exitCode]!;
+    out.get(locals.record);
+    out.load32(leaderUsed);
+    out.constant32(1);
+    out.op(codes.i32Add);
+    out.tee(count);
+    out.store32(leaderUsed);
+    out.get(count);
+    out.constant32(busyAfter);
+    out.op(codes.i32Eq);
+    this.#expect('unlikely');
+    out.if();
+    out.get(locals.cpu);
+    out.get(locals.record);
+    out.call(this.#core.busy.index);
+    out.end();
   }
 
   /** A field of the exit code. */

@@ -8,6 +8,11 @@ export interface TranslationOptions {
   readonly cold: number;
   /** Most instructions in a region. */
   readonly largestRegion: number;
+  /**
+   * Times that a region is entered by a leader after which a larger one takes its place. Only these copy what other regions have, since it
+   * takes time to make them.
+   */
+  readonly busyAfter: number;
   /** Most instructions of other regions that a region copies. */
   readonly mostCopied: number;
   /** Most instructions of a function that is copied to where it is called, with those that it calls; and how deep these may be. */
@@ -24,6 +29,7 @@ export const usualTranslation: TranslationOptions = {
   hotAfter: 500,
   cold: 50,
   largestRegion: 600,
+  busyAfter: 20_000,
   mostCopied: 200,
   largestCalled: 100,
   deepestCall: 3,

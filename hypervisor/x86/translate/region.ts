@@ -7,7 +7,7 @@
  */
 import { pageSize } from '../../memory/hostmemory.ts';
 import * as codepage from '../codepage.ts';
-import { type Collected, Collector, isStart, type PageAt, type Part } from './collect.ts';
+import { type Collected, Collector, isStart, type PageAt, type Part, type RegionSize } from './collect.ts';
 import type { TranslatorCounters } from './counters.ts';
 import { longestBlock } from './exitcode.ts';
 import type { TranslationOptions } from './options.ts';
@@ -86,24 +86,26 @@ export interface Region {
 export class RegionFinder {
   readonly #views: RecordViews;
   readonly #templates: Templates;
+  readonly #sizeOf: (leader: number) => RegionSize;
   readonly #counters: TranslatorCounters;
   readonly #collector: Collector;
 
   /**
    * @param formOf the form that a handler executes; undefined for what is no instruction
-   * @param leaderHandler the handler of leaders whose code is not translated
+   * @param sizeOf the region that a leader leads to
    */
   constructor(
     views: RecordViews,
     templates: Templates,
     formOf: (handler: number) => FormTemplates | undefined,
-    leaderHandler: () => number,
+    sizeOf: (leader: number) => RegionSize,
     counters: TranslatorCounters,
   ) {
     this.#views = views;
     this.#templates = templates;
+    this.#sizeOf = sizeOf;
     this.#counters = counters;
-    this.#collector = new Collector(views, templates, formOf, leaderHandler, counters);
+    this.#collector = new Collector(views, templates, formOf, sizeOf, counters);
   }
 
   /** The leader at an offset of a page; 0 when there is none. */
@@ -111,17 +113,19 @@ export class RegionFinder {
     return this.#collector.leader(page, offset);
   }
 
-  /** Whether what stands at a leader is a region. */
-  isTranslated(leader: number): boolean {
-    return this.#collector.isTranslated(leader);
-  }
-
   /**
    * The region that starts at offset `start`, where there is a leader; undefined when its first instruction cannot be translated.
+   * @param large whether it is to take the place of smaller ones, which it copies
    * @param pageAt the code page so many bytes further on, as it was when the leader became hot
    */
-  find(page: number, start: number, pageAt: PageAt, options: TranslationOptions): Region | undefined {
-    const collected = this.#collector.collect(page, start, pageAt, options);
+  find(
+    page: number,
+    start: number,
+    large: boolean,
+    pageAt: PageAt,
+    options: TranslationOptions,
+  ): Region | undefined {
+    const collected = this.#collector.collect(page, start, large, pageAt, options);
     if (collected === undefined) return undefined;
     const { parts } = collected;
     const instructions: RegionInstruction[] = [];
@@ -134,7 +138,9 @@ export class RegionFinder {
     for (const [number, block] of blocks.entries()) {
       if (block.part !== 0 || block.start === start || block.end === 'over' || block.end === 'back') continue;
       const leader = this.leader(page, block.start);
-      if (leader !== 0 && !this.isTranslated(leader)) entries.push(number);
+      if (leader === 0) continue;
+      const size = this.#sizeOf(leader);
+      if (size === 'none' || (large && size === 'small')) entries.push(number);
     }
     const region = {
       page,
@@ -217,10 +223,20 @@ export class RegionFinder {
   }
 
   /** Finds which blocks follow each, and adds those without instructions. */
-  #connect({ parts, contexts }: Collected, instructions: readonly RegionInstruction[], blocks: Block[]): void {
-    const numberOf = (part: Part, offset: number) => (this.#starts(part, offset) ? part.numbers[offset]! : -1);
+  #connect(
+    { parts, contexts }: Collected,
+    instructions: readonly RegionInstruction[],
+    blocks: Block[],
+  ): void {
+    const numberOf = (part: Part, offset: number) =>
+      this.#starts(part, offset) ? part.numbers[offset]! : -1;
     /** A block without instructions, behind the last instruction of another. */
-    const add = ({ part, first, count }: Block, end: 'over' | 'back', start: number, taken: number): number => {
+    const add = (
+      { part, first, count }: Block,
+      end: 'over' | 'back',
+      start: number,
+      taken: number,
+    ): number => {
       const none = { count: 0, next: start, target: -1, follower: -1 };
       blocks.push({ part, start, first: first + count, end, taken, successors: [taken], ...none });
       return blocks.length - 1;

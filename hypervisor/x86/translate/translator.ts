@@ -10,6 +10,7 @@ import * as codepage from '../codepage.ts';
 import { handlerType } from '../core/core.ts';
 import type { Special } from '../decode/special.ts';
 import type { HandlerEnvironment, Handlers } from '../interpret/handlers.ts';
+import type { RegionSize } from './collect.ts';
 import { Composer, handlerTypeIndex, leaderEntry } from './compose.ts';
 import { CoreImports } from './coreimports.ts';
 import { translatorCounters } from './counters.ts';
@@ -31,6 +32,8 @@ const code64 = 2;
 interface Leader {
   readonly page: number;
   readonly offset: number;
+  /** Whether it is a region's, which is to be made anew. */
+  readonly busy: boolean;
   /** Code pages around it when it became hot. */
   readonly around: ReadonlyMap<number, number>;
 }
@@ -53,6 +56,10 @@ export class Translator {
   #hot: Leader[] = [];
   #waited = 0;
   readonly #live: LiveModules;
+  /** By table entry: whether it is a region that took the place of a smaller one. */
+  readonly #isLarge: Uint8Array;
+  /** By code page: the leaders that lead to regions of other pages which have code of it as well. */
+  readonly #borrowers = new Map<number, number[]>();
   /** Table entries that may be used again. */
   readonly #free = new FreeRanges();
   readonly counters = translatorCounters();
@@ -72,19 +79,27 @@ export class Translator {
     this.#options = options;
     this.#storeOf = storeOf;
     this.#live = new LiveModules(memory.i32);
+    this.#isLarge = new Uint8Array(environment.table.length);
     this.#templates = new Templates(this.#imports.core);
     this.#composer = new Composer(memory, this.#imports.core);
     this.#finder = new RegionFinder(
       memory,
       this.#templates,
       (handler) => this.#formOf(handler),
-      () => this.#leaderHandler,
+      (leader) => this.#sizeOf(leader),
       this.counters,
     );
   }
 
   get #leaderHandler(): number {
     return this.#handlers.special(this.#leader.name, this.#leader.build);
+  }
+
+  /** What a leader leads to. */
+  #sizeOf(leader: number): RegionSize {
+    const handler = this.#memory.i32[(leader + codepage.handler) >> 2]!;
+    if (handler === this.#leaderHandler) return 'none';
+    return this.#isLarge[handler] === 0 ? 'small' : 'large';
   }
 
   #formOf(handler: number): FormTemplates | undefined {
@@ -99,11 +114,11 @@ export class Translator {
   }
 
   /**
-   * The leader at an offset of a code page has become hot.
+   * The leader at an offset of a code page has become hot, or the region that it leads to is entered often.
    * @param around code pages around that, by distance in bytes
    */
   hot(page: number, offset: number, around: ReadonlyMap<number, number>): void {
-    this.#hot.push({ page, offset, around });
+    this.#hot.push({ page, offset, busy: this.isTranslated(page, offset), around });
   }
 
   /**
@@ -139,10 +154,23 @@ export class Translator {
     this.counters.detachedRegions += this.#live.ofPage(page).regions;
   }
 
+  /** A page has been decoded anew with other constants: gives up what other pages' regions have of it. Its own leaders lead to none. */
+  pageCorrected(page: number): void {
+    for (const leader of this.#borrowers.get(page) ?? []) this.#resetLeader(leader);
+    this.#borrowers.delete(page);
+  }
+
+  /** Has code counted again. */
+  #resetLeader(leader: number): void {
+    const { i32 } = this.#memory;
+    i32[(leader + codepage.handler) >> 2] = this.#leaderHandler;
+    i32[(leader + codepage.heat) >> 2] = 0;
+  }
+
   /** Whether the code that starts at an offset of a code page is translated. */
   isTranslated(page: number, offset: number): boolean {
     const leader = this.#finder.leader(page, offset);
-    return leader !== 0 && this.#finder.isTranslated(leader);
+    return leader !== 0 && this.#sizeOf(leader) !== 'none';
   }
 
   /** Whether a region has been entered there since it was made, or since it was last looked for what is cold. */
@@ -167,7 +195,9 @@ export class Translator {
         .filter((number) => structure.order[number]! >= 0);
       sequence.sort((a, b) => structure.order[a]! - structure.order[b]!);
       const flow = findFlow(region, sequence, this.#templates);
-      const { bytes, hints } = this.#composer.compose(region, structure, flow);
+      const busyAfter = leader.busy ? 0 : this.#options.busyAfter;
+      const { bytes, hints } = this.#composer.compose(region, structure, flow, busyAfter);
+      this.#isLarge[first + bodies.length] = leader.busy ? 1 : 0;
       this.#place(region, first + bodies.length, taken);
       bodies.push({ bytes: bytes.slice(), hints });
       regions.push({ page, bytes: bytes.length });
@@ -200,8 +230,7 @@ export class Translator {
       const entry = i32[(leader + codepage.handler) >> 2]! - entries.first;
       // Leaders of pages that were decoded anew have been set back already.
       if (entry < 0 || entry >= entries.count) continue;
-      i32[(leader + codepage.handler) >> 2] = this.#leaderHandler;
-      i32[(leader + codepage.heat) >> 2] = 0;
+      this.#resetLeader(leader);
     }
     this.#drop(entries);
     this.counters.evictedModules++;
@@ -217,34 +246,43 @@ export class Translator {
     this.#free.give(entries);
   }
 
-  #region({ page, offset, around }: Leader): Region | undefined {
+  #region({ page, offset, busy, around }: Leader): Region | undefined {
     const { i32 } = this.#memory;
     const mode = (each: number) => i32[(each + codepage.codeModeOffset) >> 2];
     if (mode(page) !== code64) {
       this.counters.notCode64++;
       return undefined;
     }
-    // Another region may have taken it in meanwhile.
-    if (this.isTranslated(page, offset)) return undefined;
+    // Another region may have taken it in meanwhile, or it may have been evicted.
+    if (this.#sizeOf(this.#finder.leader(page, offset)) !== (busy ? 'small' : 'none')) return undefined;
     // Pages of one store are dropped together.
     const pageAt = (distance: number) => {
       const other = around.get(distance) ?? 0;
-      return other !== 0 && mode(other) === code64 && this.#storeOf(other) === this.#storeOf(page) ? other : 0;
+      return other !== 0 && mode(other) === code64 && this.#storeOf(other) === this.#storeOf(page)
+        ? other
+        : 0;
     };
-    const region = this.#finder.find(page, offset, pageAt, this.#options);
+    const region = this.#finder.find(page, offset, busy, pageAt, this.#options);
     if (region === undefined) this.counters.notTranslatable++;
     return region;
   }
 
   /** Makes the leaders of a region's entries lead to it, and adds them to `taken`. */
-  #place({ page, blocks, entries }: Region, tableEntry: number, taken: number[]): void {
+  #place({ page, parts, blocks, entries }: Region, tableEntry: number, taken: number[]): void {
     const { i32 } = this.#memory;
+    const first = taken.length;
     entries.forEach((entry, number) => {
       const leader = this.#finder.leader(page, blocks[entry]!.start);
       i32[(leader + codepage.handler) >> 2] = tableEntry;
       i32[(leader + leaderEntry) >> 2] = number;
       taken.push(leader);
     });
+    for (const other of new Set(parts.map((part) => part.page))) {
+      if (other === page) continue;
+      const borrowers = this.#borrowers.get(other) ?? [];
+      borrowers.push(...taken.slice(first));
+      this.#borrowers.set(other, borrowers);
+    }
   }
 
   /** Makes a module of regions; gives its size in bytes. */
@@ -278,6 +316,8 @@ export class Translator {
   forget(store: object): void {
     this.#hot = this.#hot.filter(({ page }) => this.#storeOf(page) !== store);
     for (const { entries } of this.#live.take(store)) this.#drop(entries);
+    for (const page of this.#borrowers.keys())
+      if (this.#storeOf(page) === store) this.#borrowers.delete(page);
     this.#countLive();
   }
 }
