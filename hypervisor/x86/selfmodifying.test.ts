@@ -7,7 +7,7 @@ import { usualTranslation } from './translate/options.ts';
 import type { Vcpu } from './vcpu.ts';
 import { seededRandom } from './vectors/random.ts';
 
-const atOnce = { ...usualTranslation, hotAfter: 2, cold: 1, patience: 0, mostBytes: 1 << 20 };
+const atOnce = { ...usualTranslation, hotAfter: 2, cold: 1, busyAfter: 3, patience: 0, mostBytes: 1 << 20 };
 const functionAt = codeAt + 0x1000;
 const bufferAt = codeAt + 0x2000;
 const otherAt = codeAt + 0x4000;
