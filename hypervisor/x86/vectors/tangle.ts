@@ -78,8 +78,8 @@ interface Jump {
 
 /** How blocks end: numbers of the cases in {@link code}. */
 const anyEnd = Array.from({ length: 12 }, (_, number) => number);
-/** More calls and returns, and no indirect jumps. */
-const callingEnds = [0, 1, 1, 1, 2, 2, 2, 4, 5, 5];
+/** More calls and returns, some of which go elsewhere, and no indirect jumps. */
+const callingEnds = [0, 1, 1, 1, 2, 2, 2, 4, 5, 5, 12, 13];
 
 /**
  * The code of a seed.
@@ -119,6 +119,16 @@ function code(random: Random, second?: number): Uint8Array {
         bytes.push(0xff, 0xe0);
         break;
       case 4:
+        break;
+      case 12:
+        // LEA RAX, [RIP + target]; PUSH RAX; RET.
+        jump(0x48, 0x8d, 0x05);
+        bytes.push(0x50, 0xc3);
+        break;
+      case 13:
+        // LEA RAX, [RIP + target]; MOV [RSP], RAX; RET: where it goes instead of where it was called from.
+        jump(0x48, 0x8d, 0x05);
+        bytes.push(0x48, 0x89, 0x04, 0x24, 0xc3);
         break;
       default:
         jump(0x0f, 0x80 | random.below(16));
