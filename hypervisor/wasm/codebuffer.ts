@@ -1,8 +1,23 @@
 /** Writes instructions of a function body directly as bytes (spec 3.0, chapter 5.4 "Instructions"), where no builder is wanted. */
 import { ByteBuffer } from './bytes.ts';
+import type { BranchHint } from './emit.ts';
+import type { Expectation } from './function.ts';
 
 /** See the top of this file. Loads and stores claim no alignment. */
 export class CodeBuffer extends ByteBuffer {
+  /** Ascending, by places in the buffer. */
+  hints: BranchHint[] = [];
+
+  override clear(): void {
+    super.clear();
+    this.hints = [];
+  }
+
+  /** Says which way the branch that is written next mostly goes. */
+  expect(expectation: Expectation): void {
+    this.hints.push({ at: this.length, expectation });
+  }
+
   block(): void {
     this.byte(0x02);
     this.byte(0x40);

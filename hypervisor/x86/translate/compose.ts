@@ -2,16 +2,15 @@
  * Puts a region's function together: its blocks as structured control flow, their instructions' templates with what belongs
  * into the holes, and around them code that loads the registers and writes them back.
  */
-import { pageSize } from '../../memory/hostmemory.ts';
 import { CodeBuffer, codes } from '../../wasm/codebuffer.ts';
-import type { BranchHint, FunctionBody } from '../../wasm/emit.ts';
-import type { Expectation, FunctionRef } from '../../wasm/function.ts';
+import type { FunctionBody } from '../../wasm/emit.ts';
 import { type ValueType, valueTypeCode } from '../../wasm/opcodes.ts';
 import * as codepage from '../codepage.ts';
 import type { Core } from '../core/core.ts';
 import * as layout from '../layout.ts';
 import * as tlb from '../tlb.ts';
-import { exitFields, leave, packExit, variableOp } from './exitcode.ts';
+import { RegionEnds } from './ends.ts';
+import { leave, packExit, variableOp } from './exitcode.ts';
 import { opOf } from './flagstate.ts';
 import type { Flow } from './flow.ts';
 import type { Structure } from './graph.ts';
@@ -26,9 +25,6 @@ const typeOrder: readonly ValueType[] = ['i64', 'i32', 'f64', 'f32', 'v128'];
 /** Stand on the stack of labels for the region's ends: that of jumps, and that of all else. */
 const jumpLabel = -1;
 const exitLabel = -2;
-
-/** Number of the handlers' type in the modules of regions: it is their first. */
-export const handlerTypeIndex = 0;
 
 /** Where the leader says which of its region's entries it is. */
 export const leaderEntry = codepage.immediate;
@@ -51,8 +47,6 @@ export class Composer {
   /** For going over to another page: where it is, and its TLB entry. */
   #newBase = 0;
   #entry = 0;
-  /** By places in `#out`. */
-  #hints: BranchHint[] = [];
 
   constructor(views: RecordViews, core: Core) {
     this.#views = views;
@@ -70,10 +64,10 @@ export class Composer {
     this.#out.clear();
     this.#body.clear();
     this.#labels = [];
-    this.#hints = [];
     const { read, written, flags, declared } = this.#allocate();
     this.#findLabels();
     const out = this.#out;
+    const ends = new RegionEnds(out, this.#map, this.#core);
     this.#prologue(read | written, flags, busyAfter);
     out.block();
     this.#labels.push(exitLabel);
@@ -83,12 +77,12 @@ export class Composer {
     this.#tree(several ? region.blocks.length : region.entries[0]!);
     this.#labels.pop();
     out.end();
-    this.#writeBack(written, flags);
-    this.#jump();
+    ends.writeBack(written, flags, this.#entryBudget);
+    ends.jump();
     this.#labels.pop();
     out.end();
-    this.#writeBack(written, flags);
-    this.#leave();
+    ends.writeBack(written, flags, this.#entryBudget);
+    ends.leave();
     out.end();
 
     const body = this.#body;
@@ -100,7 +94,7 @@ export class Composer {
     }
     const start = body.length;
     body.bytes(out.view());
-    const hints = this.#hints.map(({ at, expectation }) => ({ at: start + at, expectation }));
+    const hints = out.hints.map(({ at, expectation }) => ({ at: start + at, expectation }));
     return { bytes: body.view(), hints };
   }
 
@@ -201,11 +195,6 @@ export class Composer {
     }
   }
 
-  /** Says which way the branch that is written next mostly goes. */
-  #expect(expectation: Expectation): void {
-    this.#hints.push({ at: this.#out.length, expectation });
-  }
-
   #depth(label: number): number {
     return this.#labels.length - 1 - this.#labels.lastIndexOf(label);
   }
@@ -237,7 +226,7 @@ export class Composer {
     out.tee(locals.budget);
     out.constant32(0);
     out.op(codes.i32LtS);
-    this.#expect('unlikely');
+    out.expect('unlikely');
     out.brIf(this.#depth(exitLabel));
     const settle = settleAt[number]!;
     const last = block.first + block.count;
@@ -306,7 +295,7 @@ export class Composer {
     }
     const unless = (code: number) => {
       out.op(code);
-      this.#expect('unlikely');
+      out.expect('unlikely');
       out.brIf(this.#depth(jumpLabel));
     };
     const { page, distance } = parts[blocks[block.taken]!.part]!;
@@ -385,7 +374,7 @@ export class Composer {
       }
       for (; atHint < hints.length && hints[atHint]!.at < to; atHint++) {
         const { at, expectation } = hints[atHint]!;
-        this.#hints.push({ at: at + shift, expectation });
+        out.hints.push({ at: at + shift, expectation });
       }
       from = to;
       if (hole === holes.length) break;
@@ -488,202 +477,11 @@ export class Composer {
     out.get(count);
     out.constant32(busyAfter);
     out.op(codes.i32Eq);
-    this.#expect('unlikely');
+    out.expect('unlikely');
     out.if();
     out.get(locals.cpu);
     out.get(locals.record);
     out.call(this.#core.busy.index);
     out.end();
-  }
-
-  /** A field of the exit code. */
-  #field({ shift, mask }: { readonly shift: number; readonly mask: number }): void {
-    const out = this.#out;
-    out.get(this.#map[locals.exitCode]!);
-    if (shift > 0) {
-      out.constant32(shift);
-      out.op(codes.i32ShrU);
-    }
-    out.constant32(mask);
-    out.op(codes.i32And);
-  }
-
-  /** Behind all blocks: writes the state back. */
-  #writeBack(written: number, flags: boolean): void {
-    const out = this.#out;
-    const map = this.#map;
-    for (let number = 0; number < 16; number++) {
-      if ((written & (1 << number)) === 0) continue;
-      out.get(locals.cpu);
-      out.get(map[locals.gpr + number]!);
-      out.store64(layout.gprOffset(number));
-    }
-    if (flags) {
-      out.get(locals.cpu);
-      out.get(map[locals.ccOp]!);
-      this.#field(exitFields.op);
-      out.tee(map[locals.ccOp]!);
-      out.get(map[locals.ccOp]!);
-      out.constant32(variableOp);
-      out.op(codes.i32Eq);
-      out.op(codes.select);
-      out.store32(layout.ccOp);
-      for (const [field, local] of [
-        [layout.ccDst, locals.ccDst],
-        [layout.ccSrc, locals.ccSrc],
-      ] as const) {
-        out.get(locals.cpu);
-        out.get(map[local]!);
-        out.store64(field);
-      }
-    }
-    out.get(locals.budget);
-    this.#field(exitFields.refund);
-    out.op(codes.i32Add);
-    out.set(locals.budget);
-    out.get(locals.cpu);
-    out.get(locals.cpu);
-    out.load64(layout.translated);
-    out.get(this.#entryBudget);
-    out.get(locals.budget);
-    out.op(codes.i32Sub);
-    out.op(codes.i64ExtendI32S);
-    out.op(codes.i64Add);
-    out.store64(layout.translated);
-  }
-
-  /** Goes on at the linear address in the exit value: at once where the TLB and the decoded page have it, as `core.jump` does. */
-  #jump(): void {
-    const out = this.#out;
-    const map = this.#map;
-    const target = map[locals.exitValue]!;
-    /** Its variable serves for the TLB entry, that of the exit code for the code page and then for the leader. */
-    const entry = map[locals.tlb]!;
-    const at = map[locals.exitCode]!;
-    out.block();
-    out.get(locals.budget);
-    out.constant32(0);
-    out.op(codes.i32LeS);
-    this.#expect('unlikely');
-    out.brIf(0);
-    out.get(entry);
-    out.get(target);
-    out.op(codes.i32WrapI64);
-    out.constant32(12 - tlb.entryShift);
-    out.op(codes.i32ShrU);
-    out.constant32(tlb.entryMask);
-    out.op(codes.i32And);
-    out.op(codes.i32Add);
-    out.tee(entry);
-    out.load64(tlb.executeTag);
-    out.get(target);
-    out.constant64(-4096);
-    out.op(codes.i64And);
-    out.tee(map[locals.pageBase]!);
-    out.op(codes.i64Ne);
-    this.#expect('unlikely');
-    out.brIf(0);
-    out.get(locals.cpu);
-    out.get(map[locals.pageBase]!);
-    out.store64(layout.pageBase);
-    out.get(locals.cpu);
-    out.get(entry);
-    out.load32(tlb.code);
-    out.constant32(tlb.codeMask);
-    out.op(codes.i32And);
-    out.tee(at);
-    out.store32(layout.codePage);
-    out.get(at);
-    out.get(target);
-    out.op(codes.i32WrapI64);
-    out.constant32(0xfff);
-    out.op(codes.i32And);
-    out.constant32(2);
-    out.op(codes.i32Shl);
-    out.op(codes.i32Add);
-    out.load32(codepage.entriesOffset);
-    out.tee(at);
-    out.constant32(0);
-    out.op(codes.i32LeS);
-    this.#expect('unlikely');
-    out.brIf(0);
-    this.#enter(at);
-    out.end();
-    out.get(locals.cpu);
-    out.get(target);
-    out.get(locals.budget);
-    out.returnCall(this.#core.goOn.index);
-  }
-
-  /** Goes on at the leader in a local. */
-  #enter(leader: number): void {
-    const out = this.#out;
-    out.get(locals.cpu);
-    out.get(leader);
-    out.get(locals.budget);
-    out.get(leader);
-    out.load32(codepage.handler);
-    out.returnCallIndirect(handlerTypeIndex);
-  }
-
-  /** Goes on as the exit code says. */
-  #leave(): void {
-    const out = this.#out;
-    // By kind: the innermost block first.
-    for (let kind = 0; kind < 3; kind++) out.block();
-    this.#field(exitFields.kind);
-    out.brTable([leave.interpret, leave.within, leave.enter]);
-    out.end();
-    this.#atOffset(this.#core.interpret);
-    out.end();
-    this.#within();
-    out.end();
-    out.get(locals.cpu);
-    out.get(locals.budget);
-    out.store32(layout.budget);
-    out.get(locals.cpu);
-    out.returnCall(this.#core.enter.index);
-  }
-
-  /** A jump to the exit code's offset of the page: at once where there is a leader, as `core.within` does. */
-  #within(): void {
-    const out = this.#out;
-    const leader = this.#map[locals.tlb]!;
-    out.block();
-    out.get(locals.budget);
-    out.constant32(0);
-    out.op(codes.i32LeS);
-    this.#expect('unlikely');
-    out.brIf(0);
-    this.#field(exitFields.offset);
-    out.tee(leader);
-    out.constant32(pageSize);
-    out.op(codes.i32GeU);
-    this.#expect('unlikely');
-    out.brIf(0);
-    out.get(locals.cpu);
-    out.load32(layout.codePage);
-    out.get(leader);
-    out.constant32(2);
-    out.op(codes.i32Shl);
-    out.op(codes.i32Add);
-    out.load32(codepage.entriesOffset);
-    out.tee(leader);
-    out.constant32(0);
-    out.op(codes.i32LeS);
-    this.#expect('unlikely');
-    out.brIf(0);
-    this.#enter(leader);
-    out.end();
-    this.#atOffset(this.#core.within);
-  }
-
-  /** Goes on at the exit code's offset of the page by a routine. */
-  #atOffset(routine: FunctionRef): void {
-    const out = this.#out;
-    out.get(locals.cpu);
-    this.#field(exitFields.offset);
-    out.get(locals.budget);
-    out.returnCall(routine.index);
   }
 }
