@@ -29,7 +29,7 @@ export const usualTranslation: TranslationOptions = {
   hotAfter: 500,
   cold: 50,
   largestRegion: 600,
-  busyAfter: 20_000,
+  busyAfter: 50_000,
   mostCopied: 200,
   largestCalled: 100,
   deepestCall: 3,
