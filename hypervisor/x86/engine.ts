@@ -51,6 +51,7 @@ import { leader } from './decode/special.ts';
 import { Handlers } from './interpret/handlers.ts';
 import { rows } from './isa/rows.ts';
 import type { TranslatorCounters } from './translate/counters.ts';
+import { neighbours } from './translate/neighbours.ts';
 import { type TranslationOptions, usualTranslation } from './translate/options.ts';
 import { Translator } from './translate/translator.ts';
 
@@ -204,8 +205,8 @@ export class Engine {
       decode: (_vcpu: number, page: number, offset: number) => this.#decode(page, offset),
       decodeCrossing: (_vcpu: number, record: number, page: number, next: number) =>
         this.#decodeCrossing(record, page, next),
-      hot: (_vcpu: number, page: number, offset: number) => {
-        if (translate !== false) this.translator.hot(page, offset);
+      hot: (cpu: number, page: number, offset: number) => {
+        if (translate !== false) this.translator.hot(page, offset, neighbours(memory, cpu));
       },
       codeWritten: (vcpu: number, page: number) => vcpus[vcpu]!.codeWritten(page),
     };
@@ -223,6 +224,8 @@ export class Engine {
     this.translator = new Translator(memory, environment, this.handlers, counting, options, (page) =>
       this.#storeOf(page),
     );
+    for (const store of [this.code, this.changingCode])
+      store.onCorrected = (page) => this.translator.pageCorrected(page);
   }
 
   get counters(): EngineCounters {

@@ -3,10 +3,11 @@ import test, { type ExecutionContext } from 'ava';
 import * as exits from './exits.ts';
 import { codeAt, FlatMachine } from './isa/flatmachine.ts';
 import * as layout from './layout.ts';
+import { usualTranslation } from './translate/options.ts';
 import type { Vcpu } from './vcpu.ts';
 import { seededRandom } from './vectors/random.ts';
 
-const atOnce = { hotAfter: 2, cold: 1, largestRegion: 600, patience: 0, mostBytes: 1 << 20 };
+const atOnce = { ...usualTranslation, hotAfter: 2, cold: 1, busyAfter: 3, patience: 0, mostBytes: 1 << 20 };
 const functionAt = codeAt + 0x1000;
 const bufferAt = codeAt + 0x2000;
 const otherAt = codeAt + 0x4000;

@@ -63,6 +63,8 @@ export class CodeCache {
   #hasFirst = false;
   /** Cleared when a page turned out to differ otherwise than by its slide. */
   #shareText = true;
+  /** Told of a page whose instructions had to be decoded anew, as they have other constants than was taken for granted. */
+  onCorrected: (page: number) => void = () => {};
   readonly counters: CodeCacheCounters = {
     pages: 0,
     shared: 0,
@@ -191,6 +193,7 @@ export class CodeCache {
       this.#special(entry, offset, this.#leader);
       i32[(entry + codepage.heat) >> 2] = 0;
     }
+    this.onCorrected(page);
   }
 
   /** Whether all that moves in a page is constants of its instructions, as far as they are decoded. */
