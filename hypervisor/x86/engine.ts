@@ -202,8 +202,8 @@ export class Engine {
       codePageFor: (vcpu: number, page: number, codeSize: number, place: number) =>
         vcpus[vcpu]!.codePageFor(page, codeSize, place),
       decode: (_vcpu: number, page: number, offset: number) => this.#decode(page, offset),
-      decodeCrossing: (_vcpu: number, record: number, page: number, next: number) =>
-        this.#decodeCrossing(record, page, next),
+      decodeCrossing: (slide: number, record: number, page: number, next: number) =>
+        this.#decodeCrossing(record, page, next, slide),
       hot: (_vcpu: number, page: number, offset: number) => {
         if (translate !== false) this.translator.hot(page, offset);
       },
@@ -263,9 +263,9 @@ export class Engine {
     return leader;
   }
 
-  #decodeCrossing(record: number, page: number, next: number): number {
+  #decodeCrossing(record: number, page: number, next: number, slide: number): number {
     const store = this.#storeOf(page);
-    const alternative = store.decodeCrossing(record, page, next);
+    const alternative = store.decodeCrossing(record, page, next, slide);
     if (alternative === 0) this.#full = store;
     return alternative;
   }

@@ -178,7 +178,7 @@ export class CodeCache {
       const link = i32[(record + codepage.link) >> 2]!;
       const handler = i32[record >> 2]!;
       this.#decoder.decode(u8, origin, origin + pageSize, offset, 2);
-      this.#write(record, offset, page, page);
+      this.#write(record, offset, page);
       i32[(record + codepage.link) >> 2] = link;
       if (i32[record >> 2] !== handler) wrong = true;
     }
@@ -268,7 +268,7 @@ export class CodeCache {
         this.#failure(record, at, outcome === 'incomplete' && end < pageSize ? 'too long' : outcome);
         break;
       }
-      if (!this.#write(record, at, page, page)) return false;
+      if (!this.#write(record, at, page)) return false;
       if (this.#decoder.row.row.options.ends === true) break;
       record += codepage.recordSize;
       at += this.#decoder.length;
@@ -277,8 +277,11 @@ export class CodeCache {
     return true;
   }
 
-  /** Decodes the instruction at a `crossing` record, whose bytes go on in `next`; gives its record. */
-  decodeCrossing(crossing: number, page: number, next: number): number {
+  /**
+   * Decodes the instruction at a `crossing` record, whose bytes go on in `next`; gives its record.
+   * @param slide of the guest that executes it
+   */
+  decodeCrossing(crossing: number, page: number, next: number, slide: number): number {
     const { u8, u16, i32 } = this.#memory;
     const offset = u16[(crossing + codepage.offset) >> 1]!;
     const inPage = pageSize - offset;
@@ -304,7 +307,7 @@ export class CodeCache {
       // The decoder saw the instruction at 0; what is relative to the page moves with it.
       if (decoder.jumpTarget !== undefined) decoder.jumpTarget += offset;
       if (decoder.ripRelative) decoder.displacement += offset;
-      if (!this.#write(record, offset, page, next)) return 0;
+      if (!this.#write(record, offset, page, next, slide)) return 0;
       this.#special(record + codepage.recordSize, offset + decoder.length, special.continueAt);
     } else this.#failure(record, offset, outcome);
     this.#nextRecord = head + 3 * codepage.recordSize;
@@ -375,13 +378,13 @@ export class CodeCache {
   }
 
   /**
-   * Writes the decoded instruction, whose bytes are in `page` and go on in `next`. False when pages of kernels at different
+   * Writes the decoded instruction, whose bytes are in `page` and may go on in `next`, of a guest with that slide. False when pages of kernels at different
    * places differ in more than constants: then the store must be emptied, and they are not shared any more.
    */
-  #write(record: number, offset: number, page: number, next: number): boolean {
+  #write(record: number, offset: number, page: number, next = page, slide = 0): boolean {
     const { i32, u16, u8 } = this.#memory;
     const decoder = this.#decoder;
-    if (!this.#slides.takeOut(decoder, offset, page, next)) {
+    if (!this.#slides.takeOut(decoder, offset, page, next, slide)) {
       this.#shareText = false;
       return false;
     }
