@@ -184,7 +184,8 @@ test('a compiler in the guest', (t) => {
 });
 
 test('a compiler in the guest does not fill the store of decoded code', (t) => {
-  const machine = new FlatMachine(atOnce);
+  // There is room for 1,500 pages in the small one.
+  const machine = new FlatMachine(atOnce, 1, 512 << 20);
   const program = jit(20_000);
   prepare(machine, program);
   const { vcpu, engine } = machine;
