@@ -179,8 +179,8 @@ export const control: CorePart = (define, core, host) => {
           again.br();
         });
       });
-      const number = fn.load('i32', cpu, layout.number);
-      at.set(fn.call(host.decodeCrossing, number, from, fn.load('i32', cpu, layout.codePage), next.get()));
+      const slide = fn.load('i32', cpu, layout.slide);
+      at.set(fn.call(host.decodeCrossing, slide, from, fn.load('i32', cpu, layout.codePage), next.get()));
       const here = fn.load('i64', cpu, layout.pageBase).add(fn.load('i64_16u', from, record.offset));
       fn.if(at.get().eqz(), () => stopForCode(fn, cpu, here));
     });

@@ -200,7 +200,7 @@ export const hostTypes = {
   codePageFor: type('i32 i32 i32 i32', 'i32'),
   /** (vCPU, decoded page, offset) → record, decoding from there. */
   decode: type('i32 i32 i32', 'i32'),
-  /** (vCPU, record of a page-crossing instruction, its page, the next page) → record of the instruction. */
+  /** (slide of the guest's kernel, record of a page-crossing instruction, its page, the next page) → record of the instruction. */
   decodeCrossing: type('i32 i32 i32 i32', 'i32'),
   /** (cpu, decoded page, offset): code there has been executed often. */
   hot: type('i32 i32 i32'),
