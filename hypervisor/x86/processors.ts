@@ -32,6 +32,8 @@ export interface Devices {
 
 /** A page that was written to so often while it was decoded is taken for one that goes on changing. */
 const manyChanges = 64;
+/** Virtual time in ns in which the count of a page's changes halves: what has stopped changing is taken for lasting again. */
+const changesHalve = 10e9;
 
 /** Room for what the vCPUs share. */
 const sharedSize = 64;
@@ -47,13 +49,15 @@ export class Processors implements Stateful {
   readonly #latest: number;
   /** How often each page was written to while it was decoded, as far as it counts. */
   readonly #changes: Uint8Array;
+  /** How many times {@link changesHalve} had passed when the counts were last halved. */
+  #halvings = 0;
   readonly #forgetCode: ForgetCode = (store) => {
     this.space.dropCode((page) => store.contains(page));
     for (const vcpu of this.vcpus)
       if (store.contains(vcpu.get32(layout.codePage))) vcpu.set32(layout.codePage, 0);
     this.flushTlbs();
     // What does not change any more comes back to where it lasts.
-    for (let page = 0; page < this.#changes.length; page++) this.#changes[page]! >>= 1;
+    this.#halveChanges(1);
   };
 
   /** @param devices what each vCPU sees, by its index */
@@ -104,7 +108,7 @@ export class Processors implements Stateful {
           },
           writeMsr: (number, low, high) =>
             msrs.write(number, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)),
-          codePageFor: (page, codeMode, place) => this.#codePageFor(page, codeMode, place),
+          codePageFor: (page, codeMode, place) => this.#codePageFor(vcpu.now, page, codeMode, place),
           codeWritten: (page) => this.contentsChange(page),
         }),
       );
@@ -124,7 +128,17 @@ export class Processors implements Stateful {
     return time;
   }
 
-  #codePageFor(page: number, codeMode: number, place: number): number {
+  #halveChanges(times: number): void {
+    for (let page = 0; page < this.#changes.length; page++) this.#changes[page]! >>= times;
+  }
+
+  #codePageFor(time: number, page: number, codeMode: number, place: number): number {
+    const halvings = Math.floor(time / changesHalve);
+    if (halvings > this.#halvings) {
+      // A count has eight bits.
+      this.#halveChanges(Math.min(8, halvings - this.#halvings));
+      this.#halvings = halvings;
+    }
     const frame = this.space.frameOf(page);
     const changes = this.#changes[page]! >= manyChanges;
     const decoded = this.engine.codePageFor(frame, codeMode, place, this.#kernel, changes);
