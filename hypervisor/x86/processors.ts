@@ -37,6 +37,8 @@ const manyChanges = 64;
 const mostChanges = 127;
 /** Beside the count: the page has changed since the engine's store of changing code was last emptied. */
 const changedLately = 128;
+/** Virtual time in ns in which the count of a page's changes halves: what has stopped changing is taken for lasting again. */
+const changesHalve = 10e9;
 
 /** Room for what the vCPUs share. */
 const sharedSize = 64;
@@ -52,6 +54,8 @@ export class Processors implements Stateful {
   readonly #latest: number;
   /** How often each page was written to while it was decoded, as far as it counts, and {@link changedLately}. */
   readonly #changes: Uint8Array;
+  /** How many times {@link changesHalve} had passed when the counts were last halved. */
+  #halvings = 0;
   /** Whether code pages may be from the engine's store of changing code. */
   #executesChanging = false;
   readonly #codeUser: CodeUser = {
@@ -132,7 +136,7 @@ export class Processors implements Stateful {
           },
           writeMsr: (number, low, high) =>
             msrs.write(number, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)),
-          codePageFor: (page, codeMode, place) => this.#codePageFor(page, codeMode, place),
+          codePageFor: (page, codeMode, place) => this.#codePageFor(vcpu.now, page, codeMode, place),
           codeWritten: (page) => this.contentsChange(page),
         }),
       );
@@ -170,7 +174,21 @@ export class Processors implements Stateful {
     }
   }
 
-  #codePageFor(page: number, codeMode: number, place: number): number {
+  #halveChanges(times: number): void {
+    const changes = this.#changes;
+    for (let page = 0; page < changes.length; page++) {
+      const count = changes[page]!;
+      changes[page] = (count & changedLately) | ((count & mostChanges) >> times);
+    }
+  }
+
+  #codePageFor(time: number, page: number, codeMode: number, place: number): number {
+    const halvings = Math.floor(time / changesHalve);
+    if (halvings > this.#halvings) {
+      // A count has seven bits.
+      this.#halveChanges(Math.min(7, halvings - this.#halvings));
+      this.#halvings = halvings;
+    }
     const frame = this.space.frameOf(page);
     const changes = (this.#changes[page]! & mostChanges) >= manyChanges;
     if (changes) this.#executesChanging = true;

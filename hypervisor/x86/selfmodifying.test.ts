@@ -281,3 +281,26 @@ test('the guest does not see that a store is emptied', (t) => {
   t.is(machine.read(directory, 1)[0]! & accessed, 0);
   t.deepEqual([engine.counters.code.pages, engine.counters.code.shared], [pages, shared]);
 });
+
+test('a page that a compiler wrote to is kept with lasting code when it has not changed for long', (t) => {
+  const machine = new FlatMachine(atOnce);
+  const { vcpu, engine } = machine;
+  const { code, changingCode } = engine.counters;
+  /** Goes through the program at that time; gives the new code pages of both stores. */
+  const pagesAt = (time: number, n: number): [lasting: number, changing: number] => {
+    const before = [code.pages, changingCode.pages] as const;
+    prepare(machine, jit(n));
+    while (!halted(vcpu)) {
+      const exit = vcpu.run(time, 10_000);
+      if (exit === exits.codeFull) engine.makeRoom();
+    }
+    return [code.pages - before[0], changingCode.pages - before[1]];
+  };
+  pagesAt(0, 200);
+  // Every function that is called is a change.
+  const [, soon] = pagesAt(9e9, 20);
+  t.true(soon >= 20, `${soon} pages soon after`);
+  const [later, none] = pagesAt(50e9, 20);
+  t.true(later > 0, `${later} pages later`);
+  t.is(none, 0);
+});

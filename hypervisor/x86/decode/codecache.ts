@@ -15,10 +15,15 @@ import { hasBit, type Moved } from './relocation.ts';
 import { Slides } from './slides.ts';
 import * as special from './special.ts';
 
-/** Most records that decoding one stretch of code takes: one a byte of the page, the leader, and one behind. */
-const mostRecords = pageSize + 2;
+/** Most records that decoding one stretch of code takes: one a byte of the page, and one behind. */
+const mostRecords = pageSize + 1;
 /** Records are reserved in blocks of this many. */
 const recordBlock = 2 * mostRecords;
+/**
+ * Leaders have blocks of their own: translated code touches the leaders of what it goes to and no other record, so where they
+ * stand close together the processor's caches hold them.
+ */
+const leaderBlock = pageSize / codepage.recordSize;
 
 /** Counters of the store. */
 export interface CodeCacheCounters {
@@ -57,6 +62,9 @@ export class CodeCache {
   /** What lies between was never used: it is zeroed as it came, and the operating system has provided nothing for it yet. */
   #unusedStart: number;
   #unusedEnd: number;
+  /** Leaders are taken from the present block of theirs upwards. */
+  #nextLeader: number;
+  #leaderEnd: number;
   readonly #joined = new Uint8Array(maximumLength * 2);
   readonly #text: KernelText;
   readonly #slides: Slides;
@@ -97,6 +105,8 @@ export class CodeCache {
     this.#nextRecord = this.#end;
     this.#unusedStart = this.#start;
     this.#unusedEnd = this.#end;
+    this.#nextLeader = this.#end;
+    this.#leaderEnd = this.#end;
     this.#memory = memory;
     this.#handlers = handlers;
     this.#leader = leader;
@@ -248,13 +258,13 @@ export class CodeCache {
     const { i32 } = this.#memory;
     const entry = (page >> 2) + offset;
     const known = -i32[entry]!;
-    const leader = this.#reserve(known > 0 ? 1 : mostRecords);
-    if (leader === 0) return 0;
+    const first = known > 0 ? known : this.#reserve(mostRecords);
+    const leader = this.#takeLeader();
+    if (first === 0 || leader === 0) return 0;
     this.#special(leader, offset, this.#leader);
     i32[entry] = leader;
-    i32[(leader + codepage.link) >> 2] = known > 0 ? known : leader + codepage.recordSize;
-    this.#nextRecord = leader + codepage.recordSize;
-    if (known <= 0 && !this.#decodeRun(page, offset, leader + codepage.recordSize)) return 0;
+    i32[(leader + codepage.link) >> 2] = first;
+    if (known <= 0 && !this.#decodeRun(page, offset, first)) return 0;
     this.#handlers.make();
     return leader;
   }
@@ -341,11 +351,9 @@ export class CodeCache {
   /** The start of room for `count` records in a row; 0 when the store is full. */
   #reserve(count: number): number {
     if (this.#nextRecord + count * codepage.recordSize > this.#blockEnd) {
-      const block = this.#blockStart - recordBlock * codepage.recordSize;
-      if (block < this.#nextPage) return 0;
-      this.#blockStart = block;
+      const block = this.#takeBlock(recordBlock);
+      if (block === 0) return 0;
       this.#blockEnd = block + recordBlock * codepage.recordSize;
-      this.#zero(this.#blockStart, this.#blockEnd);
       this.#nextRecord = block;
     }
     return this.#nextRecord;
@@ -359,6 +367,28 @@ export class CodeCache {
   /** Number of code pages that would fill it. */
   get mostPages(): number {
     return Math.floor((this.#end - this.#start) / codepage.codePageSize);
+  }
+
+  /** Room for a leader; 0 when the store is full. */
+  #takeLeader(): number {
+    if (this.#nextLeader === this.#leaderEnd) {
+      const block = this.#takeBlock(leaderBlock);
+      if (block === 0) return 0;
+      this.#nextLeader = block;
+      this.#leaderEnd = block + leaderBlock * codepage.recordSize;
+    }
+    const leader = this.#nextLeader;
+    this.#nextLeader += codepage.recordSize;
+    return leader;
+  }
+
+  /** A block for so many records from the store's end, filled with zeros; 0 when there is no room. */
+  #takeBlock(records: number): number {
+    const block = this.#blockStart - records * codepage.recordSize;
+    if (block < this.#nextPage) return 0;
+    this.#zero(block, this.#blockStart);
+    this.#blockStart = block;
+    return block;
   }
 
   /** Whether a code page is in this store. */
@@ -403,6 +433,8 @@ export class CodeCache {
     this.#blockStart = this.#end;
     this.#blockEnd = this.#end;
     this.#nextRecord = this.#end;
+    this.#nextLeader = this.#end;
+    this.#leaderEnd = this.#end;
     this.counters.resets++;
     return moved;
   }
