@@ -14,9 +14,10 @@ import { parseInteger } from './values.ts';
 export const densityOptions = {
   policy: {
     type: 'string',
+    requiresArg: true,
     describe: `Policy to search with; may be given several times [default: all]: ${policies.map(({ name }) => name).join(', ')}`,
   },
-  most: { type: 'string', describe: 'Upper limit of the search', default: '64' },
+  most: { type: 'string', requiresArg: true, describe: 'Upper limit of the search', default: '64' },
   ...runOptions,
 } as const;
 

@@ -131,7 +131,7 @@ test('a mistake is one message and status 2, and nothing is started', (t) => {
       'pagefold: --policy ksm+ballon: there is no such policy. Remedy: did you mean ksm+balloon?',
     ],
     [['report', 'none'], 'pagefold: none: this is no folder of a run, a sweep or a density search. Remedy: '],
-    [['report'], 'pagefold: command line: Not enough non-option arguments'],
+    [['report'], 'pagefold: report: the folder of a run is missing. Remedy: '],
   ] as const) {
     const { status, stdout, stderr } = pagefold(cwd, ...words);
     t.deepEqual([status, stdout], [2, ''], words.join(' '));

@@ -39,7 +39,11 @@ const mistakes: readonly (readonly [from: string, to: string, message: string])[
     'q.yaml:5:3: host.memroy: there is no such key. Remedy: did you mean memory?',
   ],
   ['320MiB', '320', 'q.yaml:5:11: host.memory: 320 has no unit. Remedy: give a size with its unit'],
-  ['320MiB', '320MB', "q.yaml:5:11: host.memory: '320MB' is not a size with its unit, such as 256MiB"],
+  [
+    '320MiB',
+    '320MB',
+    "q.yaml:5:11: host.memory: '320MB' is not a size with its unit. Remedy: write it like 256MiB",
+  ],
   ['320MiB', '9GiB', "q.yaml:5:11: host.memory: '9GiB' is impossible here: it must be 16MiB to 3GiB"],
   [
     '320MiB',
