@@ -42,7 +42,8 @@ const highlights: readonly (readonly [label: string, figure: Figure])[] = [
   ['used of the host, at most', figures.peak],
   ['overcommit ratio', figures.ratio],
   ['saved by merging', figures.merged],
-  ['p99 of a stall for memory', figures.p99],
+  ['p99 of a wait for memory', figures.p99],
+  ['p99 of the slowest operation', figures.application],
   ['ksmd, of one CPU', figures.ksmd],
 ];
 
