@@ -101,6 +101,40 @@ test('check: 0 when nothing moved, 1 when something did, 2 when it could not run
   t.regex(moved.stdout, /guests\.m-1\.figures\.resident_pages: was \d+, is \d+ \(\+256, /);
 });
 
+test('a folder that cannot be made, or is of another version, is told, and nothing is overwritten', (t) => {
+  const cwd = temporaryFolder(t);
+  writeFileSync(join(cwd, 'micro.yaml'), microScenario);
+  writeFileSync(join(cwd, 'file'), '');
+  for (const [name, sweep] of [
+    ['one', ''],
+    ['several', 'sweep: { seed: [1] }\n'],
+  ] as const) {
+    writeFileSync(join(cwd, `${name}.yaml`), microScenario + sweep);
+    const { status, stderr } = pagefold(cwd, 'run', `./${name}.yaml`, '--out', 'file');
+    t.is(status, 2);
+    t.regex(
+      stderr,
+      /^(?:run .*\n)?pagefold: file\/.*: the folder cannot be made \(ENOTDIR\)\. Remedy: give an --out/,
+    );
+  }
+  t.is(pagefold(cwd, 'run', './micro.yaml', ...short).status, 0);
+  const [folder] = readdirSync(join(cwd, 'runs'));
+  const manifest = join(cwd, 'runs', folder!, 'manifest.json');
+  writeFileSync(
+    manifest,
+    readFileSync(manifest, 'utf8').replace(/"formatVersion": \d+/, '"formatVersion": 99'),
+  );
+  for (const words of [
+    ['run', './micro.yaml', ...short],
+    ['report', `runs/${folder}`],
+  ]) {
+    const { status, stderr } = pagefold(cwd, ...words);
+    t.is(status, 2);
+    t.regex(stderr, /formatVersion: the folder has format 99, this pagefold reads format \d/);
+    t.is(stderr.match(/Remedy/g)?.length, 1, stderr);
+  }
+});
+
 test('density says how many guests fit by policy', (t) => {
   const cwd = temporaryFolder(t);
   writeFileSync(join(cwd, 'micro.yaml'), `${microScenario}slo: { application_p50: 1ms }\n`);

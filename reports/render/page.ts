@@ -112,7 +112,7 @@ function isTable(id: string, tables: readonly Table[]): boolean {
 
 function summaryHtml({ heading, lines }: Summary): Html {
   return html`<div>${heading === null ? null : html`<h3>${heading}</h3>`}<dl>${lines.map(
-    ({ question, answer }) => html`<dt>${question}</dt><dd>${answer}</dd>`,
+    ({ question, answer }) => html`<dt>${question}</dt><dd>${unbroken(answer)}</dd>`,
   )}</dl></div>`;
 }
 
@@ -165,6 +165,11 @@ const headroom: Spec = {
 /** Makes the names of a drawing's clips its own: they hold for the whole page. */
 function ownIds(svg: string, key: string): string {
   return svg.replace(/(id="|url\(#)((?:clip|gradient_)\w*)/g, `$1${key}-$2`);
+}
+
+/** Text in which no line ends between a number and its unit. */
+function unbroken(text: string): string {
+  return text.replace(/(\d) (?=(?:%|×|[KMGT]?i?B\b|[nµm]?s\b))/g, '$1\u00a0');
 }
 
 /** The sample of a mark, as the legend of a figure in a file has it. */
