@@ -43,7 +43,7 @@ const highlights: readonly (readonly [label: string, figure: Figure])[] = [
   ['overcommit ratio', figures.ratio],
   ['saved by merging', figures.merged],
   ['p99 of a wait for memory', figures.p99],
-  ['p99 of the slowest operation', figures.application],
+  ['p99 of an operation, worst guest', figures.application],
   ['ksmd, of one CPU', figures.ksmd],
 ];
 

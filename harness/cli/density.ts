@@ -45,6 +45,11 @@ export function addDensity(to: Argv, status: (status: number) => void): Argv {
   );
 }
 
+/** A run of the search in words. */
+function titleOf(policy: string, guests: number): string {
+  return `${policy}, ${guests} ${guests === 1 ? 'guest' : 'guests'}`;
+}
+
 async function density(
   nameOrFile: string,
   given: RunArguments & { policy: string[]; most: string },
@@ -63,13 +68,13 @@ async function density(
       signal: interruption.signal,
       building: progress,
       runBegins: ({ name }, guests) => {
-        shown = shownProgress(`${name}, ${guests} guests`);
+        shown = shownProgress(titleOf(name, guests));
         return (state) => shown!.update(state);
       },
       runEnds: ({ name }, guests, missed, taken) => {
         shown?.done();
         const verdict = missed.length === 0 ? 'they fit' : `they do not fit: ${missed.join(', ')}`;
-        progress(`${name}, ${guests} guests: ${verdict}${taken ? ' (run before)' : ''}`);
+        progress(`${titleOf(name, guests)}: ${verdict}${taken ? ' (run before)' : ''}`);
       },
     }).finally(() => shown?.done());
     const rows = found.map(({ policy, guests, exact, host_memory }) => [

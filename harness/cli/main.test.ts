@@ -48,7 +48,7 @@ for (const words of [[], ['guest']]) {
 writeFileSync(join(folder, 'odd'), 'x');
 writeFileSync(join(folder, 'disk'), new Uint8Array(512));
 for (const [words, message] of [
-  [['--out', 'x'], "--out: there is no such option here. Remedy: see 'pagefold --help'"],
+  [['--out', 'x'], "command line: no command is given. Remedy: see 'pagefold --help'"],
   [['run', '--out'], "--out: its value is missing. Remedy: see 'pagefold run --help'"],
   [['rnu'], 'rnu: not understood. Remedy: did you mean run? '],
   [['run', '--polcy', 'ksm'], "--polcy: there is no such option here. Remedy: see 'pagefold run --help'"],

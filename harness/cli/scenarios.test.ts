@@ -30,7 +30,7 @@ test('run prints a summary and where the report is; the folder is whole', async 
   t.is(status, 0, stderr);
   t.regex(
     stderr,
-    /^micro: 0\.04 of 400ms, 1 of 2 guests up\n[\s\S]*micro: 0\.40 of 400ms, 2 of 2 guests up\n/,
+    /^micro: 0\.04 of 0\.4 s, 1 of 2 guests up\n[\s\S]*micro: 0\.40 of 0\.4 s, 2 of 2 guests up\n/,
   );
   const [folder] = readdirSync(join(cwd, 'runs'));
   t.regex(folder!, /^micro-[0-9a-f]{8}$/);

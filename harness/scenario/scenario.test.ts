@@ -320,5 +320,5 @@ test('sizes and times are read and written with their units', (t) => {
   t.false(size.safeParse('-1MiB').success);
   t.false(time.safeParse('9999999h').success);
   t.deepEqual([320 * 2 ** 20, 2 ** 30, 1000].map(formatSize), ['320MiB', '1GiB', '1000 bytes']);
-  t.deepEqual([6e10, 5e8, 3600, 0].map(formatTime), ['1min', '500ms', '3600ns', '0ns']);
+  t.deepEqual([6e10, 5e8, 3600, 0, 23.17e9].map(formatTime), ['1min', '500ms', '3600ns', '0ns', '23.17s']);
 });
