@@ -34,11 +34,8 @@ export function addDensity(to: Argv, status: (status: number) => void): Argv {
         )
         .positional('scenario', { type: 'string', demandOption: true, describe: 'Name or file' })
         .options(densityOptions)
-        .example('$0 density density', 'all policies')
-        .example(
-          '$0 density density --policy none --policy ksm+balloon --most 16',
-          'two of them, up to 16 guests',
-        ),
+        .example('$0 density density --most 6', 'all policies, up to 6 guests')
+        .example('$0 density density --policy none --policy ksm+balloon+swap', 'two of them'),
     async ({ scenario, policy, most, ...given }) => {
       status(await density(scenario, { ...given, policy: [policy ?? []].flat(), most }));
     },
