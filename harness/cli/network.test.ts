@@ -1,63 +1,19 @@
 /** Two Debian guests on one host reach each other over its switch. */
 
-import { readFile } from 'node:fs/promises';
 import test from 'ava';
 import { Host } from '../../hypervisor/host.ts';
 import { usualTranslation } from '../../hypervisor/x86/translate/options.ts';
-import {
-  ControlReader,
-  controlParameter,
-  controlPort,
-  execRequest,
-  outputPort,
-} from '../../workloads/guest/control.ts';
-import { resolveImage } from '../../workloads/images/resolve.ts';
+import { debianFiles, startDebian } from './testing/debian.ts';
 
 test('two guests ping each other', async (t) => {
-  const image = await resolveImage('debian-busybox');
-  const [kernel, initrd] = await Promise.all([readFile(image.kernel), readFile(image.initrd)]);
+  const files = await debianFiles();
   const host = new Host({ memory: 512 << 20, translate: usualTranslation });
-  const outputs: string[] = [];
-  const statuses: (number | undefined)[] = [];
-  for (const [number, script] of [
+  const [, asks] = [
     'ip addr add 10.0.0.1/24 dev eth0; ip link set eth0 up; sleep 20',
     'ip addr add 10.0.0.2/24 dev eth0; ip link set eth0 up; sleep 1; ping -c 3 10.0.0.1',
-  ].entries()) {
-    const reader = new ControlReader();
-    outputs.push('');
-    const guest = host.addGuest({
-      memory: 256 << 20,
-      cpus: 1,
-      seed: number,
-      epoch: 1_767_225_600,
-      serialOutput: () => {},
-      ports: [
-        { onOutput: () => {} },
-        {
-          name: controlPort,
-          onOutput: (bytes) => {
-            for (const answer of reader.push(bytes.slice())) {
-              if (answer.kind === 'ready') guest.console.input(1, execRequest(script));
-              else statuses[number] = answer.status;
-            }
-          },
-        },
-        {
-          name: outputPort,
-          onOutput: (bytes) => {
-            outputs[number] += new TextDecoder().decode(bytes.slice());
-          },
-        },
-      ],
-      disks: [],
-      balloonFeatures: [],
-    });
-    guest.boot({ kernel, initrd, commandLine: `console=ttyS0 panic=-1 nokaslr ${controlParameter}` });
-    guest.console.setOpen(1, true);
-    guest.console.setOpen(2, true);
-  }
-  while (statuses[1] === undefined && host.time < 10e9) host.run(host.time + 50e6);
-  t.is(statuses[1], 0, outputs[1]);
-  t.regex(outputs[1]!, /3 packets transmitted, 3 packets received, 0% packet loss/);
+  ].map((script, seed) => startDebian(host, files, { script, seed, memory: 256 << 20 }));
+  while (asks!.status === undefined && host.time < 10e9) host.run(host.time + 50e6);
+  t.is(asks!.status, 0, asks!.output);
+  t.regex(asks!.output, /3 packets transmitted, 3 packets received, 0% packet loss/);
   t.true(host.engine.code.counters.shared > 1000, 'the second guest finds code decoded');
 });

@@ -1,20 +1,12 @@
 /** Two Debian guests on a host with less memory than they use: swap keeps them going, and nothing is lost. */
 
 import { mkdtempSync, rmSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { Host } from '../../hypervisor/host.ts';
 import { usualTranslation } from '../../hypervisor/x86/translate/options.ts';
-import {
-  ControlReader,
-  controlParameter,
-  controlPort,
-  execRequest,
-  outputPort,
-} from '../../workloads/guest/control.ts';
-import { resolveImage } from '../../workloads/images/resolve.ts';
+import { debianFiles, startDebian } from './testing/debian.ts';
 
 /** Random files of 2 MiB, 24 in all, and whether they are what they were, asked twice. */
 const script = `
@@ -28,8 +20,7 @@ const script = `
   md5sum -c /tmp/sums | grep -c OK`;
 
 test('guests that use twice the memory of their host find what they wrote', async (t) => {
-  const image = await resolveImage('debian-busybox');
-  const [kernel, initrd] = await Promise.all([readFile(image.kernel), readFile(image.initrd)]);
+  const files = await debianFiles();
   const folder = mkdtempSync(join(tmpdir(), 'pagefold-swap-'));
   const events: unknown[] = [];
   const host = new Host({
@@ -42,43 +33,9 @@ test('guests that use twice the memory of their host find what they wrote', asyn
     host.close();
     rmSync(folder, { recursive: true });
   });
-  const outputs = ['', ''];
-  const statuses: (number | undefined)[] = [undefined, undefined];
-  for (const number of [0, 1]) {
-    const reader = new ControlReader();
-    const guest = host.addGuest({
-      memory: 256 << 20,
-      cpus: 1,
-      seed: number,
-      epoch: 1_767_225_600,
-      serialOutput: () => {},
-      ports: [
-        { onOutput: () => {} },
-        {
-          name: controlPort,
-          onOutput: (bytes) => {
-            for (const answer of reader.push(bytes.slice())) {
-              if (answer.kind === 'ready') guest.console.input(1, execRequest(script));
-              else statuses[number] = answer.status;
-            }
-          },
-        },
-        {
-          name: outputPort,
-          onOutput: (bytes) => {
-            outputs[number] += new TextDecoder().decode(bytes.slice());
-          },
-        },
-      ],
-      disks: [],
-      balloonFeatures: [],
-    });
-    guest.boot({ kernel, initrd, commandLine: `console=ttyS0 panic=-1 nokaslr ${controlParameter}` });
-    guest.console.setOpen(1, true);
-    guest.console.setOpen(2, true);
-  }
+  const guests = [0, 1].map((seed) => startDebian(host, files, { script, seed, memory: 256 << 20 }));
   while (
-    statuses.includes(undefined) &&
+    guests.some(({ status }) => status === undefined) &&
     host.guests.every(({ end }) => end === undefined) &&
     host.time < 30e9
   ) {
@@ -89,8 +46,13 @@ test('guests that use twice the memory of their host find what they wrote', asyn
     host.guests.map(({ end }) => end),
     [undefined, undefined],
   );
-  t.deepEqual(statuses, [0, 0]);
-  t.deepEqual(outputs, ['12\n12\n', '12\n12\n']);
+  t.deepEqual(
+    guests.map(({ status, output }) => [status, output]),
+    [
+      [0, '12\n12\n'],
+      [0, '12\n12\n'],
+    ],
+  );
   t.deepEqual(events, []);
   const used = host.guests.map(({ space }) => space.present + space.swapped);
   t.true(used[0]! + used[1]! > 1.5 * host.pages.books.frames.count, `${used} pages are used`);
