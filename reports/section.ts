@@ -96,6 +96,9 @@ export function studySection(study: Study): Section {
     warnings: [
       ...(missing > 0 ? [`${missing} of ${sweep.cells.length} runs have not been run yet.`] : []),
       ...(partial > 0 ? [`${partial} of ${cells.length} runs are partial.`] : []),
+      ...(sweep.kind === 'density' && !sweep.complete
+        ? ['The search has not come to its end: policies are missing.']
+        : []),
     ],
     highlights: [],
     summaries: [{ heading: null, lines: studySummary(study) }],

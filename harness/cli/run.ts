@@ -63,6 +63,7 @@ export function addRun(to: Argv, status: (status: number) => void): Argv {
         .options(ownRunOptions)
         .example('$0 run', 'the scenario quickstart')
         .example('$0 run ksm-sweep --set duration=30s', 'every run of a sweep, each shorter')
+        .example("$0 run ksm-sweep --set 'guests.0.count=[1, 2]'", 'with other values on one axis')
         .example('$0 run ksm-sweep --resume', 'goes on with a sweep that was interrupted')
         .example('$0 run ./mine.yaml --set host.ksm=off --seed 7', 'your own, changed'),
     async ({ scenario, resume, ...given }) => {

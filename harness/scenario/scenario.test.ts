@@ -276,6 +276,18 @@ test('a sweep is a grid, its last axis changing fastest; --set fixes an axis', a
     fixed.cells.map(({ parameters }) => Object.keys(parameters)),
     [['host.ksm'], ['host.ksm']],
   );
+  const others = await parseScenario('q.yaml', text, { set: ['guests.0.count=[3, 5, 7]', 'host.ksm=off'] });
+  t.deepEqual(
+    others.cells.map(({ scenario: { guests, host } }) => [guests[0]!.count, host.ksm]),
+    [
+      [3, 'off'],
+      [5, 'off'],
+      [7, 'off'],
+    ],
+  );
+  await t.throwsAsync(() => parseScenario('q.yaml', text, { set: ['guests.0.count=[3, x]'] }), {
+    message: /^--set guests\.0\.count=\[3, x\]: guests\.0\.count: 'x' is not a number\./,
+  });
   const many = `${base}sweep: { seed: [${Array.from({ length: 1001 }, (_, i) => i).join(',')}] }\n`;
   await t.throwsAsync(() => parseScenario('q.yaml', many, { set: [] }), { message: /it has 1001 runs/ });
 });
