@@ -69,7 +69,7 @@ export function overcommitChart(study: Study): Chart | undefined {
   const x: Spec = {
     field: 'ratio',
     type: 'quantitative',
-    title: 'overcommit ratio (promised to guests ÷ memory of the host)',
+    title: 'overcommit ratio (promised ÷ host’s memory)',
     scale: { domain: [0, 1.05 * Math.max(1, ...all.map((row) => Number(row.ratio)))], nice: false },
   };
   return {

@@ -193,11 +193,14 @@ function legendHtml({ label, colour, mark, hollow }: LegendEntry): Html {
   return html`<li><svg width="20" height="14" viewBox="0 0 20 14" aria-hidden="true">${drawing}</svg>${label}</li>`;
 }
 
+/** What would make a column too wide when it were not broken. */
+const longWord = /\S{24}/;
+
 function tableHtml({ id, title, note, head, figures, body }: Table, prefix: string): Html {
   const cell = (name: 'th' | 'td') => (text: string, at: number) =>
     figures[at]
       ? html`<${new Html(name)} class="figure">${text}</${new Html(name)}>`
-      : html`<${new Html(name)}>${text}</${new Html(name)}>`;
+      : html`<${new Html(name)}${longWord.test(text) ? new Html(' class="long"') : null}>${text}</${new Html(name)}>`;
   return html`<div class="table" id="${prefix}${id}-table">
 <h3>${title}</h3>
 ${note === '' ? null : html`<p class="subtitle">${note}</p>`}
