@@ -60,6 +60,7 @@ async function check(named: readonly string[], given: CheckArguments): Promise<n
       const verdict = await checkBaseline(name, {
         ...options,
         update: given.update,
+        named: named.length > 0,
         signal: interruption.signal,
         building: progress,
         now: () => performance.now(),
