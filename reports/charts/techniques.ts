@@ -63,7 +63,7 @@ export function techniquesChart(runs: readonly Run[]): Chart | undefined {
               encoding: { y, text: { field: 'run', type: 'nominal' } },
             },
             {
-              mark: { type: 'tick', color: theme.ink, thickness: 2, height: 26, yOffset: 6, opacity: 1 },
+              mark: { type: 'tick', color: theme.ink, thickness: 2, height: 20, yOffset: 6, opacity: 1 },
               encoding: { x: { field: 'host_mib', type: 'quantitative' }, y },
             },
           ],
