@@ -26,7 +26,8 @@ import { PciBus } from './platform/pci/bus.ts';
 import { PciConfigPorts } from './platform/pci/configports.ts';
 import { hostBridge } from './platform/pci/hostbridge.ts';
 import { loadBytes } from './platform/pci/registers.ts';
-import { type Stateful, type StateReader, StateWriter } from './state/state.ts';
+import { hashOf } from './state/hash.ts';
+import type { Stateful, StateReader, StateWriter } from './state/state.ts';
 import { VirtioBalloon } from './virtio/balloon/balloon.ts';
 import type { BlockBackend } from './virtio/block/backend.ts';
 import { VirtioBlock } from './virtio/block/block.ts';
@@ -224,8 +225,14 @@ export class Guest implements Stateful {
         deflate: (page, count) => {
           for (let each = page; each < page + count; each++) this.space.returned(each);
         },
-        // Without a record of what was written since, a hint says nothing safe.
-        hint: () => {},
+        // The guest may have taken a page into use since it put it on its list: then it was written. But some kernels write zeros to each page
+        // that they take into use, and to these free ones, too (Linux's init_on_alloc); and zeros are what the next touch would find.
+        hint: (address, length) => {
+          for (let page = address / pageSize, end = page + length / pageSize; page < end; page++) {
+            if (this.space.isUnwritten(page) || this.space.isZero(page))
+              processors.discard(page, 1, slots.reported);
+          }
+        },
         report: (address, length) =>
           processors.discard(address / pageSize, length / pageSize, slots.reported),
       },
@@ -310,6 +317,12 @@ export class Guest implements Stateful {
     return wake;
   }
 
+  /** Asks for hints which pages are free; the host takes those that are not written to meanwhile. Between rounds. */
+  askForHints(): void {
+    this.space.watchWrites();
+    this.balloon.startHinting();
+  }
+
   /** A vCPU that waited for the host since `since` goes on at virtual time `time`. */
   resume(cpu: number, time: number, since: number): void {
     this.cpus[cpu]!.blockedUntil = time;
@@ -360,6 +373,7 @@ export class Guest implements Stateful {
       this.#run(until);
     } catch (error) {
       if (!(error instanceof SwapLoss) && !(error instanceof OutOfFrames)) throw error;
+      this.space.failure = error;
       this.#finish({ kind: 'error', reason: error.message });
     }
   }
@@ -378,10 +392,12 @@ export class Guest implements Stateful {
   #run(until: number): void {
     const alone = this.cpus.length === 1;
     this.#showSteal();
+    // Before events wake those that sleep.
+    this.#settle();
     while (this.#time < until && this.end === undefined) {
       this.#timers.run(this.#time, () => this.space.ready);
       if (!this.space.ready) return;
-      this.#processors.settle();
+      this.#settle();
       const event = Math.min(until, this.#timers.next);
       const action = this.#nextAction();
       if (action > this.#time) {
@@ -405,6 +421,14 @@ export class Guest implements Stateful {
       }
       this.#time = Math.max(this.#time, this.#turnEnd);
     }
+  }
+
+  /** Makes up for mappings that the host has changed: each vCPU that executes is interrupted for it. Changes between two rounds are one. */
+  #settle(): void {
+    this.#processors.settle();
+    if (!this.space.shotDown) return;
+    this.space.shotDown = false;
+    for (const cpu of this.cpus) if (cpu.hasCpu) cpu.shootDown();
   }
 
   /** When one of its vCPUs that have a physical CPU can execute, without an event that wakes it: Infinity when none can. */
@@ -484,8 +508,6 @@ export class Guest implements Stateful {
 
   /** SHA-256 of the guest's whole state, in hexadecimal. */
   stateHash(): string {
-    const writer = new StateWriter();
-    this.saveState(writer);
-    return createHash('sha256').update(writer.finish()).digest('hex');
+    return hashOf(this);
   }
 }

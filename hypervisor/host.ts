@@ -5,7 +5,6 @@
  * between rounds comes what concerns more than one of them. All of it is in an order that depends on virtual time and
  * guest numbers alone.
  */
-import { createHash } from 'node:crypto';
 import { BalloonController, type BalloonEvent } from './balloon/controller.ts';
 import type { BalloonPolicy } from './balloon/policy.ts';
 import { defaultBounds } from './balloon/settings.ts';
@@ -23,7 +22,8 @@ import { hashPage } from './memory/pagehash.ts';
 import { SwapDevice } from './memory/swap/device.ts';
 import { DiskFile, type SwapFile } from './memory/swap/file.ts';
 import { Swap } from './memory/swap/swap.ts';
-import { type Stateful, type StateReader, StateWriter } from './state/state.ts';
+import { hashOf } from './state/hash.ts';
+import type { Stateful, StateReader, StateWriter } from './state/state.ts';
 import { EthernetSwitch } from './virtio/net/switch.ts';
 import { Engine } from './x86/engine.ts';
 import type { TranslationOptions } from './x86/translate/options.ts';
@@ -36,7 +36,7 @@ export interface SwapOptions {
   readonly size: number;
   /** The device that the file is on. */
   readonly device: StorageProfileName;
-  /** Pages read together, as a power of two; 3 when not given. */
+  /** Most pages read together, as a power of two; 3 when not given. */
   readonly pageCluster?: number;
 }
 
@@ -362,9 +362,7 @@ export class Host implements Stateful {
 
   /** SHA-256 of the host's whole state, in hexadecimal. */
   stateHash(): string {
-    const writer = new StateWriter();
-    this.saveState(writer);
-    return createHash('sha256').update(writer.finish()).digest('hex');
+    return hashOf(this);
   }
 }
 

@@ -13,6 +13,8 @@ import { byScanner, logged, SpaceLog } from './log.ts';
 import type { MergeSpace } from './merge.ts';
 import { type Links, mostPages } from './rmap.ts';
 import * as slots from './slots.ts';
+import { ReadAhead } from './swap/readahead.ts';
+import type { SwapLoss } from './swap/swap.ts';
 
 /** A range of guest-physical memory. */
 export interface Range {
@@ -75,14 +77,18 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
   /** What the guest did since the books were brought up to date. */
   readonly log = new SpaceLog();
   readonly counters = new FaultCounters();
+  /** How much is read ahead for it. */
+  readonly readAhead = new ReadAhead();
   /** Faults that the host must serve. */
   readonly requests: FaultRequest[] = [];
   /** Hears of the guest's faults. */
   listener: FaultListener = noListener;
   /** Called when a device takes of its reserve: nothing further may run in this round before it is full again. */
   onReserveUsed: () => void = () => {};
-  /** A mapping was taken away or an accessed bit cleared: the guest's TLBs must be emptied before it runs. */
+  /** The guest's TLBs must be emptied before it runs. */
   stale = false;
+  /** The host took a mapping away or cleared an accessed bit: vCPUs that run are interrupted for it. */
+  shotDown = false;
   /** Pages that have a frame, pages whose contents are in swap, and pages in the balloon. */
   present = 0;
   swapped = 0;
@@ -91,6 +97,8 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
   mergedZero = 0;
   /** Frames that a device lacked: so many more are to be granted. */
   wanted = 0;
+  /** Why a device could not have a page in this round: the guest ends, and the host hears of it when the round is over. */
+  failure: SwapLoss | OutOfFrames | undefined;
   /** Whether a round is on in which the guest has a grant. */
   inRound = false;
   grantStart = 0;
@@ -148,6 +156,12 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
     this.dropCode();
     for (let page = 0; page < this.pageCount; page++) if (this.isRam(page)) this.release(page, 0);
     this.stale = true;
+  }
+
+  /** The host takes a mapping away, or clears an accessed bit: no TLB may have it when the guest runs. */
+  shootDown(): void {
+    this.stale = true;
+    this.shotDown = true;
   }
 
   // Slots.
@@ -438,6 +452,31 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
       this.swapped--;
       this.#log(logged.dropSwapped, page, slot >>> slots.swapShift, 0);
     }
+  }
+
+  /** From now on {@link isUnwritten} tells which pages were not written since. Between rounds. */
+  watchWrites(): void {
+    for (let page = 0; page < this.pageCount; page++) {
+      const slot = this.slot(page);
+      if ((slot & (slots.present | slots.swapped)) === 0) continue;
+      if ((slot & slots.dirty) !== 0) this.#books.written(frameIn(slot));
+      this.setSlot(page, (slot & ~slots.dirty) | slots.watched);
+    }
+    this.shootDown();
+  }
+
+  /** Whether a page was certainly not written since {@link watchWrites} was called last. */
+  isUnwritten(page: number): boolean {
+    return (this.slot(page) & (slots.watched | slots.dirty)) === slots.watched;
+  }
+
+  /** Whether a page has a frame of zeros. */
+  isZero(page: number): boolean {
+    const frame = this.frameOf(page);
+    if (frame === 0) return false;
+    const { u32 } = this.memory;
+    for (let at = frame / 4, end = at + pageSize / 4; at < end; at++) if (u32[at] !== 0) return false;
+    return true;
   }
 
   /** A page leaves the balloon: the guest will use it. */

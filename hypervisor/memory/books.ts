@@ -198,6 +198,11 @@ export class Books {
     if (swapSlots.mapped(slot) === 0) swapSlots.release(slot);
   }
 
+  /** The page of a frame has written to it, and will not be marked for that any more. */
+  written(frame: number): void {
+    if (this.frames.classOf(frame) === frameClass.private) this.parted(frame);
+  }
+
   /** A page's contents are in a slot from now on. */
   joinSlot(slot: number, key: number): void {
     const swapSlots = this.swap!.slots;
@@ -296,7 +301,7 @@ export class Books {
       if ((slot & slots.accessed) === 0) continue;
       used = true;
       space.setSlot(page, slot & ~slots.accessed);
-      space.stale = true;
+      space.shootDown();
     }
     return used;
   }

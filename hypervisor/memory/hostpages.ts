@@ -5,7 +5,7 @@
  * {@link HostPages.serve} serves the vCPUs that wait.
  */
 import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
-import { AddressSpace, deviceReserve, type Range } from './addressspace.ts';
+import { AddressSpace, deviceReserve, OutOfFrames, type Range } from './addressspace.ts';
 import { Books } from './books.ts';
 import { loadBooks, saveBooks } from './bookstate.ts';
 import { BooksError, checkBooks } from './check.ts';
@@ -18,7 +18,7 @@ import { Kswapd } from './kswapd.ts';
 import type { FrameClass } from './merge.ts';
 import { Merging } from './merging.ts';
 import { type ReclaimCosts, Reclaimer } from './reclaim.ts';
-import type { Swap } from './swap/swap.ts';
+import type { Swap, SwapLoss } from './swap/swap.ts';
 import { type Watermarks, watermarks } from './watermarks.ts';
 
 /** Which guest ends when the host has no memory left: the one with most of it in frames and swap, or the one that asks. */
@@ -34,7 +34,7 @@ export interface HostPagesOptions {
   readonly costs: FaultCosts & ReclaimCosts;
   readonly swap?: Swap | undefined;
   readonly oom?: OomPolicy | undefined;
-  /** Pages that are read from swap together, as a power of two: Linux's `vm.page-cluster`, 3 when not given. */
+  /** Most pages that are read from swap together, as a power of two: Linux's `vm.page-cluster`, 3 when not given. */
   readonly pageCluster?: number | undefined;
 }
 
@@ -176,8 +176,17 @@ export class HostPages implements Stateful {
     for (const space of this.#running) {
       space.inRound = false;
       this.books.apply(space);
+      if (space.requests.length > 0) this.server.gather(space);
     }
+    for (const space of this.#running) if (space.failure !== undefined) this.#failed(space, space.failure);
     this.#running = [];
+  }
+
+  /** A guest has ended in the course of a round since a device of its could not have a page. */
+  #failed(space: AddressSpace, failure: SwapLoss | OutOfFrames): void {
+    space.failure = undefined;
+    if (failure instanceof OutOfFrames) this.oomKills++;
+    this.#stop(space, failure instanceof OutOfFrames ? 'out of memory' : 'swap loss', failure.message);
   }
 
   /** Serves the vCPUs that wait; the next round ends at virtual time `horizon`. */
@@ -230,7 +239,11 @@ export class HostPages implements Stateful {
     this.reclaimer.saveState(to);
     this.server.saveState(to);
     this.kswapd.saveState(to);
-    for (const space of this.books.spaces) to.part('faults', space.counters);
+    for (const { counters, readAhead, shotDown } of this.books.spaces) {
+      to.bool(shotDown);
+      to.part('faults', counters);
+      to.part('read-ahead', readAhead);
+    }
   }
 
   /** Takes up the state of a host with the same guests. */
@@ -241,7 +254,11 @@ export class HostPages implements Stateful {
     this.reclaimer.loadState(from);
     this.server.loadState(from);
     this.kswapd.loadState(from);
-    for (const space of this.books.spaces) from.part('faults', space.counters);
+    for (const space of this.books.spaces) {
+      space.shotDown = from.bool();
+      from.part('faults', space.counters);
+      from.part('read-ahead', space.readAhead);
+    }
   }
 
   /** Proves the books; throws an error that names what is wrong. Between rounds. */
