@@ -104,7 +104,7 @@ export class RunFolderWriter {
   }
 
   #start(): void {
-    mkdirSync(join(this.path, consolesFolder), { recursive: true });
+    makeFolder(join(this.path, consolesFolder));
     writeFileSync(join(this.path, ownerFile), `${process.pid}\n`);
     this.#json(files.manifest, this.#manifest);
     this.#json(files.columns, this.#columns);
@@ -199,12 +199,26 @@ function exists(path: string): boolean {
 }
 
 /** What would be overwritten must be a run that this pagefold understands. */
+/**
+ * Makes a folder, and those that it is in.
+ * @throws {@link RunFolderError} when it cannot be made
+ */
+export function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const cause = `the folder cannot be made (${code ?? message})`;
+    throw new RunFolderError(path, undefined, cause, 'give an --out where folders can be made');
+  }
+}
+
 async function mustBeReadable(folder: string): Promise<void> {
   try {
     await readRun(folder);
   } catch (error) {
     if (!(error instanceof RunFolderError)) throw error;
-    const cause = `what is there is not overwritten, since it cannot be read (${error.message})`;
+    const cause = `what is there is not overwritten, since it cannot be read (${error.what})`;
     throw new RunFolderError(folder, undefined, cause, 'move it away, or give another --out');
   }
 }
