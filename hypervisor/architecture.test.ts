@@ -22,6 +22,7 @@ const mayImport: Record<string, readonly string[]> = {
     'hypervisor/measures',
   ],
   'hypervisor/balloon': ['hypervisor/state', 'hypervisor/virtio', 'hypervisor/clock'],
+  'hypervisor/threads': ['hypervisor', 'hypervisor/*'],
   hypervisor: ['hypervisor/*'],
   workloads: [],
   harness: ['hypervisor', 'hypervisor/*', 'workloads', 'reports'],

@@ -4,22 +4,23 @@
  * The CPUs of a guest take turns of a few microseconds of virtual time each; a guest with one CPU runs from one event
  * to the next. Everything happens in an order that depends on the guest alone.
  */
-import { createHash } from 'node:crypto';
 import type { BalloonBounds } from './balloon/settings.ts';
 import type { Costs } from './clock/costs.ts';
 import { STORAGE_PROFILES } from './clock/storage.ts';
 import { type Clock, TimerQueue } from './clock/timers.ts';
+import { type GuestFiles, loadGuest, secret } from './guestfiles.ts';
 import { Measures } from './measures/measures.ts';
 import { type AddressSpace, OutOfFrames } from './memory/addressspace.ts';
+import type { FaultCause } from './memory/faults.ts';
 import { pageSize } from './memory/hostmemory.ts';
-import type { HostPages } from './memory/hostpages.ts';
 import * as slots from './memory/slots.ts';
+import type { Range } from './memory/spaceblock.ts';
 import { SwapLoss } from './memory/swap/swap.ts';
 import type { AccessSize } from './platform/bus.ts';
 import { Cpu, type CpuStop } from './platform/cpu.ts';
 import { GuestRam } from './platform/guestram.ts';
 import { kvmCpuid } from './platform/kvm.ts';
-import type { BootFiles } from './platform/loader/load.ts';
+import type { EntryState } from './platform/loader/load.ts';
 import { memoryMap } from './platform/memorymap.ts';
 import { Pc } from './platform/pc.ts';
 import { PciBus } from './platform/pci/bus.ts';
@@ -27,7 +28,7 @@ import { PciConfigPorts } from './platform/pci/configports.ts';
 import { hostBridge } from './platform/pci/hostbridge.ts';
 import { loadBytes } from './platform/pci/registers.ts';
 import { hashOf } from './state/hash.ts';
-import type { Stateful, StateReader, StateWriter } from './state/state.ts';
+import { type Stateful, StateReader, StateWriter } from './state/state.ts';
 import { VirtioBalloon } from './virtio/balloon/balloon.ts';
 import type { BlockBackend } from './virtio/block/backend.ts';
 import { VirtioBlock } from './virtio/block/block.ts';
@@ -35,7 +36,7 @@ import { ChaCha20 } from './virtio/chacha20.ts';
 import { type ConsolePort, VirtioConsole } from './virtio/console/console.ts';
 import type { VirtioDevice, VirtioEnvironment } from './virtio/device.ts';
 import { VirtioNet } from './virtio/net/net.ts';
-import type { EthernetSwitch, SwitchPort } from './virtio/net/switch.ts';
+import type { FrameReceiver, SwitchPort } from './virtio/net/switch.ts';
 import { VirtioPci } from './virtio/pci.ts';
 import { VirtioRng } from './virtio/rng.ts';
 import type { Engine } from './x86/engine.ts';
@@ -64,17 +65,30 @@ export interface GuestOptions {
   /** Virtual ns between requests for the balloon's statistics; none are asked for when not given. */
   readonly statsInterval?: number;
   /** The switch that its network card is connected to, and its place there: it makes the card's address. */
-  readonly network: { readonly connect: EthernetSwitch; readonly station: number };
+  readonly network: { readonly connect: GuestNetwork; readonly station: number };
   /** False when the host must not merge its memory. */
   readonly mergeable?: boolean;
   /** Weight of each of its vCPUs when physical CPUs are short, 1 … 10,000; 100 when not given. */
   readonly cpuWeight?: number;
 }
 
-/** The host around a guest. */
+/** What a guest's network card is connected to: the host's switch, or what leads there from another thread. */
+export interface GuestNetwork {
+  /** Gives a port to the guest. */
+  connect(receiver: FrameReceiver): SwitchPort;
+  /** The guest is gone. Between rounds. */
+  disconnect(port: SwitchPort): void;
+}
+
+/** The host around a guest, as far as the guest's thread sees it. */
 export interface GuestHost {
   readonly engine: Engine;
-  readonly pages: HostPages;
+  readonly pages: {
+    /** Makes a guest's memory. */
+    add(ram: readonly Range[], mergeable: boolean): AddressSpace;
+    /** Takes it back. */
+    remove(space: AddressSpace): void;
+  };
   readonly costs: Costs;
   /** Virtual time in ns: where the present round began, and between rounds where the next begins. */
   readonly time: number;
@@ -106,7 +120,7 @@ export class Guest implements Stateful {
   end: GuestEnd | undefined;
   readonly measures = new Measures();
   readonly #host: GuestHost;
-  readonly #network: EthernetSwitch;
+  readonly #network: GuestNetwork;
   readonly #port: SwitchPort;
   readonly #timers: TimerQueue;
   readonly #pci: PciBus;
@@ -114,6 +128,7 @@ export class Guest implements Stateful {
   readonly #functions: VirtioPci[] = [];
   readonly #seed: number;
   readonly #processors: Processors;
+  readonly #ram: GuestRam;
   #time = 0;
   /** For each vCPU, whether the guest was told that it lost its physical CPU. */
   readonly #shownOut: Uint8Array;
@@ -177,6 +192,7 @@ export class Guest implements Stateful {
     // Switched off until `boot`: time passes, and nothing is executed.
     this.cpus[0]!.waitsForStartup = true;
     const ram = new GuestRam(this.space, (page) => processors.contentsChange(page));
+    this.#ram = ram;
     this.pc = new Pc(
       { memory: options.memory, epoch: options.epoch },
       {
@@ -239,7 +255,7 @@ export class Guest implements Stateful {
     });
     this.#plug(this.balloon);
     if (options.statsInterval !== undefined) this.balloon.setStatsInterval(options.statsInterval);
-    this.#plug(new VirtioRng(environment, 'entropy', new ChaCha20(this.#secret('entropy'))));
+    this.#plug(new VirtioRng(environment, 'entropy', new ChaCha20(secret(this.#seed, 'entropy'))));
     const { connect, station } = options.network;
     let port!: SwitchPort;
     this.#plug(
@@ -262,11 +278,6 @@ export class Guest implements Stateful {
         new VirtioBlock(environment, { name, backend, serial: `pagefold-${index}`, latency: diskLatency }),
       );
     });
-  }
-
-  /** 32 bytes of the guest's randomness for one use. */
-  #secret(use: string): Uint8Array {
-    return createHash('sha256').update(`${use} ${this.#seed}`).digest();
   }
 
   #plug({ device }: { readonly device: VirtioDevice }): void {
@@ -323,10 +334,11 @@ export class Guest implements Stateful {
     this.balloon.startHinting();
   }
 
-  /** A vCPU that waited for the host since `since` goes on at virtual time `time`. */
-  resume(cpu: number, time: number, since: number): void {
+  /** A vCPU that waited for the host since `since`, by a fault of that cause, goes on at virtual time `time`. */
+  resume(cpu: number, time: number, since: number, cause: FaultCause): void {
     this.cpus[cpu]!.blockedUntil = time;
     this.measures.stall(time - since);
+    this.measures.fault(cause, time - since);
   }
 
   /** The host ends it. */
@@ -353,14 +365,25 @@ export class Guest implements Stateful {
   }
 
   /** Loads a kernel and puts the first CPU at its entry. Throws `BootError` when the files do not fit. */
-  boot(files: Omit<BootFiles, 'rngSeed'>): void {
+  boot(files: GuestFiles): void {
+    this.enter(loadGuest(this.#ram, files, this.pc.memoryMap, this.cpus.length, this.#seed));
+  }
+
+  /** Puts the first CPU at the entry of a kernel that {@link loadGuest} has put into its memory. */
+  enter(entry: EntryState): void {
     this.cpus.forEach((cpu, index) => {
-      cpu.vcpu.seedRandom(this.#secret(`cpu ${index}`));
+      cpu.vcpu.seedRandom(secret(this.#seed, `cpu ${index}`));
     });
     // Until now it was switched off, and waited for nothing.
     this.#catchUp();
-    this.cpus[0]!.enterKernel(this.pc.boot({ ...files, rngSeed: this.#secret('kernel') }));
+    this.pc.start();
+    this.cpus[0]!.enterKernel(entry);
     this.cpus[0]!.waitsForStartup = false;
+  }
+
+  /** Bytes come in on the serial port. */
+  serialInput(bytes: Uint8Array): void {
+    this.pc.uart.receive(bytes);
   }
 
   /**
@@ -373,7 +396,8 @@ export class Guest implements Stateful {
       this.#run(until);
     } catch (error) {
       if (!(error instanceof SwapLoss) && !(error instanceof OutOfFrames)) throw error;
-      this.space.failure = error;
+      const event = error instanceof OutOfFrames ? 'out of memory' : 'swap loss';
+      this.space.failure = { event, reason: error.message };
       this.#finish({ kind: 'error', reason: error.message });
     }
   }
@@ -381,12 +405,15 @@ export class Guest implements Stateful {
   /** Time has passed on the host in which it had nothing to do, or could do nothing. */
   #catchUp(): void {
     this.#time = this.time;
+    const { starvedSince } = this.space;
     for (const cpu of this.cpus) {
       if (cpu.time >= this.#time) continue;
-      // It was not let into the round, for there were no frames.
-      if (!cpu.idle && cpu.blockedUntil <= cpu.time) this.measures.stall(this.#time - cpu.time);
+      // It could not run for want of frames.
+      const since = Math.max(cpu.time, cpu.blockedUntil, starvedSince);
+      if (!cpu.idle && since < this.#time) this.measures.stall(this.#time - since);
       cpu.time = this.#time;
     }
+    this.space.starvedSince = Number.POSITIVE_INFINITY;
   }
 
   #run(until: number): void {
@@ -396,7 +423,10 @@ export class Guest implements Stateful {
     this.#settle();
     while (this.#time < until && this.end === undefined) {
       this.#timers.run(this.#time, () => this.space.ready);
-      if (!this.space.ready) return;
+      if (!this.space.ready) {
+        this.space.starvedSince = Math.min(this.space.starvedSince, this.#time);
+        return;
+      }
       this.#settle();
       const event = Math.min(until, this.#timers.next);
       const action = this.#nextAction();
@@ -464,17 +494,18 @@ export class Guest implements Stateful {
   }
 
   saveState(to: StateWriter): void {
-    this.saveMachine(to);
+    to.bytes(this.machineState());
     to.part('memory', this.space);
   }
 
   loadState(from: StateReader): void {
-    this.loadMachine(from);
+    this.takeMachineState(from.bytes());
     from.part('memory', this.space);
   }
 
-  /** Writes everything but the memory. */
-  saveMachine(to: StateWriter): void {
+  /** The state of everything but the memory. */
+  machineState(): Uint8Array {
+    const to = new StateWriter();
     if (this.end === undefined) this.#catchUp();
     to.number(this.#time);
     to.bytes(this.#shownOut);
@@ -488,10 +519,12 @@ export class Guest implements Stateful {
     to.part('pci ports', this.#configPorts);
     to.part('pci', this.#pci);
     for (const each of this.#functions) to.part(each.device.model.name, each);
+    return to.finish();
   }
 
-  /** Takes up everything but the memory. */
-  loadMachine(from: StateReader): void {
+  /** Takes up the state of everything but the memory. */
+  takeMachineState(state: Uint8Array): void {
+    const from = new StateReader(state);
     this.#time = from.number();
     loadBytes(from, this.#shownOut);
     from.part('measures', this.measures);

@@ -11,7 +11,6 @@ import { defaultBounds } from './balloon/settings.ts';
 import { type Costs, costs } from './clock/costs.ts';
 import { Scheduler } from './clock/scheduler.ts';
 import { STORAGE_PROFILES, type StorageProfileName } from './clock/storage.ts';
-import { Guest, type GuestOptions } from './guest.ts';
 import { Ksmd } from './ksm/ksmd.ts';
 import type { Scanner } from './ksm/scanner.ts';
 import type { AddressSpace } from './memory/addressspace.ts';
@@ -21,9 +20,11 @@ import type { MergeMemory } from './memory/merge.ts';
 import { hashPage } from './memory/pagehash.ts';
 import { SwapDevice } from './memory/swap/device.ts';
 import { DiskFile, type SwapFile } from './memory/swap/file.ts';
-import { Swap } from './memory/swap/swap.ts';
+import { type SharedSwap, Swap } from './memory/swap/swap.ts';
 import { hashOf } from './state/hash.ts';
 import type { Stateful, StateReader, StateWriter } from './state/state.ts';
+import { GuestThreads, type HousedGuest } from './threads/guestthreads.ts';
+import type { HostedGuest, HostedOptions, HostedPort } from './threads/hostedguest.ts';
 import { EthernetSwitch } from './virtio/net/switch.ts';
 import { Engine } from './x86/engine.ts';
 import type { TranslationOptions } from './x86/translate/options.ts';
@@ -48,6 +49,8 @@ export interface HostOptions {
   readonly translate: false | TranslationOptions;
   /** Physical CPUs, which guests and the host's threads share; enough for all when not given. */
   readonly cpus?: number;
+  /** Threads that guests run on, this one included; 1 when not given. No figure depends on it. */
+  readonly workers?: number;
   /** None when not given. */
   readonly swap?: SwapOptions;
   /** Which guest ends when memory and swap are used up; the largest when not given. */
@@ -75,7 +78,7 @@ export interface HostTask {
 
 /** Room for vCPU state, memory maps and decoded code, in bytes. It is reserved, and used as needed. */
 const arenaBytes = 1 << 30;
-/** Of it, the store of decoded code. */
+/** Of it, the stores of decoded code of all threads. */
 const codeBytes = 512 << 20;
 /** Length of a round in virtual ns: guests run so long by themselves, then what lies between them is done. */
 export const round = 100_000;
@@ -84,6 +87,15 @@ const networkDelay = round;
 /** As many CPUs as anybody could want. */
 const manyCpus = 4096;
 
+/** A guest on the host. */
+interface Member extends HousedGuest {
+  /** The scheduler's numbers of its vCPUs. */
+  readonly entities: readonly number[];
+  /** Where what it writes goes. */
+  readonly serialOutput: (byte: number) => void;
+  readonly ports: readonly HostedPort[];
+}
+
 /** See the top of this file. */
 export class Host implements Stateful {
   readonly memory: HostMemory;
@@ -91,25 +103,25 @@ export class Host implements Stateful {
   readonly engine: Engine;
   readonly costs: Costs;
   /** In the order in which they were added. */
-  readonly guests: Guest[] = [];
-  readonly #byNumber = new Map<number, Guest>();
-  readonly #network = new EthernetSwitch(networkDelay);
+  readonly guests: HostedGuest[] = [];
+  readonly #members = new Map<HostedGuest, Member>();
+  readonly #byNumber = new Map<number, HostedGuest>();
+  readonly #threads: GuestThreads;
+  readonly network = new EthernetSwitch(networkDelay);
   /** Carries the balloon policy out; undefined when there is none. */
   readonly balloons: BalloonController | undefined;
   readonly #scheduler: Scheduler;
-  /** The scheduler's numbers of each guest's vCPUs. */
-  readonly #entities = new Map<Guest, readonly number[]>();
   /** With the scheduler's number of each. */
   readonly #tasks: { readonly task: HostTask; readonly entity: number }[] = [];
   #ksmd: Ksmd | undefined;
   #stations = 0;
   #time = 0;
   /** The guests that run in the round that is on, and its end; the end has passed when none is on. */
-  #running: readonly Guest[] = [];
+  #running: readonly HostedGuest[] = [];
   #roundEnd = 0;
 
   constructor(options: HostOptions) {
-    const { memory, translate, oom, costs: costModel = costs() } = options;
+    const { memory, translate, oom, costs: costModel = costs(), workers = 1 } = options;
     this.costs = costModel;
     this.#scheduler = new Scheduler(options.cpus ?? manyCpus, round);
     this.memory = new HostMemory(memory, arenaBytes);
@@ -123,12 +135,28 @@ export class Host implements Stateful {
         pageCluster: options.swap?.pageCluster,
       },
       {
-        resume: (space, cpu, time, since) => this.#guestOf(space).resume(cpu, time, since),
+        resume: (space, cpu, time, since, cause) => this.#guestOf(space).resume(cpu, time, since, cause),
         stop: (space, reason) => this.#guestOf(space).stop(reason),
         event: options.onMemoryEvent ?? (() => {}),
       },
     );
-    this.engine = new Engine(this.memory, hash, codeBytes, translate);
+    const share = Math.floor(codeBytes / workers / pageSize) * pageSize;
+    const { books } = this.pages;
+    this.#threads = new GuestThreads(
+      this,
+      {
+        frameBytes: this.memory.frameCount * pageSize,
+        arenaBytes,
+        translate,
+        costs: costModel,
+        frameTables: books.frames.tables,
+        zeroFrame: books.zeroFrame,
+        swap: workers === 1 ? undefined : sharedSwap(books.swap),
+      },
+      workers - 1,
+      share,
+    );
+    this.engine = new Engine(this.memory, hash, share, translate);
     this.addTask(this.pages.kswapd);
     if (options.balloonPolicy !== undefined) {
       this.balloons = new BalloonController(options.balloonPolicy, {
@@ -139,7 +167,7 @@ export class Host implements Stateful {
     }
   }
 
-  #guestOf(space: AddressSpace): Guest {
+  #guestOf(space: AddressSpace): HostedGuest {
     return this.#byNumber.get(space.id)!;
   }
 
@@ -158,11 +186,13 @@ export class Host implements Stateful {
     throw new Error(`${what} in the middle of a round; run the host up to a multiple of ${round} ns before`);
   }
 
-  /** Makes a guest, powered off: `Guest.boot` starts it. Between rounds. */
-  addGuest(options: Omit<GuestOptions, 'network'>): Guest {
+  /** Makes a guest, powered off: `boot` starts it. Between rounds. */
+  addGuest(options: HostedOptions): HostedGuest {
     this.#betweenRounds('a guest is added');
-    const network = { connect: this.#network, station: ++this.#stations };
-    const guest = new Guest(this, { ...options, network });
+    const { serialOutput, ports, ...plain } = options;
+    const station = ++this.#stations;
+    const housed = this.#threads.add(plain, ports, station);
+    const { guest } = housed;
     this.guests.push(guest);
     this.balloons?.add(
       {
@@ -173,23 +203,23 @@ export class Host implements Stateful {
       },
       this.#time,
     );
-    this.#entities.set(
-      guest,
-      guest.cpus.map(() => this.#scheduler.add(options.cpuWeight)),
-    );
+    const entities = guest.cpus.map(() => this.#scheduler.add(options.cpuWeight));
+    this.#members.set(guest, { ...housed, entities, serialOutput, ports });
     this.#byNumber.set(guest.space.id, guest);
     return guest;
   }
 
   /** Takes a guest off the host, whatever it does, and everything that it has back. Between rounds. */
-  removeGuest(guest: Guest): void {
+  removeGuest(guest: HostedGuest): void {
     this.#betweenRounds('a guest is removed');
     const index = this.guests.indexOf(guest);
     if (index < 0) throw new Error('the guest is not on this host');
     guest.dispose();
     this.balloons?.remove(guest.space.id);
-    for (const entity of this.#entities.get(guest)!) this.#scheduler.remove(entity);
-    this.#entities.delete(guest);
+    const { entities, close } = this.#members.get(guest)!;
+    for (const entity of entities) this.#scheduler.remove(entity);
+    close();
+    this.#members.delete(guest);
     this.guests.splice(index, 1);
     this.#byNumber.delete(guest.space.id);
   }
@@ -209,8 +239,10 @@ export class Host implements Stateful {
   }
 
   /** CPU time that a guest's vCPUs have used, in ns. */
-  cpuTime(guest: Guest): number {
-    return this.#entities.get(guest)!.reduce((sum, entity) => sum + this.#scheduler.executed(entity), 0);
+  cpuTime(guest: HostedGuest): number {
+    return this.#members
+      .get(guest)!
+      .entities.reduce((sum, entity) => sum + this.#scheduler.executed(entity), 0);
   }
 
   /** CPU time that a task has used, in ns. */
@@ -233,10 +265,21 @@ export class Host implements Stateful {
       }
       if (this.isBetweenRounds) this.#beginRound(roundStart + round);
       const end = Math.min(until, this.#roundEnd);
-      for (const guest of this.#running) if (guest.space.inRound) guest.run(end);
+      const running = this.#running.filter(({ space }) => space.inRound);
+      this.#threads.run(running, this.#time, end);
       this.#time = end;
       if (this.isBetweenRounds) this.#endRound(end);
+      for (const guest of running) this.#handOn(guest);
     }
+  }
+
+  /** Hands on what a guest has written. */
+  #handOn(guest: HostedGuest): void {
+    const member = this.#members.get(guest);
+    const written = member?.takeWritten();
+    if (member === undefined || written === undefined) return;
+    for (const byte of written.serial) member.serialOutput(byte);
+    for (const { port, bytes, time } of written.ports) member.ports[port]!.onOutput(bytes, time);
   }
 
   /** When somebody has something to do, in virtual ns. */
@@ -262,7 +305,8 @@ export class Host implements Stateful {
     this.#running = [];
     this.pages.endRound(end);
     this.pages.serve(end, end + round);
-    this.#network.exchange();
+    this.network.exchange();
+    this.#threads.deliver(end);
     this.#account(end);
     this.#setBalloons(end);
   }
@@ -277,7 +321,7 @@ export class Host implements Stateful {
   #schedule(end: number): void {
     const scheduler = this.#scheduler;
     for (const guest of this.guests) {
-      const entities = this.#entities.get(guest)!;
+      const entities = this.#members.get(guest)!.entities;
       for (let i = 0; i < entities.length; i++) {
         const { idle, blockedUntil } = guest.cpus[i]!;
         const entity = entities[i]!;
@@ -294,7 +338,7 @@ export class Host implements Stateful {
     }
     scheduler.decide();
     for (const guest of this.guests) {
-      const entities = this.#entities.get(guest)!;
+      const entities = this.#members.get(guest)!.entities;
       for (let i = 0; i < entities.length; i++) guest.cpus[i]!.hasCpu = scheduler.hasCpu(entities[i]!);
     }
   }
@@ -303,7 +347,7 @@ export class Host implements Stateful {
   #account(now: number): void {
     const scheduler = this.#scheduler;
     for (const guest of this.guests) {
-      const entities = this.#entities.get(guest)!;
+      const entities = this.#members.get(guest)!.entities;
       for (let i = 0; i < entities.length; i++) {
         if (!scheduler.hasCpu(entities[i]!)) continue;
         const cpu = guest.cpus[i]!;
@@ -321,8 +365,9 @@ export class Host implements Stateful {
     }
   }
 
-  /** Gives the swap file up. The host cannot run any more. */
+  /** Gives the swap file and the other threads up. The host cannot run any more. */
   close(): void {
+    this.#threads.end();
     this.pages.books.swap?.close();
   }
 
@@ -332,9 +377,9 @@ export class Host implements Stateful {
     to.u32(this.#stations);
     to.list(this.guests, (guest) => {
       to.u32(guest.space.id);
-      to.section('guest', () => guest.saveMachine(to));
+      to.bytes(guest.machineState());
     });
-    to.part('network', this.#network);
+    to.part('network', this.network);
     to.part('scheduler', this.#scheduler);
     if (this.balloons !== undefined) to.part('balloons', this.balloons);
     to.part('memory', this.pages);
@@ -345,14 +390,15 @@ export class Host implements Stateful {
   loadState(from: StateReader): void {
     this.#betweenRounds('a state is taken up');
     this.#time = from.number();
+    this.#roundEnd = this.#time;
     this.#stations = from.u32();
     let index = 0;
     from.list(() => {
       const guest = this.guests[index++]!;
       from.u32();
-      from.section('guest', () => guest.loadMachine(from));
+      guest.takeMachineState(from.bytes());
     });
-    from.part('network', this.#network);
+    from.part('network', this.network);
     from.part('scheduler', this.#scheduler);
     if (this.balloons !== undefined) from.part('balloons', this.balloons);
     from.part('memory', this.pages);
@@ -364,6 +410,13 @@ export class Host implements Stateful {
   stateHash(): string {
     return hashOf(this);
   }
+}
+
+/** How other threads read the swap. */
+function sharedSwap(swap: Swap | undefined): SharedSwap | undefined {
+  const shared = swap?.shared;
+  if (swap === undefined || shared !== undefined) return shared;
+  throw new Error(`swap file ${swap.name}: only one thread can read it; run all guests on one`);
 }
 
 function makeSwap(memory: HostMemory, options: SwapOptions, hash: (address: number) => bigint): Swap {

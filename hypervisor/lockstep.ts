@@ -3,7 +3,7 @@
  * are short and of varying length, so that translated code is entered and left at every alignment; behind each
  * the CPUs are compared, and memory at intervals.
  */
-import type { Guest } from './guest.ts';
+import { Guest } from './guest.ts';
 import type { Host } from './host.ts';
 import { pageSize } from './memory/hostmemory.ts';
 import * as codepage from './x86/codepage.ts';
@@ -55,7 +55,7 @@ export class Lockstep {
     while (this.#interpreted.time < until) {
       const from = this.#interpreted.time;
       const to = Math.min(until, from + this.#step());
-      const starts = this.#interpreted.guests.map((guest) => guest.cpus.map(({ vcpu }) => whereIs(vcpu)));
+      const starts = guestsOf(this.#interpreted).map(({ cpus }) => cpus.map(({ vcpu }) => whereIs(vcpu)));
       this.#translated.run(to);
       this.#interpreted.run(to);
       this.#each((translated, interpreted, number) => {
@@ -78,8 +78,9 @@ export class Lockstep {
   }
 
   #each(visit: (translated: Guest, interpreted: Guest, number: number) => void): void {
-    for (const [number, interpreted] of this.#interpreted.guests.entries()) {
-      visit(this.#translated.guests[number]!, interpreted, number);
+    const translated = guestsOf(this.#translated);
+    for (const [number, interpreted] of guestsOf(this.#interpreted).entries()) {
+      visit(translated[number]!, interpreted, number);
     }
   }
 
@@ -103,6 +104,14 @@ export class Lockstep {
     const width = (x >>> 0) % (Math.log2(longestStep) + 1);
     return 1 + ((x >>> 8) & ((1 << width) - 1));
   }
+}
+
+/** The guests of a host. Their CPUs can be seen when they run on this thread. */
+function guestsOf(host: Host): readonly Guest[] {
+  return host.guests.map((guest) => {
+    if (guest instanceof Guest) return guest;
+    throw new Error('lockstep compares hosts that run all guests on one thread');
+  });
 }
 
 /** Where a CPU stands, and the code there. */

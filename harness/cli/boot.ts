@@ -4,6 +4,7 @@ import { accessSync, constants } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { MAX_CPUS } from '../../hypervisor/platform/acpi/tables.ts';
+import type { DiskImage } from '../../hypervisor/threads/hostedguest.ts';
 import { ControlError, controlParameter, controlPort, outputPort } from '../../workloads/guest/control.ts';
 import { resolveImage } from '../../workloads/images/resolve.ts';
 import { writeWhole } from '../../workloads/images/store.ts';
@@ -12,7 +13,7 @@ import { runOnPipes, runOnTerminal } from './console.ts';
 import { countersTable } from './counters.ts';
 import { diskOf } from './disk.ts';
 import { execInGuest, powerOff } from './exec.ts';
-import { createGuest, type DiskFile, type Guest, type GuestOptions, type StepEnd } from './machine.ts';
+import { createGuest, type Guest, type GuestOptions, type StepEnd } from './machine.ts';
 import { complain, progress } from './style.ts';
 import { parseInteger, parseSize } from './values.ts';
 
@@ -249,7 +250,7 @@ function describe({ reason, message }: StepEnd): string {
 }
 
 /** Lockstep runs two machines, of which one translates, on the same disks. */
-function mustFitLockstep({ translate }: BootArguments, disks: readonly DiskFile[]): void {
+function mustFitLockstep({ translate }: BootArguments, disks: readonly DiskImage[]): void {
   if (!translate) {
     throw new UserError({
       file: '--lockstep',

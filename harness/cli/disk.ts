@@ -1,11 +1,11 @@
 import { accessSync, constants, type Stats, statSync } from 'node:fs';
+import type { DiskImage } from '../../hypervisor/threads/hostedguest.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
-import type { DiskFile } from './machine.ts';
 
 const sector = 512;
 
 /** Looks at a raw disk image; one that may not be written becomes a read-only disk. Throws {@link UserError}. */
-export function diskOf(path: string): DiskFile {
+export function diskOf(path: string): DiskImage {
   const status = look(path);
   if (!status.isFile() || status.size === 0 || status.size % sector !== 0) {
     throw new UserError({

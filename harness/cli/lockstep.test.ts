@@ -1,6 +1,7 @@
 /** Debian's kernel in both tiers, step by step. */
 import { readFile } from 'node:fs/promises';
 import test from 'ava';
+import type { Guest as MachineGuest } from '../../hypervisor/guest.ts';
 import { Host } from '../../hypervisor/host.ts';
 import { Lockstep } from '../../hypervisor/lockstep.ts';
 import { type TranslationOptions, usualTranslation } from '../../hypervisor/x86/translate/options.ts';
@@ -68,7 +69,7 @@ test.serial('a difference is told: when it was found, where the CPU was, and wha
   lockstep.run(1_000_000);
   lockstep.compareMemory();
 
-  const guest = translating.guests[0]!;
+  const guest = translating.guests[0] as MachineGuest;
   const page = 0x1000;
   guest.space.memory.u8[guest.space.frameOf(page) + 5]! ^= 0xff;
   const memory = t.throws(() => lockstep.compareMemory(), { name: 'LockstepDifference' })!;

@@ -3,17 +3,11 @@ import type { GuestEnd } from '../../hypervisor/guest.ts';
 import { Host } from '../../hypervisor/host.ts';
 import { Lockstep } from '../../hypervisor/lockstep.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
+import type { DiskImage } from '../../hypervisor/threads/hostedguest.ts';
 import { BALLOON_FEATURES } from '../../hypervisor/virtio/balloon/features.ts';
-import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
 import type { EngineCounters } from '../../hypervisor/x86/engine.ts';
 import { type TranslationOptions, usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 import { epoch } from '../epoch.ts';
-
-/** A disk: the file of a raw image. */
-export interface DiskFile {
-  readonly path: string;
-  readonly readOnly: boolean;
-}
 
 /** What a machine is made of. */
 export interface GuestOptions {
@@ -32,7 +26,7 @@ export interface GuestOptions {
   commandLine: string;
   /** Memory that the balloon asks for, in bytes. */
   balloonBytes: number;
-  disks: readonly DiskFile[];
+  disks: readonly DiskImage[];
   /** Names of virtio console ports, in their order. */
   ports: readonly string[];
 }
@@ -124,7 +118,7 @@ class Channel implements ByteChannel {
 
 /** A guest on a host, and what leads to the outside. */
 function assemble(host: Host, options: MachineOptions) {
-  const serial = new Channel((bytes) => guest.pc.uart.receive(bytes));
+  const serial = new Channel((bytes) => guest.serialInput(bytes));
   const channels = new Map(
     options.ports.map((name, i) => [name, new Channel((bytes) => guest.console.input(i + 1, bytes))]),
   );
@@ -141,7 +135,7 @@ function assemble(host: Host, options: MachineOptions) {
         onOutput: (bytes: Uint8Array) => channel.bytes(bytes),
       })),
     ],
-    disks: options.disks.map(({ path, readOnly }) => new FileDisk(path, readOnly)),
+    disks: options.disks,
     balloonFeatures: BALLOON_FEATURES,
   });
   guest.balloon.setTarget(balloonPages(options.balloonBytes));

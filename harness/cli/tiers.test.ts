@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import test from 'ava';
+import type { Guest } from '../../hypervisor/guest.ts';
 import { Host } from '../../hypervisor/host.ts';
 import * as slots from '../../hypervisor/memory/slots.ts';
 import * as layout from '../../hypervisor/x86/layout.ts';
@@ -31,7 +32,7 @@ async function traces(
     commandLine: 'console=ttyS0 nokaslr',
   });
   const { space } = guest;
-  const start = (guest.cpus[0]!.vcpu.base + layout.stateSize) / 8;
+  const start = ((guest as Guest).cpus[0]!.vcpu.base + layout.stateSize) / 8;
   const result: { tlb: BigUint64Array; pages: Uint8Array }[] = [];
   while (host.time < 600e6) {
     host.run(host.time + 10e6);

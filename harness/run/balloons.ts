@@ -3,9 +3,9 @@ import { BalloonController, type BalloonEvent } from '../../hypervisor/balloon/c
 import { MomPolicy } from '../../hypervisor/balloon/mom.ts';
 import { defaultBounds } from '../../hypervisor/balloon/settings.ts';
 import { StaticPolicy } from '../../hypervisor/balloon/static.ts';
-import type { Guest } from '../../hypervisor/guest.ts';
 import type { Host } from '../../hypervisor/host.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
+import type { HostedGuest } from '../../hypervisor/threads/hostedguest.ts';
 import type { RunEvent } from '../../reports/format/lines.ts';
 import type { Scenario } from '../scenario/resolve.ts';
 import { Hints } from './hints.ts';
@@ -40,7 +40,7 @@ export class Balloons {
   }
 
   /** A guest was switched on, at virtual time `now`. */
-  add(guest: Guest, memory: number, now: number): void {
+  add(guest: HostedGuest, memory: number, now: number): void {
     const { space, balloon } = guest;
     this.#hints?.add(guest);
     balloon.setStatsInterval(statisticsInterval);
@@ -51,13 +51,13 @@ export class Balloons {
   }
 
   /** A guest has ended or is removed. */
-  remove(guest: Guest): void {
+  remove(guest: HostedGuest): void {
     this.#hints?.remove(guest);
     this.#controller?.remove(guest.space.id);
   }
 
   /** A guest's balloon shall have so many bytes, as far as the policy lets it. */
-  set({ space, balloon }: Guest, memory: number, bytes: number): void {
+  set({ space, balloon }: HostedGuest, memory: number, bytes: number): void {
     if (this.#controller === undefined) balloon.setTarget(Math.floor(bytes / pageSize));
     else this.#controller.configure(space.id, memory - bytes);
   }

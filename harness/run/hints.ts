@@ -1,5 +1,5 @@
 /** Free page hinting: guests are asked from time to time which pages are free, and the host takes those. */
-import type { Guest } from '../../hypervisor/guest.ts';
+import type { HostedGuest } from '../../hypervisor/threads/hostedguest.ts';
 
 /** So often it is looked, in virtual ns, whether a guest has told all that it knows. Until then it keeps the pages from being used. */
 const patience = 10e6;
@@ -7,7 +7,7 @@ const patience = 10e6;
 /** See the top of this file. */
 export class Hints {
   readonly #interval: number;
-  readonly #guests = new Set<Guest>();
+  readonly #guests = new Set<HostedGuest>();
   #nextQuestion: number;
   #next: number;
 
@@ -18,11 +18,11 @@ export class Hints {
     this.#next = interval;
   }
 
-  add(guest: Guest): void {
+  add(guest: HostedGuest): void {
     this.#guests.add(guest);
   }
 
-  remove(guest: Guest): void {
+  remove(guest: HostedGuest): void {
     this.#guests.delete(guest);
   }
 

@@ -1,7 +1,7 @@
 /** The hypervisor as the runner sees it. Every column that it lists is measured; none stands for what is not there. */
 import { balloonFeatures } from '../../hypervisor/balloon/settings.ts';
 import { costs } from '../../hypervisor/clock/costs.ts';
-import type { Guest, GuestEnd } from '../../hypervisor/guest.ts';
+import type { GuestEnd } from '../../hypervisor/guest.ts';
 import { Host, type HostOptions } from '../../hypervisor/host.ts';
 import type { Ksmd } from '../../hypervisor/ksm/ksmd.ts';
 import { KnobError } from '../../hypervisor/ksm/scanner.ts';
@@ -9,11 +9,10 @@ import type { Histogram } from '../../hypervisor/measures/histogram.ts';
 import { FAULT_CAUSES } from '../../hypervisor/measures/measures.ts';
 import type { MemoryEvent } from '../../hypervisor/memory/hostpages.ts';
 import { DiskFile, type SwapFile } from '../../hypervisor/memory/swap/file.ts';
-import { FileDisk } from '../../hypervisor/virtio/block/file.ts';
+import type { HostedGuest } from '../../hypervisor/threads/hostedguest.ts';
 import { usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 import type { RunEvent } from '../../reports/format/lines.ts';
 import { workloadPort } from '../../workloads/catalog.ts';
-import { UserError } from '../../workloads/images/user-error.ts';
 import { epoch } from '../epoch.ts';
 import { Balloons } from './balloons.ts';
 import type { FaultTimes, GuestEnding, GuestSetup, HostSetup, MergeTimes, RunHost, Times } from './host.ts';
@@ -35,13 +34,14 @@ export interface Means {
 /** Makes a host of the hypervisor for a run. */
 export async function makeHost(setup: HostSetup, means: Means = {}): Promise<RunHost> {
   const { translate = usualTranslation, openSwap = (file: string) => new DiskFile(file) } = means;
-  refuseMissing(setup.workers);
   const { ksm, swap, memory, cpus, cost } = setup.scenario.host;
   const events: RunEvent[] = [];
   const names = new Map<number, string>();
   const options = {
     memory,
     cpus,
+    // A thread without a guest would have nothing to do.
+    workers: Math.min(setup.workers, setup.guests.length),
     translate,
     costs: costs(cost),
     onMemoryEvent: (event: MemoryEvent, now: number) => events.push(eventOf(event, now, names)),
@@ -63,7 +63,7 @@ class HypervisorHost implements RunHost {
   readonly #host: Host;
   readonly #ksmd: Ksmd | undefined;
   readonly #events: RunEvent[];
-  readonly #guests: readonly Guest[];
+  readonly #guests: readonly HostedGuest[];
   readonly #serial: readonly number[][];
   readonly #removed = new Set<number>();
   readonly #balloons: Balloons;
@@ -92,7 +92,7 @@ class HypervisorHost implements RunHost {
     this.columns = this.#sampler.columns;
   }
 
-  #addGuest({ plan, seed, disk }: GuestSetup, number: number): Guest {
+  #addGuest({ plan, seed, disk }: GuestSetup, number: number): HostedGuest {
     const { listener, scenario } = this.#setup;
     return this.#host.addGuest({
       memory: plan.group.memory,
@@ -104,10 +104,10 @@ class HypervisorHost implements RunHost {
         { onOutput: () => {} },
         {
           name: workloadPort,
-          onOutput: (bytes) => listener.workload(number, bytes, this.#guests[number]!.time),
+          onOutput: (bytes, time) => listener.workload(number, bytes, time),
         },
       ],
-      disks: disk === undefined ? [] : [new FileDisk(disk, true)],
+      disks: disk === undefined ? [] : [{ path: disk, readOnly: true }],
       balloonFeatures: balloonFeatures({
         deflateOnOom: true,
         pagePoison: false,
@@ -229,16 +229,6 @@ function timesOf(histogram: Histogram): Times {
   const buckets: { upper: number; count: number }[] = [];
   histogram.buckets((upper, count) => buckets.push({ upper, count }));
   return { buckets, max: histogram.max };
-}
-
-/** What the hypervisor does not have is refused rather than left out. */
-function refuseMissing(workers: number): void {
-  if (workers === 1) return;
-  throw new UserError({
-    file: `--workers ${workers}`,
-    cause: 'this version of pagefold runs all guests on one thread',
-    remedy: 'leave it out',
-  });
 }
 
 function eventOf(event: MemoryEvent, now: number, names: ReadonlyMap<number, string>): RunEvent {

@@ -51,7 +51,7 @@ interface Lost {
 }
 
 /** Runs with the books proved at each sample. */
-async function lost(t: ExecutionContext, text: string, means: Means = {}): Promise<Lost> {
+async function lost(t: ExecutionContext, text: string, means: Means = {}, workers = 1): Promise<Lost> {
   const states: string[] = [];
   const make: MakeHost = async (setup) => {
     const host: RunHost = await makeHost(setup, means);
@@ -62,7 +62,11 @@ async function lost(t: ExecutionContext, text: string, means: Means = {}): Promi
     };
     return host;
   };
-  const { folder } = await runText(text, temporaryFolder(t), { makeHost: make, check: true });
+  const { folder } = await runText(text, temporaryFolder(t), {
+    makeHost: make,
+    check: true,
+    workers,
+  });
   const run = await readRun(folder);
   return { run, bytes: contents(folder), states, found: findings(run), trouble: trouble(run) };
 }
@@ -100,8 +104,23 @@ test('merging, balloons and swap lose nothing, and do the same in every run, tra
   }
 });
 
+test('guests on several threads do the same as on one', async (t) => {
+  const text = `${scenario('128MiB', '2s')}phases:
+  - { at: 600ms, do: set balloon, guests: [m-3, m-4], target: 2MiB }
+  - { at: 1s, do: remove guests, guests: [m-2, m-5] }
+`;
+  const one = await lost(t, text);
+  t.is(one.states.length, 4);
+  for (const workers of [2, 3]) {
+    const other = await lost(t, text, {}, workers);
+    t.deepEqual(other.states, one.states, `${workers} threads`);
+    t.deepEqual(other.bytes, one.bytes, `${workers} threads`);
+  }
+});
+
 test('swap is exhausted: the largest guests end, the others lose nothing', async (t) => {
   const all = await lost(t, scenario('24MiB', '1500ms'));
+  t.deepEqual((await lost(t, scenario('24MiB', '1500ms'), {}, 2)).bytes, all.bytes);
   const victims = all.trouble.flatMap(({ event, victim }) => (event === 'oom' ? [victim] : []));
   t.true(victims.length >= 1 && victims.length <= 4, `${victims}`);
   const up = unharmed(t, all);
@@ -113,7 +132,10 @@ test('swap is exhausted: the largest guests end, the others lose nothing', async
 });
 
 test('a page of swap is not what was written: its guest ends, the others lose nothing', async (t) => {
-  const all = await lost(t, scenario('128MiB', '3s'), { openSwap: (path) => flippingBits(path, [3000]) });
+  const means = { openSwap: (path: string) => flippingBits(path, [3000]) };
+  const all = await lost(t, scenario('128MiB', '3s'), means);
+  // The file has a name of its own in each run, which stands in what is told.
+  t.deepEqual((await lost(t, scenario('128MiB', '3s'), means, 2)).states, all.states);
   t.deepEqual(
     all.trouble.map(({ event }) => event),
     ['swap_error', 'guest_ended'],

@@ -1,7 +1,8 @@
 /** Figures of the hypervisor at one time, under the names of their columns. */
-import type { Guest } from '../../hypervisor/guest.ts';
+
 import type { Host } from '../../hypervisor/host.ts';
 import type { Ksmd } from '../../hypervisor/ksm/ksmd.ts';
+import type { HostedGuest } from '../../hypervisor/threads/hostedguest.ts';
 import { type Column, columns } from '../../reports/format/columns.ts';
 import type { Cell } from '../../reports/format/csv.ts';
 import { type Census, census } from './census.ts';
@@ -17,13 +18,13 @@ export class Sampler {
   /** The columns of its figures. A scanner's counters that no column is known for have one of their own. */
   readonly columns: readonly Column[];
   readonly #host: Host;
-  readonly #guests: readonly Guest[];
+  readonly #guests: readonly HostedGuest[];
   readonly #cpus: number;
   readonly #ksmd: Ksmd | undefined;
   /** CPU time of guests that were removed. */
   readonly #lastCpuTime = new Map<number, number>();
 
-  constructor(host: Host, guests: readonly Guest[], cpus: number, ksmd: Ksmd | undefined) {
+  constructor(host: Host, guests: readonly HostedGuest[], cpus: number, ksmd: Ksmd | undefined) {
     this.#host = host;
     this.#guests = guests;
     this.#cpus = cpus;
@@ -125,7 +126,7 @@ export class Sampler {
     };
   }
 
-  #guestFigures(guest: Guest, number: number, counts: Census): Figures {
+  #guestFigures(guest: HostedGuest, number: number, counts: Census): Figures {
     const { space, balloon, measures, instructions } = guest;
     const stats = balloon.stats?.values;
     const faults = Object.entries(space.counters.counts).map(([cause, count]) => [`faults_${cause}`, count]);

@@ -5,24 +5,16 @@
  * Outside of rounds the same is done with the host's free frames, and is entered into the books at once.
  */
 import { StateError, type Stateful, type StateReader, type StateWriter } from '../state/state.ts';
-import type { Books } from './books.ts';
-import { type FaultCause, type FaultCosts, FaultCounters, type FaultListener } from './faults.ts';
+import type { FaultCause, FaultCosts, FaultListener } from './faults.ts';
 import { frameClass } from './frames.ts';
 import { type HostMemory, pageSize } from './hostmemory.ts';
-import { byScanner, logged, SpaceLog } from './log.ts';
+import { byScanner, logged } from './log.ts';
 import type { MergeSpace } from './merge.ts';
-import { type Links, mostPages } from './rmap.ts';
+import type { Links } from './rmap.ts';
 import * as slots from './slots.ts';
+import { SpaceBlock, type SpaceFailure, type SpacePlace } from './spaceblock.ts';
 import { ReadAhead } from './swap/readahead.ts';
-import type { SwapLoss } from './swap/swap.ts';
-
-/** A range of guest-physical memory. */
-export interface Range {
-  /** First byte; a multiple of the page size. */
-  readonly start: number;
-  /** Bytes; a multiple of the page size. */
-  readonly length: number;
-}
+import type { SwapReader } from './swap/swap.ts';
 
 /** The host has no frame left for a guest's page. */
 export class OutOfFrames extends Error {
@@ -32,22 +24,30 @@ export class OutOfFrames extends Error {
   }
 }
 
-/** What a guest's memory is made of beside its RAM. */
-export interface SpaceOptions {
-  /** What faults cost; nothing when not given. */
-  readonly costs?: FaultCosts;
-  /** False when the guest's memory must not be merged. */
-  readonly mergeable?: boolean;
-}
-
-/** A vCPU's fault that the host must serve between rounds. */
-export interface FaultRequest {
-  readonly cpu: number;
-  readonly page: number;
-  readonly write: boolean;
-  readonly cause: FaultCause;
-  /** When the vCPU stopped, in virtual ns. */
-  readonly time: number;
+/**
+ * What a guest's memory needs of the host's. In a round that are tables which nobody changes then, so the guest may run on another thread, which
+ * has the like of it over the same tables.
+ */
+export interface SpaceBooks {
+  readonly memory: HostMemory;
+  /** The frame of zeros that pages share until they are written. */
+  readonly zeroFrame: number;
+  readonly frames: {
+    /** The frame in a place of the stack of free frames. */
+    inStack(place: number): number;
+    classOf(frame: number): number;
+    /** When the contents of a frame of class swapcache are there, in virtual ns. */
+    readyAt(frame: number): number;
+  };
+  readonly swap: Pick<SwapReader, 'slots' | 'read' | 'readUnchecked'> | undefined;
+  /** A free frame for a guest outside of rounds, 0 when there is none and none can be made. */
+  take(): number;
+  /** Takes back a frame that was taken outside of rounds, and not used. */
+  giveBack(frame: number): void;
+  /** A page has written to a frame: it has nothing to do any more with the swap slot that had its contents. Outside of rounds. */
+  written(frame: number): void;
+  /** Brings the books up to date with what a guest has done. */
+  apply(space: AddressSpace): void;
 }
 
 /** {@link AddressSpace.fault}: the vCPU must wait for the host. */
@@ -63,92 +63,38 @@ const noCosts: FaultCosts = { firstTouch: 0, cowBreak: 0, swapInCpu: 0 };
 const noListener: FaultListener = { fault() {} };
 
 /** See the top of this file. */
-export class AddressSpace implements Stateful, MergeSpace, Links {
-  readonly memory: HostMemory;
-  readonly id: number;
-  readonly mergeable: boolean;
-  /** Host address of the slots (`slots.ts`), and of the decoded page of each page (0: none). */
-  readonly slots: number;
-  readonly codeMap: number;
-  /** Number of pages that the slots cover. */
-  readonly pageCount: number;
-  readonly next: Uint32Array;
-  readonly previous: Uint32Array;
-  /** What the guest did since the books were brought up to date. */
-  readonly log = new SpaceLog();
-  readonly counters = new FaultCounters();
+export class AddressSpace extends SpaceBlock implements Stateful, MergeSpace, Links {
   /** How much is read ahead for it. */
   readonly readAhead = new ReadAhead();
-  /** Faults that the host must serve. */
-  readonly requests: FaultRequest[] = [];
-  /** Hears of the guest's faults. */
+  /** Why a device could not have a page in this round: the guest ends, and the host hears of it when the round is over. */
+  failure: SpaceFailure | undefined;
+  /** Hears of the faults that the guest serves itself. */
   listener: FaultListener = noListener;
   /** Called when a device takes of its reserve: nothing further may run in this round before it is full again. */
   onReserveUsed: () => void = () => {};
-  /** The guest's TLBs must be emptied before it runs. */
-  stale = false;
-  /** The host took a mapping away or cleared an accessed bit: vCPUs that run are interrupted for it. */
-  shotDown = false;
-  /** Pages that have a frame, pages whose contents are in swap, and pages in the balloon. */
-  present = 0;
-  swapped = 0;
-  ballooned = 0;
-  /** Pages that map the zero frame because a scanner put it there. */
-  mergedZero = 0;
-  /** Frames that a device lacked: so many more are to be granted. */
-  wanted = 0;
-  /** Why a device could not have a page in this round: the guest ends, and the host hears of it when the round is over. */
-  failure: SwapLoss | OutOfFrames | undefined;
-  /** Whether a round is on in which the guest has a grant. */
-  inRound = false;
-  grantStart = 0;
-  grantEnd = 0;
-  grantTop = 0;
-  readonly #books: Books;
+  readonly #books: SpaceBooks;
   readonly #costs: FaultCosts;
   readonly #entries: Int32Array;
   readonly #codes: Int32Array;
   /** Where a device reads a swapped page when no frame is left. */
   #bounce = 0;
 
-  constructor(books: Books, ram: readonly Range[], { costs = noCosts, mergeable = true }: SpaceOptions = {}) {
+  /** @param place what {@link placeSpace} found: in the host's thread, and in the guest's own when that is another */
+  constructor(books: SpaceBooks, place: SpacePlace, costs: FaultCosts = noCosts) {
     const { memory } = books;
-    this.memory = memory;
+    super(memory, place);
     this.#books = books;
     this.#costs = costs;
-    this.mergeable = mergeable;
-    this.id = books.nextNumber;
-    this.pageCount = Math.max(...ram.map((range) => (range.start + range.length) / pageSize));
-    if (this.pageCount > mostPages) {
-      throw new RangeError(
-        `a guest whose memory ends at ${this.pageCount} pages: at most ${mostPages} are possible (4 GiB, the hole for devices ` +
-          'included); give it 3 GiB or less',
-      );
-    }
-    const words = () => memory.allocate(this.pageCount * 4, 64);
-    this.slots = words();
-    this.codeMap = words();
-    const array = (at: number) => memory.u32.subarray(at / 4, at / 4 + this.pageCount);
-    this.next = array(words());
-    this.previous = array(words());
-    const signed = (at: number) => memory.i32.subarray(at / 4, at / 4 + this.pageCount);
-    this.#entries = signed(this.slots);
-    this.#codes = signed(this.codeMap);
-    this.#entries.fill(slots.hole);
-    for (const { start, length } of ram) {
-      this.#entries.fill(0, start / pageSize, (start + length) / pageSize);
-    }
-    books.add(this);
+    const { slots: at, codeMap, pageCount } = place;
+    this.#entries = memory.i32.subarray(at / 4, at / 4 + pageCount);
+    this.#codes = memory.i32.subarray(codeMap / 4, codeMap / 4 + pageCount);
   }
 
-  /** Gives everything back: frames, swap slots, room. The guest does not run any more. */
-  dispose(): void {
-    this.empty();
-    this.#books.remove(this);
-    for (const at of [this.slots, this.codeMap, this.next.byteOffset, this.previous.byteOffset]) {
-      this.memory.release(at, this.pageCount * 4);
-    }
+  /** Gives back what this view of the guest's memory has taken for itself, and keeps what was counted: the guest is gone. */
+  override dispose(): void {
     if (this.#bounce !== 0) this.memory.release(this.#bounce, pageSize);
+    this.#bounce = 0;
+    super.dispose();
   }
 
   /** Gives all frames and swap slots back. Outside of rounds. */
@@ -241,7 +187,7 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
   /** Gives back the frame that was taken last. */
   #giveBack(frame: number): void {
     if (this.inRound) this.grantEnd++;
-    else this.#books.frames.pushUnused(frame);
+    else this.#books.giveBack(frame);
   }
 
   #log(kind: number, page: number, first: number, second: number): void {
@@ -293,7 +239,7 @@ export class AddressSpace implements Stateful, MergeSpace, Links {
 
   /** Counts the fault of a page whose slot is as given; `cached`: its contents were in memory still. */
   count(slot: number, cached: boolean): void {
-    this.counters.counts[causeOf(slot)]++;
+    this.counters.add(causeOf(slot));
     if (cached) this.counters.swapCacheHits++;
     if ((slot & slots.present) !== 0 && frameIn(slot) !== this.#books.zeroFrame) this.counters.cowKsm++;
   }

@@ -2,7 +2,8 @@
  * The host's books of its memory: which frame is used for what, by which pages, and which pages are in swap. Guests change their own
  * slots; the books follow from their logs between rounds. Merging, reclaim and swapping change both, here, between rounds.
  */
-import type { AddressSpace } from './addressspace.ts';
+import { AddressSpace, type SpaceBooks } from './addressspace.ts';
+import type { FaultCosts } from './faults.ts';
 import { FrameLists, lists } from './framelists.ts';
 import { FrameTable, frameClass } from './frames.ts';
 import { type HostMemory, pageSize } from './hostmemory.ts';
@@ -10,10 +11,11 @@ import { byScanner, logged } from './log.ts';
 import type { DropCause, MergeListener } from './merge.ts';
 import { guestOf, mostGuests, pageKey, pageOf, ReverseMap } from './rmap.ts';
 import * as slots from './slots.ts';
+import { placeSpace, type Range, releasePlace } from './spaceblock.ts';
 import type { Swap } from './swap/swap.ts';
 
 /** See the top of this file. */
-export class Books {
+export class Books implements SpaceBooks {
   readonly memory: HostMemory;
   readonly frames: FrameTable;
   readonly lists: FrameLists;
@@ -51,21 +53,25 @@ export class Books {
     return this.#nextNumber;
   }
 
-  /** Takes up a guest's memory; it has the next number. */
-  add(space: AddressSpace): void {
+  /** Makes a guest's memory; it has the next number. Faults cost nothing when `costs` are not given. */
+  add(ram: readonly Range[], mergeable = true, costs?: FaultCosts): AddressSpace {
+    const space = new AddressSpace(this, placeSpace(this.memory, this.nextNumber, ram, mergeable), costs);
     this.#nextNumber = space.id + 1;
     this.reverse.add(space.id, space);
     this.#byNumber[space.id] = space;
     this.spaces.push(space);
     for (const listener of this.#listeners) listener.spaceAdded?.(space);
+    return space;
   }
 
-  /** Forgets a guest's memory, which is empty by now. */
+  /** Forgets a guest's memory, which is empty by now, and takes its room back. */
   remove(space: AddressSpace): void {
     for (const listener of this.#listeners) listener.spaceRemoved?.(space);
     this.spaces.splice(this.spaces.indexOf(space), 1);
     this.#byNumber[space.id] = undefined;
     this.reverse.remove(space.id);
+    space.dispose();
+    releasePlace(this.memory, space.place);
   }
 
   /** The guest of a page's key. */
@@ -89,6 +95,11 @@ export class Books {
   take(): number {
     if (this.frames.free === 0 && !this.makeRoom()) return 0;
     return this.frames.pop();
+  }
+
+  /** Takes back a frame that was taken, and not used. */
+  giveBack(frame: number): void {
+    this.frames.pushUnused(frame);
   }
 
   /** Brings the books up to date with what a guest has done. */

@@ -29,33 +29,74 @@ export interface FaultCosts {
   readonly swapInCpu: number;
 }
 
-/** Counters of a guest's faults. Those of devices, whose latency nobody waits for, are among them. */
+/** Numbers that stand in memory: those of {@link FaultCounters}. */
+export const faultCounters = faultCauses.length + 3;
+
+/**
+ * Counters of a guest's faults. Those of devices, whose latency nobody waits for, are among them. They are kept in an array of
+ * {@link faultCounters} numbers, which the guest's thread and the host's both see.
+ */
 export class FaultCounters implements Stateful {
-  readonly counts: Record<FaultCause, number> = {
-    first_touch: 0,
-    cow_break: 0,
-    swap_in: 0,
-    balloon_return: 0,
-    reporting_return: 0,
-  };
+  readonly #values: Float64Array;
+
+  constructor(values: Float64Array) {
+    this.#values = values;
+  }
+
+  /** The same counts in an array of their own. */
+  copy(): FaultCounters {
+    return new FaultCounters(this.#values.slice());
+  }
+
+  /** Faults by their cause. */
+  get counts(): Readonly<Record<FaultCause, number>> {
+    const [first_touch, cow_break, swap_in, balloon_return, reporting_return] = this.#values;
+    return {
+      first_touch: first_touch!,
+      cow_break: cow_break!,
+      swap_in: swap_in!,
+      balloon_return: balloon_return!,
+      reporting_return: reporting_return!,
+    };
+  }
+
+  /** Counts a fault. */
+  add(cause: FaultCause): void {
+    this.#values[faultCauses.indexOf(cause)]!++;
+  }
+
   /** Copy-on-write breaks of ksm frames, Linux's `cow_ksm`; all others are of the zero frame. */
-  cowKsm = 0;
+  get cowKsm(): number {
+    return this.#values[faultCauses.length]!;
+  }
+
+  set cowKsm(value: number) {
+    this.#values[faultCauses.length] = value;
+  }
+
   /** Swap-ins whose contents were found in memory: read ahead, or still being written. */
-  swapCacheHits = 0;
+  get swapCacheHits(): number {
+    return this.#values[faultCauses.length + 1]!;
+  }
+
+  set swapCacheHits(value: number) {
+    this.#values[faultCauses.length + 1] = value;
+  }
+
   /** Faults by devices. */
-  byDevices = 0;
+  get byDevices(): number {
+    return this.#values[faultCauses.length + 2]!;
+  }
+
+  set byDevices(value: number) {
+    this.#values[faultCauses.length + 2] = value;
+  }
 
   saveState(to: StateWriter): void {
-    for (const cause of faultCauses) to.number(this.counts[cause]);
-    to.number(this.cowKsm);
-    to.number(this.swapCacheHits);
-    to.number(this.byDevices);
+    for (const value of this.#values) to.number(value);
   }
 
   loadState(from: StateReader): void {
-    for (const cause of faultCauses) this.counts[cause] = from.number();
-    this.cowKsm = from.number();
-    this.swapCacheHits = from.number();
-    this.byDevices = from.number();
+    for (let i = 0; i < this.#values.length; i++) this.#values[i] = from.number();
   }
 }

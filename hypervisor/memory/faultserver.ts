@@ -3,13 +3,14 @@
  * frame. Each vCPU gets the virtual time at which it goes on.
  */
 import type { StateReader, StateWriter } from '../state/state.ts';
-import { type AddressSpace, type FaultRequest, satisfied } from './addressspace.ts';
+import { type AddressSpace, satisfied } from './addressspace.ts';
 import type { Books } from './books.ts';
 import { type FaultCause, faultCauses } from './faults.ts';
 import { lists } from './framelists.ts';
 import { frameClass } from './frames.ts';
 import { pageSize } from './hostmemory.ts';
 import type { Reclaimer } from './reclaim.ts';
+import type { FaultRequest } from './requests.ts';
 import { pageKey } from './rmap.ts';
 import * as slots from './slots.ts';
 import { SwapLoss } from './swap/swap.ts';
@@ -22,8 +23,8 @@ export interface FaultHost {
   /** Most pages that are read together, as a power of two (Linux's `vm.page-cluster`); 0 reads one. */
   readonly pageCluster: number;
   readonly watermarks: Watermarks;
-  /** A vCPU goes on at virtual time `time`; it had waited since `since`. */
-  resume(space: AddressSpace, cpu: number, time: number, since: number): void;
+  /** A vCPU goes on at virtual time `time`; it had waited since `since`, by a fault of that cause. */
+  resume(space: AddressSpace, cpu: number, time: number, since: number, cause: FaultCause): void;
   /** A page of a guest is lost: the guest must end. */
   lost(space: AddressSpace, reason: string): void;
   /** No frame can be had for a guest: another (or this one) must end, and its memory is given back. */
@@ -80,7 +81,7 @@ export class FaultServer {
 
   /** Forgets what a guest waits for. */
   forget(space: AddressSpace): void {
-    space.requests.length = 0;
+    space.requests.take();
     for (const { page, ready } of this.#pending.filter((each) => each.space === space)) {
       if (ready !== Number.NEGATIVE_INFINITY) this.#abandon(space.slot(page));
     }
@@ -121,10 +122,9 @@ export class FaultServer {
 
   /** Takes what the vCPUs of a guest asked for in the round that is over. To be called in the order of guest numbers. */
   gather(space: AddressSpace): void {
-    for (const request of space.requests) {
+    for (const request of space.requests.take()) {
       this.#fresh.push({ ...request, space, cpuTime: 0, ready: Number.NEGATIVE_INFINITY });
     }
-    space.requests.length = 0;
   }
 
   #takeUp(): void {
@@ -163,8 +163,7 @@ export class FaultServer {
   #resume(request: Pending, now: number, cost: number): 'done' {
     const { space, cpu, cause, time, cpuTime, ready } = request;
     const at = Math.max(now, Math.max(time, ready) + cost + cpuTime);
-    this.#host.resume(space, cpu, at, time);
-    space.listener.fault(cause, at - time);
+    this.#host.resume(space, cpu, at, time, cause);
     return 'done';
   }
 

@@ -12,6 +12,44 @@ import type { FrameClass } from './merge.ts';
 export const frameClass = { free: 0, private: 1, zero: 2, ksm: 3, swapcache: 4 } as const;
 const names: readonly FrameClass[] = ['free', 'private', 'zero', 'ksm', 'swapcache'];
 
+/** The tables of the frames, by a frame's index. They are in the host's memory, for every thread to see. */
+export interface FrameTables {
+  readonly classes: Uint8Array;
+  /** Pages that map it. */
+  readonly mapped: Uint32Array;
+  /** A scanner's tag of a ksm frame. */
+  readonly tags: Int32Array;
+  /** The swap slot that has the frame's contents, + 1; 0 for none. */
+  readonly slots: Uint32Array;
+  /** Virtual time in ns before which the contents are still on their way from the swap device. */
+  readonly ready: Float64Array;
+  /** Heads of the lists of pages (`rmap.ts`): index of the first among the memory's 32-bit words. */
+  readonly heads: number;
+  /** The stack of free frames. */
+  readonly free: Uint32Array;
+}
+
+/** Bytes of {@link frameTables}. */
+export function frameTableBytes(count: number): number {
+  return 8 * count + 5 * 4 * count + count;
+}
+
+/** The tables of a memory's frames that lie at an address, a multiple of 8. */
+export function frameTables(memory: HostMemory, at: number): FrameTables {
+  const { frameCount: count, u32, i32, u8, f64 } = memory;
+  const words = (index: number) => at / 4 + (2 + index) * count;
+  const array = (index: number) => u32.subarray(words(index), words(index + 1));
+  return {
+    ready: f64.subarray(at / 8, at / 8 + count),
+    mapped: array(0),
+    tags: i32.subarray(words(1), words(2)),
+    slots: array(2),
+    heads: words(3),
+    free: array(4),
+    classes: u8.subarray(4 * words(5), 4 * words(5) + count),
+  };
+}
+
 /** Who takes frames from a section of the stack of free frames. */
 export interface Granted {
   /** The section: places `grantStart` … `grantEnd` − 1. The guest lowers the end, which was `grantTop` at first. */
@@ -26,20 +64,15 @@ export class FrameTable {
   /** Host address of the first frame, and number of frames. */
   readonly start: number;
   readonly count: number;
-  // By a frame's index:
+  /** Host address of the tables. */
+  readonly tables: number;
   readonly #class: Uint8Array;
-  /** Pages that map it. */
   readonly #mapped: Uint32Array;
-  /** A scanner's tag of a ksm frame. */
   readonly #tag: Int32Array;
-  /** The swap slot that has the frame's contents, + 1; 0 for none. */
   readonly #slot: Uint32Array;
-  /** Virtual time in ns before which the contents are still on their way from the swap device. */
   readonly #ready: Float64Array;
-  /** Heads of the lists of pages (`rmap.ts`): index of the first among the memory's 32-bit words. */
   readonly #heads: number;
   readonly #frames = new Array<number>(names.length).fill(0);
-  /** The stack of free frames. */
   readonly #free: Uint32Array;
   #freeCount: number;
   #grants: Granted[] = [];
@@ -50,18 +83,15 @@ export class FrameTable {
     this.start = memory.framesStart;
     const count = memory.frameCount;
     this.count = count;
-    const words = () => memory.allocate(4 * count) / 4;
-    const array = (at: number) => memory.u32.subarray(at, at + count);
-    this.#mapped = array(words());
-    const tags = words();
-    this.#tag = memory.i32.subarray(tags, tags + count);
-    this.#slot = array(words());
-    this.#heads = words();
-    this.#free = array(words());
-    const ready = memory.allocate(8 * count) / 8;
-    this.#ready = memory.f64.subarray(ready, ready + count);
-    const classes = memory.allocate(count);
-    this.#class = memory.u8.subarray(classes, classes + count);
+    this.tables = memory.allocate(frameTableBytes(count));
+    const tables = frameTables(memory, this.tables);
+    this.#mapped = tables.mapped;
+    this.#tag = tables.tags;
+    this.#slot = tables.slots;
+    this.#heads = tables.heads;
+    this.#free = tables.free;
+    this.#ready = tables.ready;
+    this.#class = tables.classes;
     // The lowest frames are handed out first, so that the operating system provides no more memory than is used.
     for (let i = 0; i < count; i++) this.#free[i] = this.start + (count - 1 - i) * pageSize;
     this.#freeCount = count;

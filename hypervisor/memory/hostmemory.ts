@@ -10,6 +10,14 @@ const wasmPageSize = 65536;
 /** A memory with 32-bit addresses ends here. */
 const addressLimit = 2 ** 32;
 
+/** A part of a memory that is there already, which another thread of the process gives out. */
+export interface MemoryPart {
+  readonly memory: WebAssembly.Memory;
+  /** Its addresses: from `start` up to `end`. */
+  readonly start: number;
+  readonly end: number;
+}
+
 /** Room that was given back: `size` bytes at `at`. */
 interface Gap {
   at: number;
@@ -30,23 +38,23 @@ export class HostMemory {
   readonly framesStart: number;
   readonly frameCount: number;
   readonly #arenaEnd: number;
-  /** Address 0 is never given out, so that it can mean "none". */
-  #next = wasmPageSize;
+  #next: number;
   /** What was given back below that, by address, no two touching. */
   readonly #gaps: Gap[] = [];
 
   /**
    * @param frameBytes memory of the simulated host in bytes, a multiple of the page size
    * @param arenaBytes room for everything else (vCPU state, decoded and translated code), a multiple of 64 KiB
+   * @param part of such a memory that was made before; nothing is given out but this. A new one when not given
    */
-  constructor(frameBytes: number, arenaBytes: number) {
+  constructor(frameBytes: number, arenaBytes: number, part?: MemoryPart) {
     const pages = Math.ceil((arenaBytes + frameBytes) / wasmPageSize);
     if (pages * wasmPageSize > addressLimit) {
       throw new RangeError(
         `host memory of ${frameBytes} bytes: at most ${addressLimit - arenaBytes} can be simulated`,
       );
     }
-    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    this.memory = part?.memory ?? new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     const { buffer } = this.memory;
     this.u8 = new Uint8Array(buffer);
     this.u16 = new Uint16Array(buffer);
@@ -57,7 +65,9 @@ export class HostMemory {
     this.view = new DataView(buffer);
     this.framesStart = arenaBytes;
     this.frameCount = Math.floor(frameBytes / pageSize);
-    this.#arenaEnd = arenaBytes;
+    // Address 0 is never given out, so that it can mean "none".
+    this.#next = part?.start ?? wasmPageSize;
+    this.#arenaEnd = part?.end ?? arenaBytes;
   }
 
   /** The memory's size in WebAssembly pages. */

@@ -191,7 +191,7 @@ test('a device that reads a swapped page gets its contents, and a corrupt one is
   const lost = [...Array(1500).keys()].find((page) => (guest.slot(page) & slots.swapped) !== 0)!;
   const failure = t.throws<SwapLoss>(() => guest.peek(lost), { name: 'SwapLoss' });
   // As the guest does, which has ended then.
-  guest.failure = failure;
+  guest.failure = { event: 'swap loss', reason: failure.message };
   rig.endRound();
   t.is(rig.stopped.get(guest), failure.message);
   t.deepEqual(rig.events, [{ event: 'swap loss', guest: guest.id, reason: failure.message }]);

@@ -5,11 +5,11 @@
  * {@link HostPages.serve} serves the vCPUs that wait.
  */
 import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
-import { AddressSpace, deviceReserve, OutOfFrames, type Range } from './addressspace.ts';
+import { type AddressSpace, deviceReserve } from './addressspace.ts';
 import { Books } from './books.ts';
 import { loadBooks, saveBooks } from './bookstate.ts';
 import { BooksError, checkBooks } from './check.ts';
-import type { FaultCosts } from './faults.ts';
+import type { FaultCause, FaultCosts } from './faults.ts';
 import { type FaultHost, FaultServer } from './faultserver.ts';
 import { lists } from './framelists.ts';
 import { frameClass } from './frames.ts';
@@ -18,7 +18,8 @@ import { Kswapd } from './kswapd.ts';
 import type { FrameClass } from './merge.ts';
 import { Merging } from './merging.ts';
 import { type ReclaimCosts, Reclaimer } from './reclaim.ts';
-import type { Swap, SwapLoss } from './swap/swap.ts';
+import type { Range, SpaceFailure } from './spaceblock.ts';
+import type { Swap } from './swap/swap.ts';
 import { type Watermarks, watermarks } from './watermarks.ts';
 
 /** Which guest ends when the host has no memory left: the one with most of it in frames and swap, or the one that asks. */
@@ -40,8 +41,8 @@ export interface HostPagesOptions {
 
 /** What it tells the host. */
 export interface HostPagesListener {
-  /** A vCPU goes on at virtual time `time`; it had waited since `since`. */
-  resume(space: AddressSpace, cpu: number, time: number, since: number): void;
+  /** A vCPU goes on at virtual time `time`; it had waited since `since`, by a fault of that cause. */
+  resume(space: AddressSpace, cpu: number, time: number, since: number, cause: FaultCause): void;
   /** A guest must end, for this reason; its memory is given back. */
   stop(space: AddressSpace, reason: string): void;
   /** Something has happened at virtual time `now`. */
@@ -88,7 +89,7 @@ export class HostPages implements Stateful {
       swapInCpu: costs.swapInCpu,
       pageCluster,
       watermarks: this.watermarks,
-      resume: (space, cpu, time, since) => listener.resume(space, cpu, time, since),
+      resume: (space, cpu, time, since, cause) => listener.resume(space, cpu, time, since, cause),
       lost: (space, reason) => this.#stop(space, 'swap loss', reason),
       outOfMemory: (space) => this.#outOfMemory(space),
     };
@@ -101,13 +102,13 @@ export class HostPages implements Stateful {
 
   /** Adds a guest's memory. */
   add(ram: readonly Range[], mergeable: boolean): AddressSpace {
-    return new AddressSpace(this.books, ram, { costs: this.#costs, mergeable });
+    return this.books.add(ram, mergeable, this.#costs);
   }
 
   /** Takes a guest's memory out; the guest does not run any more. Between rounds. */
   remove(space: AddressSpace): void {
-    this.server.forget(space);
-    space.dispose();
+    this.release(space);
+    this.books.remove(space);
   }
 
   /** Number of frames by class. */
@@ -144,13 +145,14 @@ export class HostPages implements Stateful {
     for (const { space, cpus } of [...guests.slice(first), ...guests.slice(0, first)]) {
       const fair = Math.floor(frames.free / left--);
       const wants = deviceReserve + framesPerCpu * cpus + space.wanted;
-      space.inRound = false;
-      if (fair <= deviceReserve && !this.#spare(space, now)) continue;
       const granted = Math.max(deviceReserve + 1, Math.min(wants, fair));
-      if (granted > frames.free) continue;
+      space.inRound = (fair > deviceReserve || this.#spare(space, now)) && granted <= frames.free;
+      if (!space.inRound) {
+        space.starvedSince = Math.min(space.starvedSince, now);
+        continue;
+      }
       frames.grant(space, granted);
       space.wanted = 0;
-      space.inRound = true;
       this.#running.push(space);
     }
   }
@@ -183,10 +185,10 @@ export class HostPages implements Stateful {
   }
 
   /** A guest has ended in the course of a round since a device of its could not have a page. */
-  #failed(space: AddressSpace, failure: SwapLoss | OutOfFrames): void {
+  #failed(space: AddressSpace, { event, reason }: SpaceFailure): void {
     space.failure = undefined;
-    if (failure instanceof OutOfFrames) this.oomKills++;
-    this.#stop(space, failure instanceof OutOfFrames ? 'out of memory' : 'swap loss', failure.message);
+    if (event === 'out of memory') this.oomKills++;
+    this.#stop(space, event, reason);
   }
 
   /** Serves the vCPUs that wait; the next round ends at virtual time `horizon`. */
@@ -239,8 +241,9 @@ export class HostPages implements Stateful {
     this.reclaimer.saveState(to);
     this.server.saveState(to);
     this.kswapd.saveState(to);
-    for (const { counters, readAhead, shotDown } of this.books.spaces) {
+    for (const { counters, readAhead, shotDown, starvedSince } of this.books.spaces) {
       to.bool(shotDown);
+      to.number(starvedSince);
       to.part('faults', counters);
       to.part('read-ahead', readAhead);
     }
@@ -256,6 +259,7 @@ export class HostPages implements Stateful {
     this.kswapd.loadState(from);
     for (const space of this.books.spaces) {
       space.shotDown = from.bool();
+      space.starvedSince = from.number();
       from.part('faults', space.counters);
       from.part('read-ahead', space.readAhead);
     }

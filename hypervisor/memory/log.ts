@@ -23,50 +23,107 @@ export const logged = {
 export const byScanner = 1;
 
 const words = 4;
+/** Entries that have a place in the guest's block; a round that has more, such as one that inflates the balloon, has the rest beside it. */
+const mostShared = 256;
 
-/** See the top of this file. */
+/** Bytes of a log in a guest's block. */
+export const logBytes = 4 * (1 + words * mostShared);
+
+/**
+ * See the top of this file. The first entries stand in memory, where the guest's thread and the host's both see them; what lies behind is the
+ * writer's, who hands it over when the round is over.
+ */
 export class SpaceLog {
-  #words = new Uint32Array(words * 256);
-  #length = 0;
+  /** The number of entries in memory, and these. */
+  readonly #shared: Uint32Array;
+  #rest = new Uint32Array(0);
+  #restLength = 0;
+
+  /** @param shared {@link logBytes} of memory */
+  constructor(shared: Uint32Array) {
+    this.#shared = shared;
+  }
 
   /** Number of entries. */
   get length(): number {
-    return this.#length;
+    return this.#shared[0]! + this.#restLength;
   }
 
   /** Adds an entry. */
   push(kind: number, page: number, first: number, second: number): void {
-    const at = this.#length++ * words;
-    if (at === this.#words.length) {
-      const grown = new Uint32Array(2 * this.#words.length);
-      grown.set(this.#words);
-      this.#words = grown;
+    const { length } = this;
+    if (length < mostShared) {
+      this.#shared[0] = length + 1;
+      set(this.#shared, 1 + length * words, kind, page, first, second);
+      return;
     }
-    this.#words[at] = kind;
-    this.#words[at + 1] = page;
-    this.#words[at + 2] = first;
-    this.#words[at + 3] = second;
+    this.#makeRoom(1);
+    set(this.#rest, this.#restLength++ * words, kind, page, first, second);
+  }
+
+  #makeRoom(entries: number): void {
+    const needed = (this.#restLength + entries) * words;
+    if (needed <= this.#rest.length) return;
+    const grown = new Uint32Array(Math.max(needed, 2 * this.#rest.length, words * mostShared));
+    grown.set(this.#rest.subarray(0, this.#restLength * words));
+    this.#rest = grown;
+  }
+
+  /** Takes the entries that have no place in memory, to be given to {@link addRest} of the log in the host's thread; undefined when there are none. */
+  takeRest(): Uint32Array | undefined {
+    if (this.#restLength === 0) return undefined;
+    const rest = this.#rest.slice(0, this.#restLength * words);
+    this.#restLength = 0;
+    return rest;
+  }
+
+  /** Adds entries that another thread's log has handed over. */
+  addRest(rest: Uint32Array): void {
+    this.#makeRoom(rest.length / words);
+    this.#rest.set(rest, this.#restLength * words);
+    this.#restLength += rest.length / words;
+  }
+
+  #word(entry: number, word: number): number {
+    return entry < mostShared
+      ? this.#shared[1 + entry * words + word]!
+      : this.#rest[(entry - mostShared) * words + word]!;
   }
 
   kind(entry: number): number {
-    return this.#words[entry * words]!;
+    return this.#word(entry, 0);
   }
 
   page(entry: number): number {
-    return this.#words[entry * words + 1]!;
+    return this.#word(entry, 1);
   }
 
   /** The first word after the page. */
   first(entry: number): number {
-    return this.#words[entry * words + 2]!;
+    return this.#word(entry, 2);
   }
 
   /** The second word after the page. */
   second(entry: number): number {
-    return this.#words[entry * words + 3]!;
+    return this.#word(entry, 3);
   }
 
   clear(): void {
-    this.#length = 0;
+    this.#shared[0] = 0;
+    this.#restLength = 0;
   }
+}
+
+function set(
+  array: Uint32Array,
+  at: number,
+  kind: number,
+  page: number,
+  first: number,
+  second: number,
+): void {
+  array[at] = kind;
+  array[at + 1] = page;
+  array[at + 2] = first;
+  array[at + 3] = second;
 }

@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import type { AccessExit, AccessSize } from './bus.ts';
-import { Pc, type PcCpu } from './pc.ts';
+import { loadPc, Pc, type PcCpu } from './pc.ts';
 import { SparseMemory } from './testing/sparsememory.ts';
 import { load, save } from './testing/state.ts';
 import { TestTime } from './testing/time.ts';
@@ -75,19 +75,25 @@ function kernel(): Uint8Array {
 }
 
 const NOTHING = new Uint8Array(0);
-const boot = (pc: Pc) => pc.boot({ kernel: kernel(), initrd: NOTHING, commandLine: '', rngSeed: NOTHING });
+const boot = ({ pc, memory, pending }: ReturnType<typeof setUp>) => {
+  const files = { kernel: kernel(), initrd: NOTHING, commandLine: '', rngSeed: NOTHING };
+  pc.start();
+  return loadPc(files, pc.memoryMap, pending.length, memory);
+};
 
 test('booting writes the ACPI tables where the zero page says, and enters the kernel', (t) => {
-  const { pc, memory } = setUp();
-  const entry = boot(pc);
+  const machine = setUp();
+  const { memory } = machine;
+  const entry = boot(machine);
   t.is(entry.rip, 16 * MIB + 0x200);
   const rsdp = memory.readU64(entry.rsi + 0x70);
   t.is(Buffer.from(memory.bytes(rsdp, 8)).toString(), 'RSD PTR ');
 });
 
 test('after booting, the 8259As reach the first CPU alone, masked but for their cascade', (t) => {
-  const { pc, pending, out } = setUp();
-  boot(pc);
+  const machine = setUp();
+  const { pc, pending, out } = machine;
+  boot(machine);
   t.is(pc.ports.read(0x21, 1), 0xfb);
   t.is(pc.ports.read(0xa1, 1), 0xff);
   t.is(pc.ports.read(0x4d1, 1), 0x0e);
@@ -122,8 +128,9 @@ test('the timer reaches I/O APIC input 2, the serial port 4, the clock 8', (t) =
 });
 
 test('a PCI interrupt reaches its I/O APIC input, and IRQ 10 or 11 of the 8259As', (t) => {
-  const { pc, out, poke, redirect } = setUp();
-  boot(pc);
+  const machine = setUp();
+  const { pc, out, poke, redirect } = machine;
+  boot(machine);
   poke(APIC + 0xf0, 0x1ff);
   redirect(17, 0x8051);
   const one = pc.gsi(17);

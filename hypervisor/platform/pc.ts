@@ -82,6 +82,19 @@ const PIC_WIRES: readonly (readonly number[])[] = Array.from({ length: ISA_WIRES
   ),
 );
 
+/**
+ * Does to a PC's memory what firmware and boot loader do after power-on or reset: writes the ACPI tables, loads the kernel. Returns the
+ * state in which the bootstrap processor enters it.
+ * @param cpus number of CPUs
+ * @throws BootError when the files do not fit each other or the machine; then nothing was written
+ */
+export function loadPc(files: BootFiles, map: MemoryMap, cpus: number, memory: GuestMemory): EntryState {
+  const tables = acpiTables(cpus);
+  const entry = loadLinux(files, map, tables.address, memory);
+  memory.write(tables.address, tables.bytes);
+  return entry;
+}
+
 /** One PC without its CPUs, its RAM and its PCI bus. */
 export class Pc implements Stateful {
   /** I/O ports; the PCI host bridge attaches to them as well. */
@@ -200,20 +213,6 @@ export class Pc implements Stateful {
     this.kvm[cpu]!.tscChanged();
   }
 
-  /**
-   * Does what firmware and boot loader do after power-on or reset: sets up the interrupt controllers, writes the
-   * ACPI tables, loads the kernel. Returns the state in which the bootstrap processor enters it.
-   * @throws BootError when the files do not fit each other or the machine
-   */
-  boot(files: BootFiles): EntryState {
-    const { memory, cpus } = this.#environment;
-    const tables = acpiTables(cpus.length);
-    const entry = loadLinux(files, this.memoryMap, tables.address, memory);
-    memory.write(tables.address, tables.bytes);
-    this.#setUpInterrupts();
-    return entry;
-  }
-
   /** Brings everything but the clock's calendar and memory back to its state at power-on. */
   reset(): void {
     this.#loadParts(new StateReader(this.#powerOn));
@@ -261,10 +260,11 @@ export class Pc implements Stateful {
   }
 
   /**
-   * Virtual wire mode (Intel MultiProcessor Specification, 3.6.2.2): the 8259As, masked but for their cascade,
+   * Does what firmware does after power-on or reset beside {@link loadPc}: sets the interrupt controllers up in virtual wire mode
+   * (Intel MultiProcessor Specification, 3.6.2.2): the 8259As, masked but for their cascade,
    * with the vectors that a BIOS gives them, reach the bootstrap processor through its local APIC.
    */
-  #setUpInterrupts(): void {
+  start(): void {
     const write = (port: number, ...bytes: readonly number[]): void => {
       for (const byte of bytes) this.#pic.writeByte(port, byte);
     };

@@ -11,7 +11,7 @@ import * as layout from './layout.ts';
 import { CR4, physicalBits } from './mode.ts';
 import { type MsrDevice, Msrs } from './msr.ts';
 import * as tlb from './tlb.ts';
-import { Vcpu } from './vcpu.ts';
+import { Vcpu, vcpuRoom } from './vcpu.ts';
 
 /** What a vCPU finds outside. */
 export interface Devices {
@@ -42,6 +42,11 @@ const changesHalve = 10e9;
 
 /** Room for what the vCPUs share. */
 const sharedSize = 64;
+
+/** Room in host memory for `count` vCPUs, in bytes, when it begins at a multiple of the page size. */
+export function processorsRoom(count: number): number {
+  return count * vcpuRoom + pageSize;
+}
 
 /** See the top of this file. */
 export class Processors implements Stateful {
@@ -95,11 +100,11 @@ export class Processors implements Stateful {
     this.#changes = new Uint8Array(space.pageCount);
     engine.addCodeUser(this.#codeUser);
     space.onRemap = (frame) => this.mappingChanges(frame);
-    const shared = engine.memory.allocate(sharedSize, 64);
+    const shared = space.memory.allocate(sharedSize, 64);
     this.#latest = shared / 8;
     const { slots, codeMap, pageCount } = space;
     this.vcpus = Array.from({ length: count }, (_, index) => {
-      const vcpu = new Vcpu(engine, { slots, codeMap, pageCount, shared });
+      const vcpu = new Vcpu(engine, { room: space.memory, slots, codeMap, pageCount, shared });
       const outside = devices(index);
       vcpu.set32(layout.yields, count > 1 ? 1 : 0);
       const msrs = new Msrs(vcpu, outside.msrs, () => outside.tscChanged());
@@ -263,7 +268,7 @@ export class Processors implements Stateful {
   dispose(): void {
     this.engine.removeCodeUser(this.#codeUser);
     for (const vcpu of this.vcpus) vcpu.dispose();
-    this.engine.memory.release(this.#latest * 8, sharedSize);
+    this.space.memory.release(this.#latest * 8, sharedSize);
   }
 
   saveState(to: StateWriter): void {

@@ -1,4 +1,6 @@
 /** One virtual CPU: its state block in host memory, and running it. */
+
+import { type HostMemory, pageSize } from '../memory/hostmemory.ts';
 import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
 import type { Engine } from './engine.ts';
 import * as exits from './exits.ts';
@@ -19,6 +21,8 @@ export interface Segment {
 
 /** Where a vCPU finds its guest's memory. */
 export interface VcpuMemory {
+  /** Gives the room for the vCPU's own state. */
+  readonly room: HostMemory;
   /** Where the vCPUs of the guest share the latest time read (`layout.shared`). */
   readonly shared: number;
   readonly slots: number;
@@ -26,15 +30,22 @@ export interface VcpuMemory {
   readonly pageCount: number;
 }
 
+/** Room for a vCPU: its state, its TLB, and the list of entries in use. */
+const vcpuBytes = layout.stateSize + tlb.size + tlb.listSize;
+/** The same in whole pages: it begins at one. */
+export const vcpuRoom = Math.ceil(vcpuBytes / pageSize) * pageSize;
+
 /** See the top of this file. */
 export class Vcpu implements Stateful {
   readonly engine: Engine;
   /** Host address of the state block. */
   readonly base: number;
+  readonly #room: HostMemory;
 
   constructor(engine: Engine, memory: VcpuMemory) {
     this.engine = engine;
-    this.base = engine.memory.allocate(layout.stateSize + tlb.size + tlb.listSize, 4096);
+    this.#room = memory.room;
+    this.base = memory.room.allocate(vcpuBytes, pageSize);
     this.#emptyTlb();
     this.set32(layout.slots, memory.slots);
     this.set32(layout.codeMap, memory.codeMap);
@@ -61,7 +72,7 @@ export class Vcpu implements Stateful {
   /** Gives its number and its room back; it does not run any more. */
   dispose(): void {
     this.engine.unregister(this.get32(layout.number));
-    this.engine.memory.release(this.base, layout.stateSize + tlb.size + tlb.listSize);
+    this.#room.release(this.base, vcpuBytes);
   }
 
   // Fields of the state, by their offsets in `layout.ts`.

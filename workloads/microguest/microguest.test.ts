@@ -1,6 +1,7 @@
 /** The microguest on the emulated machine: every page is what its recipe says, and it does as it is told. */
 import { createHash } from 'node:crypto';
 import test from 'ava';
+import type { Guest } from '../../hypervisor/guest.ts';
 import { startRequest, stopRequest, type Workload, workloadSchema } from '../catalog.ts';
 import { keyOf, wordOf } from '../native/content.ts';
 import { latencyLineSchema } from '../report.ts';
@@ -299,7 +300,7 @@ test('the balloon follows its target: freed pages first, then from the top of me
 
 test('the balloon tells what is free', async (t) => {
   const { host, guests } = await microguestHost([recipe({ area: [{ unique: 50 }] })]);
-  const { balloon } = guests[0]!.guest;
+  const { balloon } = guests[0]!.guest as Guest;
   balloon.setTarget(1000);
   host.run(20 * ms);
   balloon.requestStats();

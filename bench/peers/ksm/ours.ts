@@ -4,10 +4,10 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { epoch } from '../../../harness/epoch.ts';
 import { census } from '../../../harness/run/census.ts';
 import { balloonFeatures } from '../../../hypervisor/balloon/settings.ts';
-import type { Guest } from '../../../hypervisor/guest.ts';
 import { Host } from '../../../hypervisor/host.ts';
 import type { ProfileName } from '../../../hypervisor/ksm/linux/profiles.ts';
 import { LinuxScanner } from '../../../hypervisor/ksm/linux/scanner.ts';
+import type { HostedGuest } from '../../../hypervisor/threads/hostedguest.ts';
 import { usualTranslation } from '../../../hypervisor/x86/translate/options.ts';
 import type { Image } from '../../../workloads/images/store.ts';
 import { GuestConsole } from '../console.ts';
@@ -28,7 +28,7 @@ const patience = 240e9;
 /** Guests on a host of their own. */
 interface Running {
   readonly host: Host;
-  readonly guests: readonly Guest[];
+  readonly guests: readonly HostedGuest[];
   readonly consoles: readonly GuestConsole[];
   /** Runs the host one step, and hands on what the guests printed. */
   advance(): Promise<void>;

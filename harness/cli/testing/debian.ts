@@ -1,7 +1,7 @@
 /** Debian guests on a host of a test: each boots and runs a script. */
 import { readFile } from 'node:fs/promises';
-import type { Guest, GuestOptions } from '../../../hypervisor/guest.ts';
 import type { Host } from '../../../hypervisor/host.ts';
+import type { HostedGuest, HostedOptions } from '../../../hypervisor/threads/hostedguest.ts';
 import {
   ControlReader,
   controlParameter,
@@ -13,7 +13,7 @@ import { resolveImage } from '../../../workloads/images/resolve.ts';
 
 /** A guest that has been switched on, and how far its script is. */
 export interface RunningGuest {
-  readonly guest: Guest;
+  readonly guest: HostedGuest;
   /** What the script has printed so far. */
   output: string;
   /** The script's exit status once it has ended, and when that was, in virtual ns of the host. */
@@ -28,7 +28,7 @@ export interface DebianFiles {
 }
 
 /** What a test may say of a guest. */
-export type DebianOptions = Partial<GuestOptions> & {
+export type DebianOptions = Partial<HostedOptions> & {
   readonly script: string;
   /** More for the kernel's command line. */
   readonly parameters?: string;
@@ -45,7 +45,7 @@ export async function debianFiles(): Promise<DebianFiles> {
 export function startDebian(host: Host, files: DebianFiles, options: DebianOptions): RunningGuest {
   const { script, parameters = '', ...rest } = options;
   const reader = new ControlReader();
-  const guest: Guest = host.addGuest({
+  const guest: HostedGuest = host.addGuest({
     memory: 128 << 20,
     cpus: 1,
     seed: 1,

@@ -8,6 +8,7 @@ export function fullDisk(path: string, bytes: number): SwapFile {
   const file = new DiskFile(path);
   return {
     name: file.name,
+    descriptor: file.descriptor,
     read: (position, target) => file.read(position, target),
     write: (position, parts) => {
       if (position + bytesOf(parts) > bytes) throw new Error('ENOSPC: no space left on device, write');
@@ -23,6 +24,7 @@ export function flippingBits(path: string, numbers: readonly number[]): SwapFile
   let written = 0;
   return {
     name: file.name,
+    descriptor: file.descriptor,
     read: (position, target) => file.read(position, target),
     write: (position, parts) => {
       file.write(position, parts);

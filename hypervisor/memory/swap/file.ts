@@ -5,6 +5,8 @@ import { closeSync, openSync, readSync, writevSync } from 'node:fs';
 export interface SwapFile {
   /** Names the file in messages. */
   readonly name: string;
+  /** The process's descriptor of the file, by which its other threads read it; undefined when this one alone can. */
+  readonly descriptor?: number;
   /** Fills `target` from `position` on. Throws when that cannot be done. */
   read(position: number, target: Uint8Array): void;
   /** Writes all parts, one behind the other, from `position` on. Throws when that cannot be done; some may be written then. */
@@ -13,17 +15,26 @@ export interface SwapFile {
   close(): void;
 }
 
+/** Fills `target` from a position of an open file on. Throws when that cannot be done. */
+export function readFileAt(descriptor: number, position: number, target: Uint8Array): void {
+  for (let done = 0; done < target.length; ) {
+    const count = readSync(descriptor, target, done, target.length - done, position + done);
+    if (count === 0) throw new Error(`the file ends at byte ${position + done}; it was cut while in use`);
+    done += count;
+  }
+}
+
 /** A {@link SwapFile} that is a file. It grows as slots are written for the first time. */
 export class DiskFile implements SwapFile {
   readonly name: string;
-  readonly #file: number;
+  readonly descriptor: number;
 
   /** Makes the file, or empties it. Throws when that cannot be done. */
   constructor(path: string) {
     this.name = path;
     try {
       // Only its owner may read it: it holds the guests' memory.
-      this.#file = openSync(path, 'w+', 0o600);
+      this.descriptor = openSync(path, 'w+', 0o600);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw new Error(`swap file ${path}: cannot make it: ${reason}; give a path in a folder that exists`, {
@@ -33,24 +44,20 @@ export class DiskFile implements SwapFile {
   }
 
   read(position: number, target: Uint8Array): void {
-    for (let done = 0; done < target.length; ) {
-      const count = readSync(this.#file, target, done, target.length - done, position + done);
-      if (count === 0) throw new Error(`the file ends at byte ${position + done}; it was cut while in use`);
-      done += count;
-    }
+    readFileAt(this.descriptor, position, target);
   }
 
   write(position: number, parts: readonly Uint8Array[]): void {
     let left = parts;
     for (let at = position; left.length > 0; ) {
-      const count = writevSync(this.#file, left, at);
+      const count = writevSync(this.descriptor, left, at);
       at += count;
       left = behind(left, count);
     }
   }
 
   close(): void {
-    closeSync(this.#file);
+    closeSync(this.descriptor);
   }
 }
 

@@ -12,13 +12,41 @@ const used = 1;
 /** The slot was written once, so the file has room for it on its disk. */
 const backed = 2;
 
+/** The tables of the slots, by number. They are in the host's memory, for every thread to see. */
+export interface SwapTables {
+  readonly flags: Uint8Array;
+  /** Pages that are swapped to the slot. */
+  readonly mapped: Uint32Array;
+  /** Host address of the frame with the slot's contents, 0 for none. */
+  readonly frames: Uint32Array;
+  /** Heads of the lists of pages (`rmap.ts`): index of the first among the memory's 32-bit words. */
+  readonly heads: number;
+  readonly checksums: BigUint64Array;
+}
+
+/** The tables of `size` slots that lie at an address, a multiple of 8. */
+export function swapTables(memory: HostMemory, size: number, at: number): SwapTables {
+  const { u32, u64, u8 } = memory;
+  const words = (index: number) => at / 4 + (2 + index) * size;
+  return {
+    checksums: u64.subarray(at / 8, at / 8 + size),
+    mapped: u32.subarray(words(0), words(1)),
+    frames: u32.subarray(words(1), words(2)),
+    heads: words(2),
+    flags: u8.subarray(4 * words(3), 4 * words(3) + size),
+  };
+}
+
+/** Bytes of the tables of a slot. */
+const slotBytes = 8 + 3 * 4 + 1;
+
 /** See the top of this file. */
 export class SwapSlots {
   readonly size: number;
+  /** Host address of the tables. */
+  readonly tables: number;
   readonly #flags: Uint8Array;
-  /** Pages that are swapped to the slot. */
   readonly #mapped: Uint32Array;
-  /** Host address of the frame with the slot's contents, 0 for none. */
   readonly #frame: Uint32Array;
   readonly #checksum: BigUint64Array;
   readonly #heads: number;
@@ -35,15 +63,13 @@ export class SwapSlots {
       throw new RangeError(`swap of ${size} pages: give 1 to ${mostSwapSlots} pages (4 GiB)`);
     }
     this.size = size;
-    const words = () => memory.allocate(4 * size) / 4;
-    const array = (at: number) => memory.u32.subarray(at, at + size);
-    this.#mapped = array(words());
-    this.#frame = array(words());
-    this.#heads = words();
-    const checksums = memory.allocate(8 * size) / 8;
-    this.#checksum = memory.u64.subarray(checksums, checksums + size);
-    const flags = memory.allocate(size);
-    this.#flags = memory.u8.subarray(flags, flags + size);
+    this.tables = memory.allocate(slotBytes * size);
+    const tables = swapTables(memory, size, this.tables);
+    this.#mapped = tables.mapped;
+    this.#frame = tables.frames;
+    this.#heads = tables.heads;
+    this.#checksum = tables.checksums;
+    this.#flags = tables.flags;
   }
 
   /** Number of slots in use. */

@@ -15,25 +15,95 @@ export class SwapLoss extends Error {
   override name = 'SwapLoss';
 }
 
+/** Where another thread of the host finds the swap. */
+export interface SharedSwap {
+  readonly name: string;
+  readonly descriptor: number;
+  /** Number of slots, and host address of their tables. */
+  readonly size: number;
+  readonly tables: number;
+}
+
+/** What reading needs to know of the slots. */
+export interface SlotContents {
+  /** Host address of the frame that has a slot's contents, 0 for none. */
+  frameOf(slot: number): number;
+  /** Checksum of what was written to a slot. */
+  checksum(slot: number): bigint;
+}
+
+/** Reads slots; every thread of the host has one. */
+export class SwapReader {
+  readonly slots: SlotContents;
+  readonly #memory: HostMemory;
+  readonly #file: Pick<SwapFile, 'name' | 'read'>;
+  readonly #hash: PageHash;
+
+  constructor(
+    memory: HostMemory,
+    slots: SlotContents,
+    file: Pick<SwapFile, 'name' | 'read'>,
+    hash: PageHash,
+  ) {
+    this.#memory = memory;
+    this.slots = slots;
+    this.#file = file;
+    this.#hash = hash;
+  }
+
+  /** Reads a slot into a frame, and holds it against its checksum. Throws {@link SwapLoss}. Its time is the device's business. */
+  read(slot: number, frame: number): void {
+    this.readUnchecked(slot, frame);
+    if (BigInt.asUintN(64, this.#hash(frame)) !== this.slots.checksum(slot)) {
+      throw new SwapLoss(
+        `swap slot ${slot} of ${this.#file.name} does not have what was written there (wrong checksum); ` +
+          'check the disk that the file is on, and that nothing else writes to it',
+      );
+    }
+  }
+
+  /** Reads a slot as it is, for saved state. Throws {@link SwapLoss} when it cannot be read. */
+  readUnchecked(slot: number, frame: number): void {
+    try {
+      this.#file.read(slot * pageSize, this.#memory.u8.subarray(frame, frame + pageSize));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new SwapLoss(
+        `swap slot ${slot} of ${this.#file.name} cannot be read: ${reason}; check the disk that the file is on`,
+        { cause: error },
+      );
+    }
+  }
+}
+
 /** See the top of this file. */
-export class Swap {
-  readonly slots: SwapSlots;
+export class Swap extends SwapReader {
+  override readonly slots: SwapSlots;
   readonly device: SwapDevice;
   readonly #memory: HostMemory;
   readonly #file: SwapFile;
   readonly #hash: PageHash;
 
   constructor(memory: HostMemory, size: number, file: SwapFile, device: SwapDevice, hash: PageHash) {
+    const slots = new SwapSlots(memory, size);
+    super(memory, slots, file, hash);
     this.#memory = memory;
     this.#file = file;
     this.#hash = hash;
-    this.slots = new SwapSlots(memory, size);
+    this.slots = slots;
     this.device = device;
   }
 
   /** Name of the file. */
   get name(): string {
     return this.#file.name;
+  }
+
+  /** The file, for another thread that is to read it; undefined when only this one can. */
+  get shared(): SharedSwap | undefined {
+    const { name, descriptor } = this.#file;
+    if (descriptor === undefined) return undefined;
+    return { name, descriptor, size: this.slots.size, tables: this.slots.tables };
   }
 
   /**
@@ -57,30 +127,6 @@ export class Swap {
       this.slots.written(slot, BigInt.asUintN(64, this.#hash(frames[i]!)));
     });
     return done;
-  }
-
-  /** Reads a slot into a frame, and holds it against its checksum. Throws {@link SwapLoss}. Its time is the device's business. */
-  read(slot: number, frame: number): void {
-    this.readUnchecked(slot, frame);
-    if (BigInt.asUintN(64, this.#hash(frame)) !== this.slots.checksum(slot)) {
-      throw new SwapLoss(
-        `swap slot ${slot} of ${this.name} does not have what was written there (wrong checksum); ` +
-          'check the disk that the file is on, and that nothing else writes to it',
-      );
-    }
-  }
-
-  /** Reads a slot as it is, for saved state. Throws {@link SwapLoss} when it cannot be read. */
-  readUnchecked(slot: number, frame: number): void {
-    try {
-      this.#file.read(slot * pageSize, this.#memory.u8.subarray(frame, frame + pageSize));
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new SwapLoss(
-        `swap slot ${slot} of ${this.name} cannot be read: ${reason}; check the disk that the file is on`,
-        { cause: error },
-      );
-    }
   }
 
   /** Puts a page of saved state into a slot, which is in use, outside of virtual time. */

@@ -104,8 +104,9 @@ export class Rig {
         ...options,
       },
       {
-        resume: (space, _cpu, time, since) => {
+        resume: (space, _cpu, time, since, cause) => {
           this.waits.push({ guest: space.id, since, time });
+          this.faults.push({ guest: space.id, cause, latency: time - since });
           this.#resumed.add(space);
         },
         stop: (space, reason) => {

@@ -1,5 +1,5 @@
 /** For tests: a vCPU at privilege level 0 in flat 32-bit protected mode or 64-bit code, with memory and one device's register. */
-import { AddressSpace } from '../../memory/addressspace.ts';
+import type { AddressSpace } from '../../memory/addressspace.ts';
 import { Books } from '../../memory/books.ts';
 import { HostMemory, pageSize } from '../../memory/hostmemory.ts';
 import { hashPage } from '../../memory/pagehash.ts';
@@ -38,7 +38,7 @@ export class FlatMachine {
   constructor(translate: false | TranslationOptions = false, cpus = 1, codeBytes = 64 << 20) {
     this.#memory = new HostMemory(2 * memoryBytes, codeBytes + (64 << 20));
     this.engine = new Engine(this.#memory, hashPage(this.#memory), codeBytes, translate);
-    this.#space = new AddressSpace(new Books(this.#memory), [{ start: 0, length: memoryBytes }]);
+    this.#space = new Books(this.#memory).add([{ start: 0, length: memoryBytes }]);
     this.#processors = new Processors(this.engine, this.#space, cpus, () => ({
       mmioRead: () => 0x5a5a_5a5a,
       mmioWrite: (address: number, _size: number, value: number) => {

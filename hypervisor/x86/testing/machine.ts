@@ -4,7 +4,7 @@
  * what is on the stack.
  */
 
-import { AddressSpace } from '../../memory/addressspace.ts';
+import type { AddressSpace } from '../../memory/addressspace.ts';
 import { Books } from '../../memory/books.ts';
 import { HostMemory, pageSize } from '../../memory/hostmemory.ts';
 import { hashPage } from '../../memory/pagehash.ts';
@@ -116,7 +116,7 @@ export class TestMachine {
 
   constructor(mode: StartMode) {
     this.mode = mode;
-    this.space = new AddressSpace(books, [{ start: 0, length: memorySize }]);
+    this.space = books.add([{ start: 0, length: memorySize }]);
     const devices: Devices = {
       mmioRead: () => {
         this.onMmioRead();

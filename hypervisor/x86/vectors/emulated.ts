@@ -1,5 +1,4 @@
 /** The emulated CPU as a machine that recorded vectors are run on. */
-import { AddressSpace } from '../../memory/addressspace.ts';
 import { Books } from '../../memory/books.ts';
 import { HostMemory, pageSize } from '../../memory/hostmemory.ts';
 import { hashPage } from '../../memory/pagehash.ts';
@@ -31,7 +30,7 @@ export interface EmulatedMachine extends VectorMachine {
 export function emulatedMachine(translate: false | TranslationOptions = false): EmulatedMachine {
   const memory = new HostMemory(memorySize, codeBytes + (16 << 20));
   const engine = new Engine(memory, hashPage(memory), codeBytes, translate);
-  const space = new AddressSpace(new Books(memory), [{ start: 0, length: memorySize / 2 }]);
+  const space = new Books(memory).add([{ start: 0, length: memorySize / 2 }]);
   const nothing: Devices = {
     mmioRead: () => -1,
     mmioWrite: () => {},

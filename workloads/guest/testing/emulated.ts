@@ -1,9 +1,8 @@
 /** Boots an image on an emulated host that runs workloads. */
 import { readFile } from 'node:fs/promises';
-import type { Guest } from '../../../hypervisor/guest.ts';
 import { Host } from '../../../hypervisor/host.ts';
+import type { HostedGuest } from '../../../hypervisor/threads/hostedguest.ts';
 import { BALLOON_FEATURES } from '../../../hypervisor/virtio/balloon/features.ts';
-import { FileDisk } from '../../../hypervisor/virtio/block/file.ts';
 import { usualTranslation } from '../../../hypervisor/x86/translate/options.ts';
 import { workloadPort } from '../../catalog.ts';
 import type { Image } from '../../images/store.ts';
@@ -11,7 +10,7 @@ import { type ReportLine, ReportReader } from '../../report.ts';
 
 /** A guest that runs workloads on the emulator. */
 export interface EmulatedGuest {
-  readonly guest: Guest;
+  readonly guest: HostedGuest;
   /** Sends bytes to the port of the workloads. */
   tell(bytes: Uint8Array): void;
   /** Runs until the next line that a workload reports, of that event if given. */
@@ -49,7 +48,7 @@ export async function emulate(image: Image, workload: string): Promise<EmulatedG
         },
       },
     ],
-    disks: image.disk === undefined ? [] : [new FileDisk(image.disk, true)],
+    disks: image.disk === undefined ? [] : [{ path: image.disk, readOnly: true }],
     balloonFeatures: BALLOON_FEATURES,
   });
   guest.boot({

@@ -1,7 +1,8 @@
 /** Microguests on an emulated host, and what their memory has, for tests. */
-import type { Guest } from '../../../hypervisor/guest.ts';
+
 import { Host } from '../../../hypervisor/host.ts';
 import { frameMask, present } from '../../../hypervisor/memory/slots.ts';
+import type { HostedGuest } from '../../../hypervisor/threads/hostedguest.ts';
 import { usualTranslation } from '../../../hypervisor/x86/translate/options.ts';
 import { type Workload, workloadParameters, workloadPort } from '../../catalog.ts';
 import { type Reported, type ReportLine, ReportReader } from '../../report.ts';
@@ -11,7 +12,7 @@ const pageBytes = 4096;
 
 /** A microguest under test. */
 export interface TestGuest {
-  readonly guest: Guest;
+  readonly guest: HostedGuest;
   /** All that it has reported; what is no line of a report fails {@link lines}. */
   readonly reported: Reported[];
   /** What it wrote to its serial port. */
@@ -26,13 +27,22 @@ export interface TestGuest {
   read(page: number): Uint8Array;
 }
 
+/** What a test may say of the guests and the host. */
+export interface MicroguestOptions {
+  readonly memory?: number;
+  readonly seed?: number;
+  readonly ports?: boolean;
+  /** Threads that guests run on. */
+  readonly workers?: number;
+}
+
 /** A host with microguests of `memory` bytes that run these workloads, numbered in order from 1. */
 export async function microguestHost(
   workloads: readonly Workload[],
-  { memory = 32 << 20, seed = 1, ports = true }: { memory?: number; seed?: number; ports?: boolean } = {},
+  { memory = 32 << 20, seed = 1, ports = true, workers = 1 }: MicroguestOptions = {},
 ): Promise<{ host: Host; guests: TestGuest[] }> {
   const { kernel } = await readMicroguest();
-  const host = new Host({ memory: workloads.length * memory, translate: usualTranslation });
+  const host = new Host({ memory: workloads.length * memory, translate: usualTranslation, workers });
   const guests = workloads.map((workload, index): TestGuest => {
     const reader = new ReportReader();
     const reported: Reported[] = [];
