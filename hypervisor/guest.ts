@@ -8,7 +8,7 @@ import type { BalloonBounds } from './balloon/settings.ts';
 import type { Costs } from './clock/costs.ts';
 import { STORAGE_PROFILES } from './clock/storage.ts';
 import { type Clock, TimerQueue } from './clock/timers.ts';
-import { type GuestFiles, hashGuest, loadGuest, secret } from './guestfiles.ts';
+import { type GuestFiles, loadGuest, secret } from './guestfiles.ts';
 import { Measures } from './measures/measures.ts';
 import { type AddressSpace, OutOfFrames } from './memory/addressspace.ts';
 import type { FaultCause } from './memory/faults.ts';
@@ -27,7 +27,8 @@ import { PciBus } from './platform/pci/bus.ts';
 import { PciConfigPorts } from './platform/pci/configports.ts';
 import { hostBridge } from './platform/pci/hostbridge.ts';
 import { loadBytes } from './platform/pci/registers.ts';
-import type { Stateful, StateReader, StateWriter } from './state/state.ts';
+import { hashOf } from './state/hash.ts';
+import { type Stateful, StateReader, StateWriter } from './state/state.ts';
 import { VirtioBalloon } from './virtio/balloon/balloon.ts';
 import type { BlockBackend } from './virtio/block/backend.ts';
 import { VirtioBlock } from './virtio/block/block.ts';
@@ -240,8 +241,14 @@ export class Guest implements Stateful {
         deflate: (page, count) => {
           for (let each = page; each < page + count; each++) this.space.returned(each);
         },
-        // Without a record of what was written since, a hint says nothing safe.
-        hint: () => {},
+        // The guest may have taken a page into use since it put it on its list: then it was written. But some kernels write zeros to each page
+        // that they take into use, and to these free ones, too (Linux's init_on_alloc); and zeros are what the next touch would find.
+        hint: (address, length) => {
+          for (let page = address / pageSize, end = page + length / pageSize; page < end; page++) {
+            if (this.space.isUnwritten(page) || this.space.isZero(page))
+              processors.discard(page, 1, slots.reported);
+          }
+        },
         report: (address, length) =>
           processors.discard(address / pageSize, length / pageSize, slots.reported),
       },
@@ -321,6 +328,12 @@ export class Guest implements Stateful {
     return wake;
   }
 
+  /** Asks for hints which pages are free; the host takes those that are not written to meanwhile. Between rounds. */
+  askForHints(): void {
+    this.space.watchWrites();
+    this.balloon.startHinting();
+  }
+
   /** A vCPU that waited for the host since `since`, by a fault of that cause, goes on at virtual time `time`. */
   resume(cpu: number, time: number, since: number, cause: FaultCause): void {
     this.cpus[cpu]!.blockedUntil = time;
@@ -383,6 +396,8 @@ export class Guest implements Stateful {
       this.#run(until);
     } catch (error) {
       if (!(error instanceof SwapLoss) && !(error instanceof OutOfFrames)) throw error;
+      const event = error instanceof OutOfFrames ? 'out of memory' : 'swap loss';
+      this.space.failure = { event, reason: error.message };
       this.#finish({ kind: 'error', reason: error.message });
     }
   }
@@ -390,21 +405,29 @@ export class Guest implements Stateful {
   /** Time has passed on the host in which it had nothing to do, or could do nothing. */
   #catchUp(): void {
     this.#time = this.time;
+    const { starvedSince } = this.space;
     for (const cpu of this.cpus) {
       if (cpu.time >= this.#time) continue;
-      // It was not let into the round, for there were no frames.
-      if (!cpu.idle && cpu.blockedUntil <= cpu.time) this.measures.stall(this.#time - cpu.time);
+      // It could not run for want of frames.
+      const since = Math.max(cpu.time, cpu.blockedUntil, starvedSince);
+      if (!cpu.idle && since < this.#time) this.measures.stall(this.#time - since);
       cpu.time = this.#time;
     }
+    this.space.starvedSince = Number.POSITIVE_INFINITY;
   }
 
   #run(until: number): void {
     const alone = this.cpus.length === 1;
     this.#showSteal();
+    // Before events wake those that sleep.
+    this.#settle();
     while (this.#time < until && this.end === undefined) {
       this.#timers.run(this.#time, () => this.space.ready);
-      if (!this.space.ready) return;
-      this.#processors.settle();
+      if (!this.space.ready) {
+        this.space.starvedSince = Math.min(this.space.starvedSince, this.#time);
+        return;
+      }
+      this.#settle();
       const event = Math.min(until, this.#timers.next);
       const action = this.#nextAction();
       if (action > this.#time) {
@@ -428,6 +451,14 @@ export class Guest implements Stateful {
       }
       this.#time = Math.max(this.#time, this.#turnEnd);
     }
+  }
+
+  /** Makes up for mappings that the host has changed: each vCPU that executes is interrupted for it. Changes between two rounds are one. */
+  #settle(): void {
+    this.#processors.settle();
+    if (!this.space.shotDown) return;
+    this.space.shotDown = false;
+    for (const cpu of this.cpus) if (cpu.hasCpu) cpu.shootDown();
   }
 
   /** When one of its vCPUs that have a physical CPU can execute, without an event that wakes it: Infinity when none can. */
@@ -463,17 +494,18 @@ export class Guest implements Stateful {
   }
 
   saveState(to: StateWriter): void {
-    this.saveMachine(to);
+    to.bytes(this.machineState());
     to.part('memory', this.space);
   }
 
   loadState(from: StateReader): void {
-    this.loadMachine(from);
+    this.takeMachineState(from.bytes());
     from.part('memory', this.space);
   }
 
-  /** Writes everything but the memory. */
-  saveMachine(to: StateWriter): void {
+  /** The state of everything but the memory. */
+  machineState(): Uint8Array {
+    const to = new StateWriter();
     if (this.end === undefined) this.#catchUp();
     to.number(this.#time);
     to.bytes(this.#shownOut);
@@ -487,10 +519,12 @@ export class Guest implements Stateful {
     to.part('pci ports', this.#configPorts);
     to.part('pci', this.#pci);
     for (const each of this.#functions) to.part(each.device.model.name, each);
+    return to.finish();
   }
 
-  /** Takes up everything but the memory. */
-  loadMachine(from: StateReader): void {
+  /** Takes up the state of everything but the memory. */
+  takeMachineState(state: Uint8Array): void {
+    const from = new StateReader(state);
     this.#time = from.number();
     loadBytes(from, this.#shownOut);
     from.part('measures', this.measures);
@@ -507,6 +541,6 @@ export class Guest implements Stateful {
 
   /** SHA-256 of the guest's whole state, in hexadecimal. */
   stateHash(): string {
-    return hashGuest(this);
+    return hashOf(this);
   }
 }

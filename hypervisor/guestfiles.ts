@@ -1,11 +1,9 @@
-/** What a guest is booted with and what comes of a guest, whatever thread it runs on: the kernel in its memory, the hash of its state. */
+/** What a guest is booted with, whatever thread it runs on. */
 import { createHash } from 'node:crypto';
-import type { AddressSpace } from './memory/addressspace.ts';
 import type { GuestRam } from './platform/guestram.ts';
 import type { BootFiles, EntryState } from './platform/loader/load.ts';
 import type { MemoryMap } from './platform/memorymap.ts';
 import { loadPc } from './platform/pc.ts';
-import { StateWriter } from './state/state.ts';
 
 /** What a guest is booted with. */
 export type GuestFiles = Omit<BootFiles, 'rngSeed'>;
@@ -24,15 +22,4 @@ export function loadGuest(
   seed: number,
 ): EntryState {
   return loadPc({ ...files, rngSeed: secret(seed, 'kernel') }, map, cpus, ram);
-}
-
-/** SHA-256 of a guest's whole state, in hexadecimal. */
-export function hashGuest(guest: {
-  readonly space: AddressSpace;
-  saveMachine(to: StateWriter): void;
-}): string {
-  const writer = new StateWriter();
-  guest.saveMachine(writer);
-  writer.part('memory', guest.space);
-  return createHash('sha256').update(writer.finish()).digest('hex');
 }

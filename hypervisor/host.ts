@@ -5,7 +5,6 @@
  * between rounds comes what concerns more than one of them. All of it is in an order that depends on virtual time and
  * guest numbers alone.
  */
-import { createHash } from 'node:crypto';
 import { BalloonController, type BalloonEvent } from './balloon/controller.ts';
 import type { BalloonPolicy } from './balloon/policy.ts';
 import { defaultBounds } from './balloon/settings.ts';
@@ -22,7 +21,8 @@ import { hashPage } from './memory/pagehash.ts';
 import { SwapDevice } from './memory/swap/device.ts';
 import { DiskFile, type SwapFile } from './memory/swap/file.ts';
 import { type SharedSwap, Swap } from './memory/swap/swap.ts';
-import { type Stateful, type StateReader, StateWriter } from './state/state.ts';
+import { hashOf } from './state/hash.ts';
+import type { Stateful, StateReader, StateWriter } from './state/state.ts';
 import { GuestThreads, type HousedGuest } from './threads/guestthreads.ts';
 import type { HostedGuest, HostedOptions, HostedPort } from './threads/hostedguest.ts';
 import { EthernetSwitch } from './virtio/net/switch.ts';
@@ -37,7 +37,7 @@ export interface SwapOptions {
   readonly size: number;
   /** The device that the file is on. */
   readonly device: StorageProfileName;
-  /** Pages read together, as a power of two; 3 when not given. */
+  /** Most pages read together, as a power of two; 3 when not given. */
   readonly pageCluster?: number;
 }
 
@@ -377,7 +377,7 @@ export class Host implements Stateful {
     to.u32(this.#stations);
     to.list(this.guests, (guest) => {
       to.u32(guest.space.id);
-      to.section('guest', () => guest.saveMachine(to));
+      to.bytes(guest.machineState());
     });
     to.part('network', this.network);
     to.part('scheduler', this.#scheduler);
@@ -396,7 +396,7 @@ export class Host implements Stateful {
     from.list(() => {
       const guest = this.guests[index++]!;
       from.u32();
-      from.section('guest', () => guest.loadMachine(from));
+      guest.takeMachineState(from.bytes());
     });
     from.part('network', this.network);
     from.part('scheduler', this.#scheduler);
@@ -408,9 +408,7 @@ export class Host implements Stateful {
 
   /** SHA-256 of the host's whole state, in hexadecimal. */
   stateHash(): string {
-    const writer = new StateWriter();
-    this.saveState(writer);
-    return createHash('sha256').update(writer.finish()).digest('hex');
+    return hashOf(this);
   }
 }
 

@@ -37,7 +37,7 @@ export function figureText({ unit }: Pick<Figure, 'unit'>, value: number | undef
 const known = (value: number) => (Number.isFinite(value) ? value : undefined);
 const lastMiB = (name: string) => (run: Run) => known(pagesToMiB(run.samples.last(name)));
 
-/** Host frames in use at a sample: all but those that are free or merely set aside. */
+/** Host frames in use at a sample: all but those that are free. */
 function usedFrames({ samples }: Run): Float64Array {
   const classes = ['private', 'zero', 'ksm', 'swapcache'].map((name) => samples.column(`frames_${name}`));
   return Float64Array.from({ length: samples.length }, (_, at) =>

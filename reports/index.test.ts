@@ -36,7 +36,7 @@ test('a run has a page, and each chart as SVG, PNG, Vega-Lite and CSV', async (t
     );
     t.notRegex(read(csv), /NaN|undefined|Infinity/, id);
   }
-  t.is(read(report.summary).split('\n').length, 11);
+  t.is(read(report.summary).split('\n').length, 12);
   const listed = (JSON.parse(read(report.index)) as { files: string[] }).files;
   t.deepEqual(
     listed.map((name) => join(run, 'report', name)),

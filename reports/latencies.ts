@@ -60,10 +60,21 @@ export function allFaults(latencies: readonly Latency[]): Distribution | undefin
   const faults = latencies.filter(({ scope, kind }) => scope === hostScope && kind === 'fault');
   const all = faults.find(({ cause }) => cause === 'all');
   if (all !== undefined || faults.length === 0) return all?.distribution;
+  return addedUp(faults);
+}
+
+/** What the applications of a run measured, operation by operation, all guests added up. */
+export function allOperations(latencies: readonly Latency[]): { name: string; distribution: Distribution }[] {
+  const own = latencies.filter(({ scope, kind }) => kind === 'application' && scope !== hostScope);
+  const names = [...new Set(own.map(({ cause }) => cause))];
+  return names.map((name) => ({ name, distribution: addedUp(own.filter(({ cause }) => cause === name)) }));
+}
+
+function addedUp(latencies: readonly Latency[]): Distribution {
   const counts = new Map<number, number>();
-  for (const { upper, count } of faults.flatMap(({ buckets }) => buckets)) {
+  for (const { upper, count } of latencies.flatMap(({ buckets }) => buckets)) {
     counts.set(upper, (counts.get(upper) ?? 0) + count);
   }
   const buckets = [...counts].sort(([a], [b]) => a - b).map(([upper, count]) => ({ upper, count }));
-  return distributionOf(buckets, Math.max(...faults.map(({ distribution }) => distribution.max_ns)));
+  return distributionOf(buckets, Math.max(...latencies.map(({ distribution }) => distribution.max_ns)));
 }

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { type RunFolder, readRun, readSweep } from './format/read.ts';
 import type { Sweep } from './format/sweep.ts';
 import { Series } from './series.ts';
+import { guestsText } from './units.ts';
 
 /** A guest of a run. */
 export interface GuestSeries {
@@ -48,8 +49,13 @@ export async function loadStudy(folder: string): Promise<Study> {
   const cells: StudyCell[] = [];
   for (const { parameters, folder: name } of sweep.cells) {
     if (name === null) continue;
-    const label = parametersText(parameters) || name;
-    cells.push({ folder: name, parameters, run: runOf(await readRun(join(folder, name)), label) });
+    const data = await readRun(join(folder, name));
+    const policy = policyOf({ parameters });
+    const label =
+      policy === undefined
+        ? parametersText(parameters) || name
+        : `${policy}, ${guestsText(data.manifest.guests.length)}`;
+    cells.push({ folder: name, parameters, run: runOf(data, label) });
   }
   return { label: sweep.name, sweep, cells };
 }
@@ -74,6 +80,11 @@ function runOf(data: RunFolder, label: string): Run {
       series: new Series(tables.guests, rows),
     })),
   };
+}
+
+/** The policy that a density search tried in a cell; a scenario has no key of that name. */
+export function policyOf({ parameters }: Pick<StudyCell, 'parameters'>): string | undefined {
+  return typeof parameters.policy === 'string' ? parameters.policy : undefined;
 }
 
 /** What the parameters of a cell are, as a person would write them: `count 4, ksm off`. */

@@ -42,7 +42,8 @@ const highlights: readonly (readonly [label: string, figure: Figure])[] = [
   ['used of the host, at most', figures.peak],
   ['overcommit ratio', figures.ratio],
   ['saved by merging', figures.merged],
-  ['p99 of a stall for memory', figures.p99],
+  ['p99 of a wait for memory', figures.p99],
+  ['p99 of an operation, worst guest', figures.application],
   ['ksmd, of one CPU', figures.ksmd],
 ];
 
@@ -95,6 +96,9 @@ export function studySection(study: Study): Section {
     warnings: [
       ...(missing > 0 ? [`${missing} of ${sweep.cells.length} runs have not been run yet.`] : []),
       ...(partial > 0 ? [`${partial} of ${cells.length} runs are partial.`] : []),
+      ...(sweep.kind === 'density' && !sweep.complete
+        ? ['The search has not come to its end: policies are missing.']
+        : []),
     ],
     highlights: [],
     summaries: [{ heading: null, lines: studySummary(study) }],

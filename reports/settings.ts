@@ -1,5 +1,13 @@
 /** The cells of a sweep as points of series: what is varied, and what tells the series apart. */
-import { parametersText, type Run, type Study, type StudyCell, settingText, shortPath } from './run.ts';
+import {
+  parametersText,
+  policyOf,
+  type Run,
+  type Study,
+  type StudyCell,
+  settingText,
+  shortPath,
+} from './run.ts';
 import type { Colour } from './theme.ts';
 
 /** Cells that differ in what stands on the horizontal axis alone. */
@@ -7,6 +15,8 @@ export interface Setting {
   /** What they have in common: `ksm off`, or a policy's name; empty when the sweep has one axis only. */
   readonly label: string;
   readonly colour: Colour;
+  /** Whether it merges, and whether it has swap. */
+  readonly merges: boolean;
   readonly swap: boolean;
   readonly cells: readonly StudyCell[];
 }
@@ -31,11 +41,10 @@ export function settingsOf({ sweep, cells }: Study): Settings {
   const guestsVary = new Set(cells.map(({ run }) => guestCount(run))).size > 1;
   const path = guestsVary ? undefined : sweep.axes[0]?.path;
   const along = (name: string) => (guestsVary ? name.endsWith('.count') : name === path);
-  const policies = policyOfFolder(sweep);
   const groups = new Map<string, StudyCell[]>();
   for (const cell of cells) {
     const rest = Object.entries(cell.parameters).filter(([name]) => !along(name));
-    const label = policies.get(cell.folder) ?? parametersText(Object.fromEntries(rest));
+    const label = policyOf(cell) ?? parametersText(Object.fromEntries(rest));
     groups.set(label, [...(groups.get(label) ?? []), cell]);
   }
   const raw = (cell: StudyCell) =>
@@ -52,6 +61,7 @@ export function settingsOf({ sweep, cells }: Study): Settings {
     settings: [...groups].map(([label, own]) => ({
       label,
       colour: policyColour(techniquesOf(own[0]!.run)),
+      merges: techniquesOf(own[0]!.run).ksm,
       swap: techniquesOf(own[0]!.run).swap,
       cells: numeric ? own.toSorted((a, b) => Number(placeOf(a)) - Number(placeOf(b))) : own,
     })),
@@ -75,13 +85,4 @@ export function techniquesOf({ data }: Run): Techniques {
 export function policyColour({ ksm, balloon }: Omit<Techniques, 'swap'>): Colour {
   if (ksm && balloon) return 'ink';
   return ksm ? 'merged' : balloon ? 'ballooned' : 'unsaved1';
-}
-
-/** The policy that a density search tried in each folder. */
-function policyOfFolder(sweep: Study['sweep']): Map<string, string> {
-  return new Map(
-    (sweep.density ?? []).flatMap(({ policy, tried }) =>
-      tried.map(({ folder }) => [folder, policy] as const),
-    ),
-  );
 }

@@ -15,10 +15,11 @@ async function summaryParts(path: string) {
   return { lines, answers: Object.fromEntries(lines.map((line) => line.split(/ {2,}/) as [string, string])) };
 }
 
-test('the ten lines of a run under pressure', async (t) => {
+test('the lines of a run under pressure, one of them about its applications', async (t) => {
   const path = await makeRun(join(folder, 'whole'));
   const { lines, answers } = await summaryParts(path);
-  t.is(lines.length, 11);
+  t.is(lines.length, 12);
+  t.regex(answers['An operation took']!, /^\w+ p50 [\d.]+ .s, p99 [\d.]+ .s, p99\.9 [\d.]+ .s(?:; |$)/);
   t.is(lines.at(-1), '');
   const [run] = await loadRuns([path]);
   const mib = (name: string) => String(Number(run!.samples.last(name) / 256).toPrecision(3));
@@ -37,8 +38,8 @@ test('the ten lines of a run under pressure', async (t) => {
   t.true(answers['Balloons saved']!.startsWith(`${mib('saved_ballooned')} MiB (`));
   t.regex(answers['Swap saved']!, /pages written, [\d,]+ read$/);
   t.regex(
-    answers['A stall for memory took']!,
-    /^p50 [\d.]+ µs, p99 \d+ µs, p99\.9 [\d.]+ ms; in sum [\d.]+ %/,
+    answers['A wait for memory took']!,
+    /^p50 [\d.]+ µs, p99 \d+ µs, p99\.9 [\d.]+ ms; stalled [\d.]+ % of vCPU time$/,
   );
   const ksmd = (100 * run!.samples.last('cpu_ksmd_ns')) / run!.samples.last('time_ns');
   t.true(answers['ksmd used']!.startsWith(`${ksmd.toFixed(1)} % of a CPU, kswapd `), answers['ksmd used']);
@@ -66,7 +67,7 @@ test('a partial run says why; one that was killed does not know its stalls', asy
   t.is(cut.answers.Guests, '4 of 4 up at a time, 36 s of virtual time; partial: the run was interrupted');
   const killed = await makeRun(join(folder, 'killed'), { interrupted: true, killed: true, samples: 10 });
   t.is(
-    (await summaryParts(killed)).answers['A stall for memory took'],
+    (await summaryParts(killed)).answers['A wait for memory took'],
     'an unknown time: the run ended before it was written',
   );
 });

@@ -1,7 +1,8 @@
-/** A run in ten lines, for a terminal and for the top of the report. */
+/** A run in ten lines, for a terminal and for the top of the report; eleven when its workloads measured themselves. */
 import { elapsed, figures, figureText } from './figures.ts';
+import { allOperations, latenciesOf } from './latencies.ts';
 import type { Run } from './run.ts';
-import { decimal, percent, threeDigits } from './units.ts';
+import { decimal, duration, percent, threeDigits } from './units.ts';
 
 /** A line of a summary: what it answers, and the answer. */
 export interface SummaryLine {
@@ -18,15 +19,30 @@ const questions = [
   'The zero page saved',
   'Balloons saved',
   'Swap saved',
-  'A stall for memory took',
+  'A wait for memory took',
   'ksmd used',
   'Bounds',
 ] as const;
 
-/** The ten lines of a run. */
+/** The lines of a run. */
 export function summaryOf(run: Run): SummaryLine[] {
   const answers = run.samples.length === 0 ? answersUnsampled(run) : answersOf(run);
-  return questions.map((question) => ({ question, answer: answers[question] }));
+  const lines: SummaryLine[] = questions.map((question) => ({ question, answer: answers[question] }));
+  const operations = operationsText(run);
+  if (operations === '') return lines;
+  // Behind what the host measured of the same.
+  const place = questions.indexOf('A wait for memory took') + 1;
+  return lines.toSpliced(place, 0, { question: 'An operation took', answer: operations });
+}
+
+/** What the workloads measured by their guests' clocks; empty when they measured nothing. */
+function operationsText(run: Run): string {
+  return allOperations(latenciesOf(run))
+    .map(({ name, distribution: { p50_ns, p99_ns, p999_ns } }) => {
+      const [p50, p99, p999] = [p50_ns, p99_ns, p999_ns].map(duration);
+      return `${name} p50 ${p50}, p99 ${p99}, p99.9 ${p999}`;
+    })
+    .join('; ');
 }
 
 type Answers = Readonly<Record<(typeof questions)[number], string>>;
@@ -58,10 +74,10 @@ function answersOf(run: Run): Answers {
       host.swap === 'none'
         ? 'nothing: there is none'
         : `${saved('swapped')}; ${text('swapOut')} pages written, ${text('swapIn')} read`,
-    'A stall for memory took':
+    'A wait for memory took':
       value('p50') === undefined
         ? `an unknown time: ${noStall}`
-        : `p50 ${text('p50')}, p99 ${text('p99')}, p99.9 ${text('p999')}; in sum ${text('stall')} of vCPU time`,
+        : `p50 ${text('p50')}, p99 ${text('p99')}, p99.9 ${text('p999')}; stalled ${text('stall')} of vCPU time`,
     'ksmd used': `${ksmd}${kswapd}; guests waited for a CPU ${text('steal')} of their time`,
     Bounds: boundsText(run) + lost,
   };

@@ -23,8 +23,6 @@ export interface Theme {
   readonly steal: string;
   /** What is there and not in use: free frames, idle CPUs, pages never touched. */
   readonly idle: string;
-  /** Set aside: granted frames. */
-  readonly reserve: string;
   /** Shades of what is not saved, darkest first. */
   readonly unsaved1: string;
   readonly unsaved2: string;
@@ -54,7 +52,6 @@ export const light: Theme = {
   reported: '#207499',
   steal: '#6b0f2f',
   idle: '#e3e7ec',
-  reserve: '#b9c1cb',
   unsaved1: '#7b8694',
   unsaved2: '#9fa9b5',
   unsaved3: '#c0c8d1',
@@ -76,7 +73,6 @@ export const dark: Theme = {
   reported: '#35b7ee',
   steal: '#d68f98',
   idle: '#2a313a',
-  reserve: '#4d5763',
   unsaved1: '#929daa',
   unsaved2: '#707b88',
   unsaved3: '#525c68',

@@ -66,3 +66,8 @@ export function size(bytes: number): string {
   if (bytes % mebi === 0) return `${decimal(bytes / mebi)} MiB`;
   return bytes % 1024 === 0 ? `${decimal(bytes / 1024)} KiB` : `${decimal(bytes)} bytes`;
 }
+
+/** A number of guests in words. */
+export function guestsText(count: number): string {
+  return `${decimal(count)} ${count === 1 ? 'guest' : 'guests'}`;
+}

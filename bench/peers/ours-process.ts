@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os';
 import { setImmediate as turn } from 'node:timers/promises';
 import { addGuest, type Guest } from '../../harness/cli/machine.ts';
 import { Host } from '../../hypervisor/host.ts';
+import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import { usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 import { onRequest, tell } from './protocol.ts';
 
@@ -75,10 +76,12 @@ onRequest((request) => {
       break;
     case 'figures': {
       const sum = (of: (guest: Guest) => number) => guests.reduce((total, guest) => total + of(guest), 0);
+      const { u8, framesStart, frameCount } = host.memory;
       const figures = {
         instructions: sum((guest) => guest.instructions),
         translatedInstructions: sum((guest) => guest.translatedInstructions),
         guestBytes: sum((guest) => guest.residentBytes),
+        frames: { size: u8.length, from: framesStart, length: frameCount * pageSize },
       };
       tell({ kind: 'figures', figures });
     }

@@ -1,5 +1,6 @@
 /** pagefold itself: one process for all guests. */
 import type { Image } from '../../workloads/images/store.ts';
+import { residentBytes } from './memory.ts';
 import { startNodeMachine } from './node-machine.ts';
 import type { OursBoot } from './ours-process.ts';
 import { commandLine, type GrowingMachine, guestBytes, type Peer, type Setup } from './peer.ts';
@@ -31,6 +32,11 @@ export function ours(image: Image, commit: string): Ours {
       return {
         ...machine,
         guestPages: async () => (await machine.figures()).guestBytes,
+        freeFrames: async () => {
+          const { frames, guestBytes: used } = await machine.figures();
+          const { size, from, length } = frames!;
+          return (await residentBytes(machine.pids[0]!, size, from, length)) - used;
+        },
         translatedShare: async () => {
           const { translatedInstructions, instructions } = await machine.figures();
           return translatedInstructions / instructions;

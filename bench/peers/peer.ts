@@ -31,6 +31,12 @@ export interface Machine {
   resume(): Promise<void>;
   /** Bytes of memory that hold guests' pages, of emulators that tell. */
   guestPages?(): Promise<number>;
+  /**
+   * Bytes of memory that held guests' pages and will hold those that guests touch next: frames of the simulated host that are free, and
+   * that the operating system does not get back. They are told apart from what an emulator needs beyond guests' pages, as it is the guests'
+   * memory that has this size: an emulator that keeps what its guests gave back in the mapping of their RAM counts it with their pages.
+   */
+  freeFrames?(): Promise<number>;
   /** Part of the instructions so far that were executed in translated code, of emulators that tell. */
   translatedShare?(): Promise<number>;
   /** Ends the processes. */

@@ -20,6 +20,8 @@ export interface Figures {
   readonly translatedInstructions: number;
   /** Memory of the process that holds guests' pages, in bytes. */
   readonly guestBytes: number;
+  /** Where the frames of a simulated host are, free ones included, of an emulator that has such: in a mapping of `size` bytes. */
+  readonly frames?: { readonly size: number; readonly from: number; readonly length: number };
 }
 
 /** From the emulator's process to the bench. */

@@ -42,6 +42,8 @@ export const measures = {
   memory: (setup: Setup) => `memory ${describe(setup)}`,
   /** Of it, the guests' own pages, bytes. */
   pages: (setup: Setup) => `pages ${describe(setup)}`,
+  /** Of it, free frames of a simulated host, bytes. */
+  freeFrames: (setup: Setup) => `free frames ${describe(setup)}`,
 };
 
 /** Wall time in ms that guests are left idle before their memory is looked at. */
@@ -154,12 +156,13 @@ async function runTogether(context: Context, setup: Setup): Promise<void> {
       });
       if (!booted || machine === undefined) continue;
       await sleep(idleFor);
-      const { pids, guestPages } = machine;
+      const { pids, guestPages, freeFrames } = machine;
       await attempt(context, measures.memory(setup), peer, async () => {
         const sizes = await Promise.all(pids.map(processBytes));
         return sizes.reduce((sum, size) => sum + size, 0);
       });
       if (guestPages !== undefined) await attempt(context, measures.pages(setup), peer, guestPages);
+      if (freeFrames !== undefined) await attempt(context, measures.freeFrames(setup), peer, freeFrames);
     } finally {
       await machine?.stop();
     }

@@ -34,6 +34,7 @@ function session(): Session {
       add(`together ${guests + 1}`, name, 1000);
       add(`memory ${guests + 1}`, name, (mebibytes + 75 * (guests + 1)) * 2 ** 20);
       add(`pages ${guests + 1}`, name, 75 * (guests + 1) * 2 ** 20);
+      if (name === 'pagefold') add(`free frames ${guests + 1}`, name, 3 * (guests + 1) * 2 ** 20);
     }
   }
   const { plan } = parseOptions(['--quick', '--only', 'sh,together', '--rounds', '2'])!;
@@ -60,7 +61,18 @@ test('the memory of a further guest is told with and without its own pages', (t)
   const rows = memoryTable(session())
     .split('\n')
     .map((line) => line.split(' | ').at(-1)?.replace(' |', ''));
-  t.deepEqual(rows, ['each further guest', '--:', '79.0', '75.0', '4.0', '182.0', '75.0', '107.0', '']);
+  t.deepEqual(rows, [
+    'each further guest',
+    '--:',
+    '79.0',
+    '75.0',
+    '3.0',
+    '1.0',
+    '182.0',
+    '75.0',
+    '107.0',
+    '',
+  ]);
 });
 
 test('the chart has a mark for each ratio, and is drawn', async (t) => {

@@ -98,29 +98,24 @@ export function memoryTable({ own, others, plan, samples }: Session): string {
   const setups = plan.together.filter(({ kaslr }) => kaslr);
   const rows = peers.flatMap(({ name }) => {
     const of = (kind: (setup: Setup) => string) => setups.map((setup) => samples.spread(kind(setup), name));
-    const [memory, pages] = [of(measures.memory), of(measures.pages)];
-    const cells = (spreads: readonly (Spread | undefined)[]) =>
-      spreads.map((each) => withRange(each, megabytes));
+    const [memory, pages, free] = [of(measures.memory), of(measures.pages), of(measures.freeFrames)];
     const beyond = memory.map((each, at) =>
-      each === undefined || pages[at] === undefined ? undefined : each.median - pages[at].median,
+      each === undefined || pages[at] === undefined
+        ? undefined
+        : each.median - pages[at].median - (free[at]?.median ?? 0),
     );
+    const row = (title: string, spreads: readonly (Spread | undefined)[]) => [
+      `${name}: ${title}`,
+      ...spreads.map((each) => withRange(each, megabytes)),
+      perFurther(
+        setups,
+        spreads.map((each) => each?.median),
+      ),
+    ];
     return [
-      [
-        `${name}: resident memory`,
-        ...cells(memory),
-        perFurther(
-          setups,
-          memory.map((each) => each?.median),
-        ),
-      ],
-      [
-        `${name}: of it guests' pages`,
-        ...cells(pages),
-        perFurther(
-          setups,
-          pages.map((each) => each?.median),
-        ),
-      ],
+      row('resident memory', memory),
+      row("of it guests' pages", pages),
+      ...(free.some((each) => each !== undefined) ? [row('of it free frames', free)] : []),
       [
         `${name}: beyond them`,
         ...beyond.map((each) => (each === undefined ? '–' : megabytes(each))),

@@ -17,6 +17,7 @@ for (const { name, baseline } of baselines) {
     const verdict = await checkBaseline(name, {
       ...runOptions(temporaryFolder(t)),
       update: false,
+      named: true,
       runBegins: () => () => {},
       building: () => {},
       now: () => 0,

@@ -17,6 +17,11 @@ import { judge, type Verdict } from './verdict.ts';
 export interface CheckOptions extends Omit<RunOptions, 'progress'> {
   /** Whether they are recorded anew instead. */
   readonly update: boolean;
+  /**
+   * Whether the user has named this one. Of all that pagefold brings along, those whose guest image is not the recorded one here,
+   * or cannot be made here, are left out.
+   */
+  readonly named: boolean;
   /** Told of a run that begins; gives what is told of its progress. */
   readonly runBegins: (name: string) => RunOptions['progress'];
   /** Told the steps of building an image. */
@@ -46,8 +51,15 @@ async function check(nameOrFile: string, options: CheckOptions): Promise<Pick<Ve
       remedy: `run 'pagefold check --update ${nameOrFile}'`,
     });
   }
-  const plan = await planOf(file, options.building);
-  if (recorded !== undefined && !options.update) sameImages(file, plan, recorded.images);
+  let plan: RunPlan;
+  try {
+    plan = await planOf(file, options.building);
+    if (recorded !== undefined && !options.update) sameImages(file, plan, recorded.images);
+  } catch (error) {
+    const ofImage = Object.keys(recorded?.images ?? {}).some((name) => name !== microguestImage);
+    if (options.named || !ofImage || !(error instanceof UserError)) throw error;
+    return { kind: 'left out', details: [error.message] };
+  }
   const { folder, result } = await runScenario(plan, { ...options, progress: options.runBegins(file.name) });
   if (!result.complete) return { kind: 'could not run', details: [`the run was ${result.reason}`] };
   const run = await readRun(folder);

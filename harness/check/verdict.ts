@@ -5,7 +5,7 @@ import type { Comparison, Moved } from './compare.ts';
 /** What has become of the check of one baseline. */
 export interface Verdict {
   readonly name: string;
-  readonly kind: 'passed' | 'regressed' | 'recorded' | 'could not run';
+  readonly kind: 'passed' | 'regressed' | 'recorded' | 'left out' | 'could not run';
   /** Lines that say why, or what is to be known. */
   readonly details: readonly string[];
   readonly seconds: number;
@@ -48,7 +48,7 @@ function by(was: number, is: number): string {
     : `${difference}, ${sign(Number(((100 * (is - was)) / Math.abs(was)).toPrecision(3)))} %`;
 }
 
-/** The exit status: 1 when a figure regressed, else 2 when something could not be run, else 0. */
+/** The exit status: 1 when a figure regressed, else 2 when something could not be run, else 0. What was left out does not count. */
 export function exitStatus(verdicts: readonly Verdict[]): number {
   const kinds = verdicts.map(({ kind }) => kind);
   return kinds.includes('regressed') ? 1 : kinds.includes('could not run') ? 2 : 0;
@@ -69,16 +69,24 @@ function xml(text: string): string {
   );
 }
 
-/** All verdicts as JUnit XML: a test case a baseline; one that could not be run is an error, a regression a failure. */
+const elements = {
+  passed: 'system-out',
+  recorded: 'system-out',
+  regressed: 'failure',
+  'left out': 'skipped',
+  'could not run': 'error',
+} as const satisfies Record<Verdict['kind'], string>;
+
+/** All verdicts as JUnit XML: a test case a baseline; one that could not be run is an error, a regression a failure, one that was left out skipped. */
 export function junit(verdicts: readonly Verdict[]): string {
   const count = (kind: Verdict['kind']) => verdicts.filter((verdict) => verdict.kind === kind).length;
   const total = verdicts.reduce((sum, { seconds }) => sum + seconds, 0).toFixed(3);
   const cases = verdicts.map(({ name, kind, details, seconds }) => {
-    const element = kind === 'regressed' ? 'failure' : kind === 'could not run' ? 'error' : 'system-out';
+    const element = elements[kind];
     const message = element === 'system-out' ? '' : ` message="${xml(details[0] ?? kind)}"`;
     const inner = `<${element}${message}>${xml(details.join('\n'))}</${element}>`;
     return `    <testcase classname="pagefold.check" name="${xml(name)}" time="${seconds.toFixed(3)}">${inner}</testcase>\n`;
   });
-  const counts = `tests="${verdicts.length}" failures="${count('regressed')}" errors="${count('could not run')}" time="${total}"`;
+  const counts = `tests="${verdicts.length}" failures="${count('regressed')}" errors="${count('could not run')}" skipped="${count('left out')}" time="${total}"`;
   return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites ${counts}>\n  <testsuite name="pagefold check" ${counts}>\n${cases.join('')}  </testsuite>\n</testsuites>\n`;
 }

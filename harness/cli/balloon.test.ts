@@ -1,13 +1,16 @@
 /** Balloon policies with Debian's own driver at the other end. */
 
+import { createHash } from 'node:crypto';
 import test from 'ava';
 import type { BalloonEvent } from '../../hypervisor/balloon/controller.ts';
 import { MomPolicy } from '../../hypervisor/balloon/mom.ts';
 import { balloonFeatures } from '../../hypervisor/balloon/settings.ts';
 import { StaticPolicy } from '../../hypervisor/balloon/static.ts';
+import type { Guest } from '../../hypervisor/guest.ts';
 import { Host } from '../../hypervisor/host.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import { usualTranslation } from '../../hypervisor/x86/translate/options.ts';
+import { Hints } from '../run/hints.ts';
 import { debianFiles, runToEnd, startDebian } from './testing/debian.ts';
 
 const MIB = 1 << 20;
@@ -78,3 +81,41 @@ test.serial('MOM shrinks a guest that leaves memory unused while the host is sho
   t.true(pressed.free >= early.free + pressed.balloon - 4 * MIB);
   t.true(eased.balloon < pressed.balloon / 2, 'and grows again when the pressure has gone');
 });
+
+test.serial(
+  'a guest that is asked names its free pages, and the host has them until they are used again',
+  async (t) => {
+    const host = new Host({ memory: 256 * MIB, translate: usualTranslation });
+    const hints = new Hints(2e9);
+    const running = startDebian(host, await debianFiles(), {
+      balloonFeatures: balloonFeatures({
+        deflateOnOom: false,
+        pagePoison: false,
+        freePageReporting: false,
+        freePageHinting: true,
+      }),
+      script: `cd /tmp; head -c 8000000 /dev/urandom > kept; md5sum < kept; head -c 30000000 /dev/zero > once
+      sleep 1; rm once; sleep 4; head -c 30000000 /dev/zero | md5sum > /dev/null
+      head -c 30000000 /dev/zero > again; md5sum < again; md5sum < kept`,
+    });
+    const { guest } = running;
+    hints.add(guest);
+    const present: number[] = [];
+    while (running.status === undefined && host.time < 40e9) {
+      host.run(hints.next);
+      hints.run(host.time);
+      present.push(guest.space.present);
+    }
+    t.is(running.status, 0);
+    const [kept, zeros, again] = running.output.match(/[0-9a-f]{32}/g)!;
+    t.is(again, kept);
+    t.is(zeros, createHash('md5').update(new Uint8Array(30_000_000)).digest('hex'));
+    const { counts } = guest.space.counters;
+    const { pagesHinted } = (guest as Guest).balloon.counters;
+    t.true(pagesHinted > 10_000, `${pagesHinted}`);
+    t.true(counts.reporting_return > 7000, `${counts.reporting_return}`);
+    const most = Math.max(...present);
+    const least = Math.min(...present.slice(present.indexOf(most)));
+    t.true(least < most - 5000, `from ${most} to ${least} pages with a frame`);
+  },
+);

@@ -13,7 +13,7 @@ import { progress } from './style.ts';
 /** The options of `check`. */
 export const checkOptions = {
   update: { type: 'boolean', describe: 'Records the figures anew', default: false },
-  junit: { type: 'string', describe: 'File to write the verdicts to, as JUnit XML' },
+  junit: { type: 'string', requiresArg: true, describe: 'File to write the verdicts to, as JUnit XML' },
   out: runOptions.out,
   workers: runOptions.workers,
 } as const;
@@ -33,7 +33,7 @@ export function addCheck(to: Argv, status: (status: number) => void): Argv {
         .positional('baseline', { type: 'string', array: true, describe: 'Names or files of baselines' })
         .options(checkOptions)
         .example('$0 check', 'all baselines')
-        .example('$0 check micro-equal --junit check.xml', 'one, with a file for a CI system')
+        .example('$0 check micro-merge --junit check.xml', 'one, with a file for a CI system')
         .example('$0 check --update quickstart', 'records a scenario’s figures'),
     async ({ baseline, ...given }) => {
       status(await check(baseline ?? [], given));
@@ -60,6 +60,7 @@ async function check(named: readonly string[], given: CheckArguments): Promise<n
       const verdict = await checkBaseline(name, {
         ...options,
         update: given.update,
+        named: named.length > 0,
         signal: interruption.signal,
         building: progress,
         now: () => performance.now(),

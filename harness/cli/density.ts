@@ -14,9 +14,10 @@ import { parseInteger } from './values.ts';
 export const densityOptions = {
   policy: {
     type: 'string',
+    requiresArg: true,
     describe: `Policy to search with; may be given several times [default: all]: ${policies.map(({ name }) => name).join(', ')}`,
   },
-  most: { type: 'string', describe: 'Upper limit of the search', default: '64' },
+  most: { type: 'string', requiresArg: true, describe: 'Upper limit of the search', default: '64' },
   ...runOptions,
 } as const;
 
@@ -33,15 +34,17 @@ export function addDensity(to: Argv, status: (status: number) => void): Argv {
         )
         .positional('scenario', { type: 'string', demandOption: true, describe: 'Name or file' })
         .options(densityOptions)
-        .example('$0 density density', 'all policies')
-        .example(
-          '$0 density density --policy none --policy ksm+balloon --most 16',
-          'two of them, up to 16 guests',
-        ),
+        .example('$0 density density --most 6', 'all policies, up to 6 guests')
+        .example('$0 density density --policy none --policy ksm+balloon+swap', 'two of them'),
     async ({ scenario, policy, most, ...given }) => {
       status(await density(scenario, { ...given, policy: [policy ?? []].flat(), most }));
     },
   );
+}
+
+/** A run of the search in words. */
+function titleOf(policy: string, guests: number): string {
+  return `${policy}, ${guests} ${guests === 1 ? 'guest' : 'guests'}`;
 }
 
 async function density(
@@ -62,13 +65,13 @@ async function density(
       signal: interruption.signal,
       building: progress,
       runBegins: ({ name }, guests) => {
-        shown = shownProgress(`${name}, ${guests} guests`);
+        shown = shownProgress(titleOf(name, guests));
         return (state) => shown!.update(state);
       },
       runEnds: ({ name }, guests, missed, taken) => {
         shown?.done();
         const verdict = missed.length === 0 ? 'they fit' : `they do not fit: ${missed.join(', ')}`;
-        progress(`${name}, ${guests} guests: ${verdict}${taken ? ' (run before)' : ''}`);
+        progress(`${titleOf(name, guests)}: ${verdict}${taken ? ' (run before)' : ''}`);
       },
     }).finally(() => shown?.done());
     const rows = found.map(({ policy, guests, exact, host_memory }) => [

@@ -9,7 +9,7 @@ import { resolveImage } from '../../workloads/images/resolve.ts';
 import { createGuest, type Guest } from './machine.ts';
 
 /** Nearly everything is translated, as soon as it has been executed. */
-const eager: TranslationOptions = { ...usualTranslation, hotAfter: 10, cold: 1, patience: 0 };
+const eager: TranslationOptions = { ...usualTranslation, hotAfter: 10, cold: 1, busyAfter: 20, patience: 0 };
 const step = 10_000_000;
 
 async function kernelAndInitrd() {

@@ -24,21 +24,37 @@ test('--version tells the version of the package', (t) => {
   t.deepEqual(pagefold(['--version']), { status: 0, stdout: `${version}\n`, stderr: '' });
 });
 
-for (const words of [['--help'], ['boot', '--help'], ['guest', '--help']]) {
-  test(`${words.join(' ')} is printed without colours when it goes to a pipe`, (t) => {
-    const { status, stdout, stderr } = pagefold(words);
+const withHelp = ['', 'run', 'report', 'check', 'density', 'boot', 'guest'];
+const guestCommands = ['build', 'list', 'show', 'export', 'import'].map((each) => `guest ${each}`);
+for (const command of [...withHelp, ...guestCommands]) {
+  const words = `${command} --help`.trim();
+  test(`${words} has examples, and no colours when it goes to a pipe`, (t) => {
+    const { status, stdout, stderr } = pagefold(words.split(' '));
     t.deepEqual({ status, stderr }, { status: 0, stderr: '' });
     t.true(stdout.startsWith('pagefold '));
+    t.regex(stdout, new RegExp(`\nExamples:\n  pagefold ${command}`));
     t.false(stdout.includes('\x1b'));
+  });
+}
+
+for (const words of [[], ['guest']]) {
+  test(`'pagefold ${words.join(' ')}' is answered by its help, as a mistake`, (t) => {
+    const { status, stdout, stderr } = pagefold(words);
+    t.deepEqual({ status, stdout }, { status: 2, stdout: '' });
+    t.is(stderr, pagefold([...words, '--help']).stdout);
   });
 }
 
 writeFileSync(join(folder, 'odd'), 'x');
 writeFileSync(join(folder, 'disk'), new Uint8Array(512));
 for (const [words, message] of [
-  [[], 'command line: no command is given. Remedy: '],
+  [['--out', 'x'], "command line: no command is given. Remedy: see 'pagefold --help'"],
+  [['run', '--out'], "--out: its value is missing. Remedy: see 'pagefold run --help'"],
+  [['rnu'], 'rnu: not understood. Remedy: did you mean run? '],
+  [['run', '--polcy', 'ksm'], "--polcy: there is no such option here. Remedy: see 'pagefold run --help'"],
+  [['density', '--polcy', 'ksm'], 'density: a scenario is missing. Remedy: '],
+  [['guest', 'show'], "guest show: an image is missing. Remedy: see 'pagefold guest show --help'"],
   [['boto'], 'boto: not understood. Remedy: did you mean boot? '],
-  [['guest'], 'command line: no command is given after guest. Remedy: '],
   [['guest', 'lst'], 'lst: not understood. Remedy: did you mean list? '],
   [
     ['guest', 'show', 'debian-bussybox'],

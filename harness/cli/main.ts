@@ -14,18 +14,31 @@ import { addRun, ownRunOptions } from './run.ts';
 import { complain } from './style.ts';
 
 const bootOptions = {
-  image: { type: 'string', describe: 'Guest image, as NAME or NAME@DIGEST [default: debian-busybox]' },
-  kernel: { type: 'string', describe: 'Own kernel (bzImage) instead of an image' },
-  initrd: { type: 'string', describe: "Own initramfs instead of the image's" },
-  memory: { type: 'string', describe: 'Memory of the guest', default: '256M' },
-  balloon: { type: 'string', describe: 'Memory that the balloon takes from the guest' },
-  cpus: { type: 'string', describe: 'Number of vCPUs', default: '1' },
-  append: { type: 'string', describe: "Words added to the kernel's command line" },
-  disk: { type: 'string', describe: 'Raw disk image; may be given several times' },
-  exec: { type: 'string', describe: "Shell command to run as root; the guest's console is kept aside" },
+  image: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Guest image, as NAME or NAME@DIGEST [default: debian-busybox]',
+  },
+  kernel: { type: 'string', requiresArg: true, describe: 'Own kernel (bzImage) instead of an image' },
+  initrd: { type: 'string', requiresArg: true, describe: "Own initramfs instead of the image's" },
+  memory: { type: 'string', requiresArg: true, describe: 'Memory of the guest', default: '256M' },
+  balloon: { type: 'string', requiresArg: true, describe: 'Memory that the balloon takes from the guest' },
+  cpus: { type: 'string', requiresArg: true, describe: 'Number of vCPUs', default: '1' },
+  append: { type: 'string', requiresArg: true, describe: "Words added to the kernel's command line" },
+  disk: { type: 'string', requiresArg: true, describe: 'Raw disk image; may be given several times' },
+  exec: {
+    type: 'string',
+    requiresArg: true,
+    describe: "Shell command to run as root; the guest's console is kept aside",
+  },
   console: { type: 'boolean', describe: 'With --exec: show the console on standard error', default: false },
-  json: { type: 'string', describe: 'File to write the figures of the run to' },
-  seed: { type: 'string', describe: "Where the machine's randomness starts from", default: '0' },
+  json: { type: 'string', requiresArg: true, describe: 'File to write the figures of the run to' },
+  seed: {
+    type: 'string',
+    requiresArg: true,
+    describe: "Where the machine's randomness starts from",
+    default: '0',
+  },
   'no-translate': {
     type: 'boolean',
     describe: 'Interpret everything instead of translating hot code: the same results',
@@ -44,16 +57,15 @@ const bootOptions = {
 } as const;
 
 /** The options of each command, for what a misspelt one may have meant. */
-const optionNames = [
-  ...new Set(
-    [bootOptions, ownRunOptions, checkOptions, densityOptions, reportOptions].flatMap((options) =>
-      Object.keys(options),
-    ),
-  ),
-  'help',
-  'version',
-];
-const commandNames = ['run', 'report', 'check', 'density', 'boot', 'guest'];
+const commandOptions: Readonly<Record<string, object>> = {
+  run: ownRunOptions,
+  report: reportOptions,
+  check: checkOptions,
+  density: densityOptions,
+  boot: bootOptions,
+  guest: {},
+};
+const commandNames = Object.keys(commandOptions);
 /** Options that may be given several times. */
 const repeatable = ['_', 'disk', 'set', 'policy', 'baseline', 'run'];
 const guestCommandNames = ['build', 'list', 'show', 'export', 'import'];
@@ -80,12 +92,21 @@ function commandLine(status: (status: number) => void, version: string): Argv {
     })
     .locale('en')
     .version(version)
+    .example('$0 run', 'four Debian guests on a host with less memory than they believe')
+    .example('$0 run ksm-sweep', 'what merging saves among 1, 2, 4 and 8 guests')
+    .example('$0 report runs/A runs/B', 'two runs side by side')
+    .example('$0 boot', 'a shell in a guest')
+    .epilogue(
+      "'pagefold COMMAND --help' tells more of a command; what scenarios can say is in docs/scenarios.md.",
+    )
     .strict()
-    .demandCommand(1, 'no command is given')
+    .demandCommand(1, noCommand)
     .exitProcess(false)
     .middleware(once)
     .fail((message, error) => {
-      throw error ?? misspelt(message);
+      // What the parser itself throws is a mistake on the command line too.
+      if (error !== undefined && error.name !== 'YError') throw error;
+      throw misspelt(message ?? error.message);
     });
   for (const add of [addRun, addReport, addCheck, addDensity]) add(line, status);
   return line
@@ -115,14 +136,20 @@ function commandLine(status: (status: number) => void, version: string): Argv {
         .command(
           'build [image]',
           'Build an image anew from the present packages',
-          (sub) => sub.positional('image', { type: 'string', default: 'debian-busybox' }),
+          (sub) =>
+            sub
+              .positional('image', { ...imageName, default: 'debian-busybox' })
+              .example('$0 guest build debian-redis', 'from the packages that apt has now'),
           ({ image }) => build(image),
         )
-        .command('list', 'List the images', {}, list)
+        .command('list', 'List the images', (sub) => sub.example('$0 guest list', 'all, built or not'), list)
         .command(
           'show <image>',
           'Show what an image was made of',
-          (sub) => sub.positional('image', { type: 'string', demandOption: true }),
+          (sub) =>
+            sub
+              .positional('image', { ...imageName, demandOption: true })
+              .example('$0 guest show debian-busybox', 'its packages, files and digests'),
           ({ image }) => show(image),
         )
         .command(
@@ -130,30 +157,68 @@ function commandLine(status: (status: number) => void, version: string): Argv {
           'Write an image to one archive file',
           (sub) =>
             sub
-              .positional('image', { type: 'string', demandOption: true })
-              .positional('file', { type: 'string', demandOption: true }),
+              .positional('image', { ...imageName, demandOption: true })
+              .positional('file', { ...archiveFile, demandOption: true })
+              .example('$0 guest export debian-busybox busybox.tar', 'for another machine, or to keep'),
           ({ image, file }) => exportTo(image, file),
         )
         .command(
           'import <file>',
           'Take an image from an archive file',
-          (sub) => sub.positional('file', { type: 'string', demandOption: true }),
+          (sub) =>
+            sub
+              .positional('file', { ...archiveFile, demandOption: true })
+              .example('$0 guest import busybox.tar', 'and prints the name that it has here'),
           ({ file }) => importFrom(file),
         )
-        .demandCommand(1, 'no command is given after guest'),
+        .example('$0 guest list', 'what images there are')
+        .example('$0 guest build debian-redis', 'builds one before it is first used')
+        .demandCommand(1, noCommand),
     );
+}
+
+/** What the parser says when no command is given; the help is the answer. */
+const noCommand = 'no command is given';
+const imageName = { type: 'string', describe: 'Name of an image, or NAME@DIGEST' } as const;
+const archiveFile = { type: 'string', describe: 'The archive file' } as const;
+
+/** What commands cannot do without. */
+const needed: Readonly<Record<string, string>> = {
+  report: 'the folder of a run',
+  density: 'a scenario',
+  'guest show': 'an image',
+  'guest export': 'an image and a file',
+  'guest import': 'a file',
+};
+
+/** The command that words begin with: `run`, `guest show`; empty when they begin with none. */
+function commandIn([first = '', second = '']: readonly string[]): string {
+  if (!commandNames.includes(first)) return '';
+  return first === 'guest' && guestCommandNames.includes(second) ? `guest ${second}` : first;
 }
 
 /** What the parser of the command line did not understand, with what may have been meant. */
 function misspelt(message: string): UserError {
-  const word = /^Unknown (?:argument|command)s?: ([^,]+)/.exec(message)?.[1];
-  if (word === undefined) {
-    return new UserError({ file: 'command line', cause: message, remedy: "see 'pagefold --help'" });
+  const command = commandIn(process.argv.slice(2));
+  const help = `see 'pagefold ${command === '' ? '' : `${command} `}--help'`;
+  if (message.startsWith('Not enough non-option arguments')) {
+    return new UserError({ file: command, cause: `${needed[command]} is missing`, remedy: help });
   }
+  const bare = /^Not enough arguments following: (\S+)/.exec(message)?.[1];
+  if (bare !== undefined)
+    return new UserError({ file: `--${bare}`, cause: 'its value is missing', remedy: help });
+  const word = /^Unknown (?:argument|command)s?: ([^,]+)/.exec(message)?.[1];
+  if (word === undefined) return new UserError({ file: 'command line', cause: message, remedy: help });
   const isOption = process.argv.slice(2).some((each) => each.replace(/=.*/s, '') === `--${word}`);
-  const known = isOption ? optionNames : process.argv[2] === 'guest' ? guestCommandNames : commandNames;
+  const options = Object.keys(commandOptions[command] ?? {});
+  const known = isOption
+    ? [...options, 'help', 'version']
+    : command === 'guest'
+      ? guestCommandNames
+      : command === ''
+        ? commandNames
+        : [];
   const near = nearest(word, known);
-  const help = "see 'pagefold --help'";
   return new UserError({
     file: isOption ? `--${word}` : word,
     cause: isOption ? 'there is no such option here' : 'not understood',
@@ -165,10 +230,18 @@ function misspelt(message: string): UserError {
 async function main(words: string[]): Promise<number> {
   const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
   let status = 0;
+  const line = commandLine((its) => {
+    status = its;
+  }, version);
+  // Who says no command wants to know what there is; still, nothing was done.
+  if (words.length === 0 || (words.length === 1 && words[0] === 'guest')) {
+    await line.parseAsync([...words, '--help'], {}, (_error, _given, help) => {
+      process.stderr.write(`${help}\n`);
+    });
+    return 2;
+  }
   try {
-    await commandLine((its) => {
-      status = its;
-    }, version).parseAsync(words);
+    await line.parseAsync(words);
     return status;
   } catch (error) {
     if (error instanceof UserError || error instanceof RunFolderError) {

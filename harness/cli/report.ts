@@ -10,6 +10,7 @@ import { styled } from './style.ts';
 export const reportOptions = {
   out: {
     type: 'string',
+    requiresArg: true,
     describe: "Folder for the report [default: 'report' in the run's folder; for several runs, here]",
   },
 } as const;

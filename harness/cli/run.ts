@@ -14,10 +14,23 @@ import { parseInteger } from './values.ts';
 
 /** The options that `run` and `density` have in common. */
 export const runOptions = {
-  set: { type: 'string', describe: 'PATH=VALUE: sets a key of the scenario; may be given several times' },
-  seed: { type: 'string', describe: "Where the guests' randomness starts from: --set seed=N" },
-  out: { type: 'string', describe: 'Folder for the run folders', default: 'runs' },
-  workers: { type: 'string', describe: 'Threads that run guests: the same results, sooner', default: '1' },
+  set: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'PATH=VALUE: sets a key of the scenario; may be given several times',
+  },
+  seed: {
+    type: 'string',
+    requiresArg: true,
+    describe: "Where the guests' randomness starts from: --set seed=N",
+  },
+  out: { type: 'string', requiresArg: true, describe: 'Folder for the run folders', default: 'runs' },
+  workers: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Threads that run guests: the same results, sooner',
+    default: '1',
+  },
   check: {
     type: 'boolean',
     describe: "Proves the books of the host's memory at each sample: the same results, later",
@@ -50,6 +63,7 @@ export function addRun(to: Argv, status: (status: number) => void): Argv {
         .options(ownRunOptions)
         .example('$0 run', 'the scenario quickstart')
         .example('$0 run ksm-sweep --set duration=30s', 'every run of a sweep, each shorter')
+        .example("$0 run ksm-sweep --set 'guests.0.count=[1, 2]'", 'with other values on one axis')
         .example('$0 run ksm-sweep --resume', 'goes on with a sweep that was interrupted')
         .example('$0 run ./mine.yaml --set host.ksm=off --seed 7', 'your own, changed'),
     async ({ scenario, resume, ...given }) => {

@@ -30,7 +30,7 @@ test('run prints a summary and where the report is; the folder is whole', async 
   t.is(status, 0, stderr);
   t.regex(
     stderr,
-    /^micro: 0\.04 of 400ms, 1 of 2 guests up\n[\s\S]*micro: 0\.40 of 400ms, 2 of 2 guests up\n/,
+    /^micro: 0\.04 of 0\.4 s, 1 of 2 guests up\n[\s\S]*micro: 0\.40 of 0\.4 s, 2 of 2 guests up\n/,
   );
   const [folder] = readdirSync(join(cwd, 'runs'));
   t.regex(folder!, /^micro-[0-9a-f]{8}$/);
@@ -101,6 +101,40 @@ test('check: 0 when nothing moved, 1 when something did, 2 when it could not run
   t.regex(moved.stdout, /guests\.m-1\.figures\.resident_pages: was \d+, is \d+ \(\+256, /);
 });
 
+test('a folder that cannot be made, or is of another version, is told, and nothing is overwritten', (t) => {
+  const cwd = temporaryFolder(t);
+  writeFileSync(join(cwd, 'micro.yaml'), microScenario);
+  writeFileSync(join(cwd, 'file'), '');
+  for (const [name, sweep] of [
+    ['one', ''],
+    ['several', 'sweep: { seed: [1] }\n'],
+  ] as const) {
+    writeFileSync(join(cwd, `${name}.yaml`), microScenario + sweep);
+    const { status, stderr } = pagefold(cwd, 'run', `./${name}.yaml`, '--out', 'file');
+    t.is(status, 2);
+    t.regex(
+      stderr,
+      /^(?:run .*\n)?pagefold: file\/.*: the folder cannot be made \(ENOTDIR\)\. Remedy: give an --out/,
+    );
+  }
+  t.is(pagefold(cwd, 'run', './micro.yaml', ...short).status, 0);
+  const [folder] = readdirSync(join(cwd, 'runs'));
+  const manifest = join(cwd, 'runs', folder!, 'manifest.json');
+  writeFileSync(
+    manifest,
+    readFileSync(manifest, 'utf8').replace(/"formatVersion": \d+/, '"formatVersion": 99'),
+  );
+  for (const words of [
+    ['run', './micro.yaml', ...short],
+    ['report', `runs/${folder}`],
+  ]) {
+    const { status, stderr } = pagefold(cwd, ...words);
+    t.is(status, 2);
+    t.regex(stderr, /formatVersion: the folder has format 99, this pagefold reads format \d/);
+    t.is(stderr.match(/Remedy/g)?.length, 1, stderr);
+  }
+});
+
 test('density says how many guests fit by policy', (t) => {
   const cwd = temporaryFolder(t);
   writeFileSync(join(cwd, 'micro.yaml'), `${microScenario}slo: { application_p50: 1ms }\n`);
@@ -131,7 +165,7 @@ test('a mistake is one message and status 2, and nothing is started', (t) => {
       'pagefold: --policy ksm+ballon: there is no such policy. Remedy: did you mean ksm+balloon?',
     ],
     [['report', 'none'], 'pagefold: none: this is no folder of a run, a sweep or a density search. Remedy: '],
-    [['report'], 'pagefold: command line: Not enough non-option arguments'],
+    [['report'], 'pagefold: report: the folder of a run is missing. Remedy: '],
   ] as const) {
     const { status, stdout, stderr } = pagefold(cwd, ...words);
     t.deepEqual([status, stdout], [2, ''], words.join(' '));

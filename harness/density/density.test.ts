@@ -14,9 +14,10 @@ test('the search finds the largest number, asks once for each, and no more than 
     fc.asyncProperty(
       fc.integer({ min: 1, max: 300 }),
       fc.integer({ min: 0, max: 400 }),
-      async (most, limit) => {
+      fc.integer({ min: 0, max: 400 }),
+      async (most, limit, start) => {
         const asked: number[] = [];
-        const found = await largestThat(most, async (count) => {
+        const found = await largestThat(most, start, async (count) => {
           asked.push(count);
           return count <= limit;
         });
@@ -27,6 +28,20 @@ test('the search finds the largest number, asks once for each, and no more than 
       },
     ),
   );
+});
+
+test('near its start the search asks for few numbers, and for none far beyond', async (t) => {
+  const askedFrom = async (start: number) => {
+    const asked: number[] = [];
+    await largestThat(64, start, async (count) => {
+      asked.push(count);
+      return count <= 5;
+    });
+    return asked;
+  };
+  t.deepEqual(await askedFrom(1), [1, 2, 4, 8, 6, 5]);
+  t.deepEqual(await askedFrom(5), [5, 6]);
+  t.deepEqual(await askedFrom(7), [7, 6, 4, 5]);
 });
 
 test('eight policies, by name', (t) => {

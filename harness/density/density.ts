@@ -70,6 +70,8 @@ export async function searchDensity(
     density: [],
   });
   const found: Density[] = [];
+  // What fits with one policy is a good guess for the next.
+  let start = 1;
   for (const policy of options.policies) {
     const tried: Density['tried'] = [];
     const fits = async (guests: number): Promise<boolean> => {
@@ -88,7 +90,8 @@ export async function searchDensity(
       options.runEnds(policy, guests, reasons, taken);
       return reasons.length === 0;
     };
-    const { largest, exact } = await largestThat(options.most, fits);
+    const { largest, exact } = await largestThat(options.most, start, fits);
+    start = largest;
     if (options.signal.aborted) return { folder: folder.path, found };
     found.push({ policy: policy.name, guests: largest, exact, host_memory: scenario.host.memory, tried });
     folder.update({ density: found });

@@ -54,7 +54,10 @@ export function underPolicy(
   const { host } = scenario;
   const says: Record<Technique, boolean> = {
     ksm: host.ksm !== 'off',
-    balloon: host.balloon.policy !== 'none' || host.balloon.free_page_reporting,
+    balloon:
+      host.balloon.policy !== 'none' ||
+      host.balloon.free_page_reporting ||
+      host.balloon.free_page_hinting !== undefined,
     swap: host.swap !== 'none',
   };
   const missing = techniques.find((technique) => uses.has(technique) && !says[technique]);

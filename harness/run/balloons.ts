@@ -8,6 +8,7 @@ import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import type { HostedGuest } from '../../hypervisor/threads/hostedguest.ts';
 import type { RunEvent } from '../../reports/format/lines.ts';
 import type { Scenario } from '../scenario/resolve.ts';
+import { Hints } from './hints.ts';
 
 /** Guests are asked for balloon statistics so often, in virtual ns: as often as MOM looks, or oftener. */
 const statisticsInterval = 1e9;
@@ -17,6 +18,7 @@ export class Balloons {
   readonly #scenario: Scenario['host']['balloon'];
   /** Undefined when nobody decides: then a balloon is as large as a phase of the scenario says. */
   readonly #controller: BalloonController | undefined;
+  readonly #hints: Hints | undefined;
 
   /** `names` are those of the guests by the ids of their memory; `tell` takes events. */
   constructor(
@@ -26,6 +28,8 @@ export class Balloons {
     tell: (event: RunEvent) => void,
   ) {
     this.#scenario = scenario;
+    const { free_page_hinting: interval } = scenario;
+    if (interval !== undefined) this.#hints = new Hints(interval);
     if (scenario.policy === 'none') return;
     const policy = scenario.policy === 'mom' ? new MomPolicy() : new StaticPolicy();
     this.#controller = new BalloonController(policy, {
@@ -36,7 +40,9 @@ export class Balloons {
   }
 
   /** A guest was switched on, at virtual time `now`. */
-  add({ space, balloon }: HostedGuest, memory: number, now: number): void {
+  add(guest: HostedGuest, memory: number, now: number): void {
+    const { space, balloon } = guest;
+    this.#hints?.add(guest);
     balloon.setStatsInterval(statisticsInterval);
     const { target } = this.#scenario;
     const bounds = defaultBounds(memory);
@@ -45,8 +51,9 @@ export class Balloons {
   }
 
   /** A guest has ended or is removed. */
-  remove({ space }: HostedGuest): void {
-    this.#controller?.remove(space.id);
+  remove(guest: HostedGuest): void {
+    this.#hints?.remove(guest);
+    this.#controller?.remove(guest.space.id);
   }
 
   /** A guest's balloon shall have so many bytes, as far as the policy lets it. */
@@ -57,12 +64,14 @@ export class Balloons {
 
   /** When there is something to do, in virtual ns. */
   get next(): number {
-    return this.#controller?.next ?? Number.POSITIVE_INFINITY;
+    const never = Number.POSITIVE_INFINITY;
+    return Math.min(this.#controller?.next ?? never, this.#hints?.next ?? never);
   }
 
   /** Does what is due at virtual time `now`. */
   run(now: number): void {
-    if (now >= this.next) this.#controller!.run(now);
+    if (this.#controller !== undefined && now >= this.#controller.next) this.#controller.run(now);
+    if (this.#hints !== undefined && now >= this.#hints.next) this.#hints.run(now);
   }
 }
 

@@ -112,7 +112,7 @@ class HypervisorHost implements RunHost {
         deflateOnOom: true,
         pagePoison: false,
         freePageReporting: scenario.host.balloon.free_page_reporting,
-        freePageHinting: false,
+        freePageHinting: scenario.host.balloon.free_page_hinting !== undefined,
       }),
     });
   }

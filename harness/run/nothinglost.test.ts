@@ -7,7 +7,8 @@ import type { RunEvent } from '../../reports/format/lines.ts';
 import { type RunFolder, readRun } from '../../reports/format/read.ts';
 import type { MakeHost, RunHost } from './host.ts';
 import { type Means, makeHost } from './hypervisorhost.ts';
-import { flippingBit, fullDisk } from './testing/failingswap.ts';
+import { flippingBits, fullDisk } from './testing/failingswap.ts';
+import { findings, survivors, trouble } from './testing/findings.ts';
 import { contents, runText, temporaryFolder } from './testing/micro.ts';
 
 const names = Array.from({ length: 8 }, (_, i) => `m-${i + 1}`);
@@ -39,18 +40,6 @@ guests:
 `;
 }
 
-/** What the guests found, by their names. */
-function findings({ workload }: RunFolder): Record<string, { verified: number; errors: number }> {
-  const found: Record<string, { verified: number; errors: number }> = {};
-  for (const { guest, event, errors } of workload) {
-    found[guest] ??= { verified: 0, errors: 0 };
-    if (event === 'verified') found[guest].verified++;
-    if (event === 'error') found[guest].errors++;
-    if (typeof errors === 'number') found[guest].errors += errors;
-  }
-  return found;
-}
-
 interface Lost {
   readonly run: RunFolder;
   readonly bytes: Record<string, string>;
@@ -79,13 +68,11 @@ async function lost(t: ExecutionContext, text: string, means: Means = {}, worker
     workers,
   });
   const run = await readRun(folder);
-  const trouble = run.events.filter(({ event }) => !/started$|^guest_up$/.test(event));
-  return { run, bytes: contents(folder), states, found: findings(run), trouble };
+  return { run, bytes: contents(folder), states, found: findings(run), trouble: trouble(run) };
 }
-/** The guests that are up at the end, all of which must have found every page as it was. */
-function survivors(t: ExecutionContext, { run, found }: Lost): string[] {
-  const ended = run.events.flatMap(({ event, guest }) => (event === 'guest_ended' ? [guest] : []));
-  const up = names.filter((name) => !ended.includes(name));
+/** The guests that are up at the end, which have verified their areas; none has found anything wrong. */
+function unharmed(t: ExecutionContext, { run, found }: Lost): string[] {
+  const up = survivors(run);
   for (const name of names) t.is(found[name]!.errors, 0, name);
   for (const name of up) t.true(found[name]!.verified >= 1, `${name} has verified its area`);
   return up;
@@ -95,7 +82,7 @@ test('merging, balloons and swap lose nothing, and do the same in every run, tra
   const text = scenario('128MiB', '3s');
   const one = await lost(t, text);
   t.true(one.run.manifest.complete);
-  t.deepEqual(survivors(t, one), names);
+  t.deepEqual(unharmed(t, one), names);
   t.deepEqual(one.trouble, []);
   const { samples } = one.run.tables;
   for (const figure of [
@@ -136,7 +123,7 @@ test('swap is exhausted: the largest guests end, the others lose nothing', async
   t.deepEqual((await lost(t, scenario('24MiB', '1500ms'), {}, 2)).bytes, all.bytes);
   const victims = all.trouble.flatMap(({ event, victim }) => (event === 'oom' ? [victim] : []));
   t.true(victims.length >= 1 && victims.length <= 4, `${victims}`);
-  const up = survivors(t, all);
+  const up = unharmed(t, all);
   t.deepEqual([...up, ...victims].sort(), names);
   t.regex(
     String(all.trouble[0]!.reason),
@@ -145,7 +132,7 @@ test('swap is exhausted: the largest guests end, the others lose nothing', async
 });
 
 test('a page of swap is not what was written: its guest ends, the others lose nothing', async (t) => {
-  const means = { openSwap: (path: string) => flippingBit(path, 3000) };
+  const means = { openSwap: (path: string) => flippingBits(path, [3000]) };
   const all = await lost(t, scenario('128MiB', '3s'), means);
   // The file has a name of its own in each run, which stands in what is told.
   t.deepEqual((await lost(t, scenario('128MiB', '3s'), means, 2)).states, all.states);
@@ -159,7 +146,7 @@ test('a page of swap is not what was written: its guest ends, the others lose no
     /^swap slot \d+ of .* does not have what was written .*: its page \d+ is lost$/,
   );
   t.deepEqual([ended!.guest, ended!.reason, ended!.expected], [trouble!.guest, trouble!.reason, false]);
-  t.is(survivors(t, all).length, names.length - 1);
+  t.is(unharmed(t, all).length, names.length - 1);
 });
 
 test('the disk of the swap is full: the host goes on with what it has', async (t) => {
@@ -168,5 +155,5 @@ test('the disk of the swap is full: the host goes on with what it has', async (t
   t.regex(String(all.trouble[0]!.reason), / cannot be written: ENOSPC: .* make room on its disk$/);
   const victims = all.trouble.flatMap(({ event, victim }) => (event === 'oom' ? [victim] : []));
   t.true(victims.length >= 1 && victims.length <= 4, `${victims}`);
-  t.deepEqual([...survivors(t, all), ...victims].sort(), names);
+  t.deepEqual([...unharmed(t, all), ...victims].sort(), names);
 });

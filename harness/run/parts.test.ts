@@ -86,15 +86,17 @@ test('progress is a line that is drawn anew on a terminal', (t) => {
   const written = shown({ isTTY: true, columns: 120 }, 77);
   t.is(
     written[4],
-    '\r\x1b[2K[############............] run: 5.0 of 10s, 2 of 4 guests up, 77 pages merged, about 5 s left',
+    '\r\x1b[2K[############............] run: 5.0 of 10 s, 2 of 4 guests up, 77 pages merged, about 5 s left',
   );
   t.is(written.at(-1), '\r\x1b[2K');
+  const narrow = shown({ isTTY: true, columns: 62 }, 77);
+  t.is(narrow[4], '\r\x1b[2Krun: 5.0 of 10 s, 2 of 4 guests up, about 5 s left');
   t.true(shown({ isTTY: true, columns: 40 }).every((text) => text.length <= 39 + '\r\x1b[2K'.length));
 });
 
 test('progress is plain lines elsewhere', (t) => {
   const written = shown({});
   t.is(written.length, 10);
-  t.is(written[0], 'run: 1.0 of 10s, 2 of 4 guests up\n');
-  t.is(written[4], 'run: 5.0 of 10s, 2 of 4 guests up, about 5 s left\n');
+  t.is(written[0], 'run: 1.0 of 10 s, 2 of 4 guests up\n');
+  t.is(written[4], 'run: 5.0 of 10 s, 2 of 4 guests up, about 5 s left\n');
 });

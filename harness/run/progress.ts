@@ -1,5 +1,4 @@
 /** Shows how a run goes on: a line that is drawn anew on a terminal, plain lines elsewhere. */
-import { formatTime } from '../scenario/units.ts';
 import type { RunState } from './runner.ts';
 
 /** Where progress is shown. */
@@ -15,7 +14,6 @@ const redraw = 100;
 const parts = 10;
 /** How fast the run goes is measured over this much wall time, in ms. */
 const window = 10_000;
-const barWidth = 24;
 
 /** See the top of this file. */
 export class RunProgress {
@@ -43,8 +41,7 @@ export class RunProgress {
       if (wall - this.#drawn < redraw) return;
       this.#drawn = wall;
       this.#onLine = true;
-      const line = `${bar(state.time / state.duration)} ${this.#describe(state)}`;
-      this.#stream.write(`\r\x1b[2K${line.slice(0, (this.#stream.columns ?? 80) - 1)}`);
+      this.#stream.write(`\r\x1b[2K${this.#fitting(state, (this.#stream.columns ?? 80) - 1)}`);
       return;
     }
     const part = Math.floor((parts * state.time) / state.duration);
@@ -59,11 +56,20 @@ export class RunProgress {
     while (this.#marks.length > 2 && this.#marks[1]!.wall < wall - window) this.#marks.shift();
   }
 
+  /** As much of a line as fits: a shorter bar, then none, then what can be missed most easily is left out. */
+  #fitting(state: RunState, width: number): string {
+    const share = state.time / state.duration;
+    const whole = this.#describe(state);
+    const short = this.#describe({ ...state, mergedPages: undefined });
+    const lines = [`${bar(share, 24)} ${whole}`, `${bar(share, 8)} ${whole}`, whole, short];
+    return lines.find(({ length }) => length <= width) ?? short.slice(0, width);
+  }
+
   #describe({ time, duration, guestsUp, guests, mergedPages }: RunState): string {
     const merged = mergedPages === undefined ? '' : `, ${mergedPages} pages merged`;
     const left = this.#left(duration - time);
     const seconds = (time / 1e9).toFixed(duration < 10e9 ? 2 : 1);
-    return `${this.#title}: ${seconds} of ${formatTime(duration)}, ${guestsUp} of ${guests} guests up${merged}${left}`;
+    return `${this.#title}: ${seconds} of ${duration / 1e9} s, ${guestsUp} of ${guests} guests up${merged}${left}`;
   }
 
   /** What is left in wall time, from how fast it went of late. */
@@ -83,7 +89,7 @@ export class RunProgress {
   }
 }
 
-function bar(share: number): string {
-  const full = Math.round(barWidth * share);
-  return `[${'#'.repeat(full)}${'.'.repeat(barWidth - full)}]`;
+function bar(share: number, width: number): string {
+  const full = Math.round(width * share);
+  return `[${'#'.repeat(full)}${'.'.repeat(width - full)}]`;
 }

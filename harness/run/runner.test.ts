@@ -326,6 +326,21 @@ test('merging, swap and what they cost are measured', async (t) => {
   );
 });
 
+test('guests that execute are interrupted when the host changes their mappings', async (t) => {
+  const used = await Promise.all(
+    [0, 50_000].map(async (shootdown) => {
+      const host = `host: { memory: 16MiB, cpus: 2, swap: { size: 64MiB }, cost: { shootdown: ${shootdown} } }`;
+      const text = microScenario
+        .replace('host: { memory: 64MiB, cpus: 1 }', host)
+        .replaceAll('unique: 1MiB', 'unique: 10MiB');
+      const { samples } = (await readRun((await runText(text, temporaryFolder(t))).folder)).tables;
+      return samples.numbers('cpu_guests_ns').at(-1)!;
+    }),
+  );
+  // Reclaim looks at the pages of both while they fill their areas.
+  t.true(used[1]! > used[0]! + 20 * 50_000, `${used}`);
+});
+
 test('guests for whom there is no memory end, and that is told', async (t) => {
   const text = microScenario
     .replace('memory: 64MiB', 'memory: 16MiB')

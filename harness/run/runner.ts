@@ -349,10 +349,10 @@ class Run {
       slo: scenario.slo,
       merging: this.#host.merging(),
     });
-    const finished = new Date().toISOString();
     const folder = this.#writer.finish({
       ...(reason === undefined ? {} : { reason }),
-      finished,
+      finished: new Date().toISOString(),
+      peakMemory: 1024 * process.resourceUsage().maxRSS,
       latencies,
       result,
     });

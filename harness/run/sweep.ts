@@ -1,12 +1,12 @@
 /** Runs the cells of a sweep one after the other, and keeps account in `sweep.json`. */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { RunFolderError } from '../../reports/format/error.ts';
 import { formatVersion, sweepFile } from '../../reports/format/names.ts';
 import { kindOf, readRun, readSweep, sha256 } from '../../reports/format/read.ts';
 import type { Result } from '../../reports/format/result.ts';
 import type { Sweep } from '../../reports/format/sweep.ts';
-import { writeWhole } from '../../reports/format/write.ts';
+import { makeFolder, writeWhole } from '../../reports/format/write.ts';
 import type { Axis } from '../scenario/load.ts';
 import { folderName, type RunPlan } from './plan.ts';
 import { type RunOptions, type RunOutcome, runScenario } from './runner.ts';
@@ -39,7 +39,7 @@ export class SweepFolder {
     const path = join(out, folderName(account.name, account.digest));
     if (existsSync(path)) await mustBeSweep(path);
     const folder = new SweepFolder(path, { formatVersion, ...account, complete: false });
-    mkdirSync(path, { recursive: true });
+    makeFolder(path);
     folder.#write();
     return folder;
   }
@@ -60,7 +60,7 @@ async function mustBeSweep(path: string): Promise<void> {
     await readSweep(path);
   } catch (error) {
     if (!(error instanceof RunFolderError)) throw error;
-    const cause = `what is there is not overwritten, since it cannot be read (${error.message})`;
+    const cause = `what is there is not overwritten, since it cannot be read (${error.what})`;
     throw new RunFolderError(path, undefined, cause, 'move it away, or give another --out');
   }
 }

@@ -48,8 +48,12 @@ function explanation(
           );
     case 'invalid_value':
       return at(unfit(value), choice(String(value), issue.values.map(String)));
-    case 'invalid_format':
-      return at(`${show(value)} is not ${issue.message}`, `give ${expected ?? issue.message}`);
+    case 'invalid_format': {
+      // The examples are for the remedy.
+      const [form, examples] = issue.message.split(', such as ');
+      const remedy = examples === undefined ? `give ${expected ?? form}` : `write it like ${examples}`;
+      return at(`${show(value)} is not ${form}`, remedy);
+    }
     case 'too_small':
     case 'too_big': {
       const least = issue.code === 'too_small';

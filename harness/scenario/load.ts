@@ -91,17 +91,25 @@ export async function parseScenario(
   const document = new ScenarioDocument(file, text);
   const { sweep: rawSweep, ...raw } = document.value as Record<string, unknown>;
   const settings = set.map((each) => ({ label: `--set ${each}`, ...parseSetting(each) }));
-  const fixed = new Set(settings.map(({ path }) => path));
-  const axes = axesOf(document, rawSweep).filter(({ path }) => !fixed.has(path));
+  const over = new Map(settings.map((setting) => [setting.path, setting]));
+  // A setting on a path of the sweep takes the place of its axis; a list gives the axis other values.
+  const axes = axesOf(document, rawSweep).flatMap((axis): Axis[] => {
+    const value = over.get(axis.path)?.value;
+    if (value === undefined) return [axis];
+    return Array.isArray(value) && value.length > 0 ? [{ path: axis.path, values: value }] : [];
+  });
+  const swept = new Set(axes.map(({ path }) => path));
   const cells: Cell[] = [];
   for (const choices of grid(axes)) {
     const changes: Change[] = [
       ...choices.map(({ axis, index }) => ({
         path: parsePath(axis.path),
         value: axis.values[index],
-        label: document.place(['sweep', axis.path, index], false),
+        label: over.get(axis.path)?.label ?? document.place(['sweep', axis.path, index], false),
       })),
-      ...settings.map(({ path, value, label }) => ({ path: parsePath(path), value, label })),
+      ...settings
+        .filter(({ path }) => !swept.has(path))
+        .map(({ path, value, label }) => ({ path: parsePath(path), value, label })),
     ];
     const scenario = await parseCell(document, raw, changes);
     const parameters = choices.map(({ axis, index }) => [axis.path, axis.values[index]!] as const);

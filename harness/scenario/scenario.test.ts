@@ -39,7 +39,11 @@ const mistakes: readonly (readonly [from: string, to: string, message: string])[
     'q.yaml:5:3: host.memroy: there is no such key. Remedy: did you mean memory?',
   ],
   ['320MiB', '320', 'q.yaml:5:11: host.memory: 320 has no unit. Remedy: give a size with its unit'],
-  ['320MiB', '320MB', "q.yaml:5:11: host.memory: '320MB' is not a size with its unit, such as 256MiB"],
+  [
+    '320MiB',
+    '320MB',
+    "q.yaml:5:11: host.memory: '320MB' is not a size with its unit. Remedy: write it like 256MiB",
+  ],
   ['320MiB', '9GiB', "q.yaml:5:11: host.memory: '9GiB' is impossible here: it must be 16MiB to 3GiB"],
   [
     '320MiB',
@@ -272,6 +276,18 @@ test('a sweep is a grid, its last axis changing fastest; --set fixes an axis', a
     fixed.cells.map(({ parameters }) => Object.keys(parameters)),
     [['host.ksm'], ['host.ksm']],
   );
+  const others = await parseScenario('q.yaml', text, { set: ['guests.0.count=[3, 5, 7]', 'host.ksm=off'] });
+  t.deepEqual(
+    others.cells.map(({ scenario: { guests, host } }) => [guests[0]!.count, host.ksm]),
+    [
+      [3, 'off'],
+      [5, 'off'],
+      [7, 'off'],
+    ],
+  );
+  await t.throwsAsync(() => parseScenario('q.yaml', text, { set: ['guests.0.count=[3, x]'] }), {
+    message: /^--set guests\.0\.count=\[3, x\]: guests\.0\.count: 'x' is not a number\./,
+  });
   const many = `${base}sweep: { seed: [${Array.from({ length: 1001 }, (_, i) => i).join(',')}] }\n`;
   await t.throwsAsync(() => parseScenario('q.yaml', many, { set: [] }), { message: /it has 1001 runs/ });
 });
@@ -316,5 +332,5 @@ test('sizes and times are read and written with their units', (t) => {
   t.false(size.safeParse('-1MiB').success);
   t.false(time.safeParse('9999999h').success);
   t.deepEqual([320 * 2 ** 20, 2 ** 30, 1000].map(formatSize), ['320MiB', '1GiB', '1000 bytes']);
-  t.deepEqual([6e10, 5e8, 3600, 0].map(formatTime), ['1min', '500ms', '3600ns', '0ns']);
+  t.deepEqual([6e10, 5e8, 3600, 0, 23.17e9].map(formatTime), ['1min', '500ms', '3600ns', '0ns', '23.17s']);
 });

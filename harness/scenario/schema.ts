@@ -46,6 +46,9 @@ const balloon = z
       .boolean()
       .default(false)
       .describe('Whether the host takes pages that guests report as free'),
+    free_page_hinting: hostSpan
+      .optional()
+      .describe('How often the host asks guests which pages are free, and takes those'),
   })
   .superRefine(({ policy, target }, context) => {
     if (policy === 'static' && target === undefined) {

@@ -63,5 +63,7 @@ export function formatSize(bytes: number): string {
 
 /** A time as a scenario writes it. */
 export function formatTime(ns: number): string {
+  // 23.17s rather than 23170ms.
+  if (ns >= 1e9 && ns % 1e9 !== 0 && ns % 1e6 === 0) return `${ns / 1e9}s`;
   return format(ns, timeUnits, 'ns');
 }

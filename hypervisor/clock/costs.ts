@@ -56,7 +56,7 @@ export const COSTS = {
   },
   shootdown: {
     value: 1500,
-    meaning: 'a mapping is taken from all TLBs, for each vCPU that runs',
+    meaning: 'a mapping is taken from all TLBs, for each vCPU that runs; those of a round count once',
     basis: 'estimate',
     source: 'an inter-processor interrupt and its acknowledgement',
   },

@@ -12,7 +12,8 @@ import { byScanner, logged } from './log.ts';
 import type { MergeSpace } from './merge.ts';
 import type { Links } from './rmap.ts';
 import * as slots from './slots.ts';
-import { SpaceBlock, type SpacePlace } from './spaceblock.ts';
+import { SpaceBlock, type SpaceFailure, type SpacePlace } from './spaceblock.ts';
+import { ReadAhead } from './swap/readahead.ts';
 import type { SwapReader } from './swap/swap.ts';
 
 /** The host has no frame left for a guest's page. */
@@ -43,6 +44,8 @@ export interface SpaceBooks {
   take(): number;
   /** Takes back a frame that was taken outside of rounds, and not used. */
   giveBack(frame: number): void;
+  /** A page has written to a frame: it has nothing to do any more with the swap slot that had its contents. Outside of rounds. */
+  written(frame: number): void;
   /** Brings the books up to date with what a guest has done. */
   apply(space: AddressSpace): void;
 }
@@ -61,6 +64,10 @@ const noListener: FaultListener = { fault() {} };
 
 /** See the top of this file. */
 export class AddressSpace extends SpaceBlock implements Stateful, MergeSpace, Links {
+  /** How much is read ahead for it. */
+  readonly readAhead = new ReadAhead();
+  /** Why a device could not have a page in this round: the guest ends, and the host hears of it when the round is over. */
+  failure: SpaceFailure | undefined;
   /** Hears of the faults that the guest serves itself. */
   listener: FaultListener = noListener;
   /** Called when a device takes of its reserve: nothing further may run in this round before it is full again. */
@@ -95,6 +102,12 @@ export class AddressSpace extends SpaceBlock implements Stateful, MergeSpace, Li
     this.dropCode();
     for (let page = 0; page < this.pageCount; page++) if (this.isRam(page)) this.release(page, 0);
     this.stale = true;
+  }
+
+  /** The host takes a mapping away, or clears an accessed bit: no TLB may have it when the guest runs. */
+  shootDown(): void {
+    this.stale = true;
+    this.shotDown = true;
   }
 
   // Slots.
@@ -385,6 +398,31 @@ export class AddressSpace extends SpaceBlock implements Stateful, MergeSpace, Li
       this.swapped--;
       this.#log(logged.dropSwapped, page, slot >>> slots.swapShift, 0);
     }
+  }
+
+  /** From now on {@link isUnwritten} tells which pages were not written since. Between rounds. */
+  watchWrites(): void {
+    for (let page = 0; page < this.pageCount; page++) {
+      const slot = this.slot(page);
+      if ((slot & (slots.present | slots.swapped)) === 0) continue;
+      if ((slot & slots.dirty) !== 0) this.#books.written(frameIn(slot));
+      this.setSlot(page, (slot & ~slots.dirty) | slots.watched);
+    }
+    this.shootDown();
+  }
+
+  /** Whether a page was certainly not written since {@link watchWrites} was called last. */
+  isUnwritten(page: number): boolean {
+    return (this.slot(page) & (slots.watched | slots.dirty)) === slots.watched;
+  }
+
+  /** Whether a page has a frame of zeros. */
+  isZero(page: number): boolean {
+    const frame = this.frameOf(page);
+    if (frame === 0) return false;
+    const { u32 } = this.memory;
+    for (let at = frame / 4, end = at + pageSize / 4; at < end; at++) if (u32[at] !== 0) return false;
+    return true;
   }
 
   /** A page leaves the balloon: the guest will use it. */

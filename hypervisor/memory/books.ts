@@ -209,6 +209,11 @@ export class Books implements SpaceBooks {
     if (swapSlots.mapped(slot) === 0) swapSlots.release(slot);
   }
 
+  /** The page of a frame has written to it, and will not be marked for that any more. */
+  written(frame: number): void {
+    if (this.frames.classOf(frame) === frameClass.private) this.parted(frame);
+  }
+
   /** A page's contents are in a slot from now on. */
   joinSlot(slot: number, key: number): void {
     const swapSlots = this.swap!.slots;
@@ -307,7 +312,7 @@ export class Books implements SpaceBooks {
       if ((slot & slots.accessed) === 0) continue;
       used = true;
       space.setSlot(page, slot & ~slots.accessed);
-      space.stale = true;
+      space.shootDown();
     }
     return used;
   }

@@ -20,7 +20,7 @@ import type { Watermarks } from './watermarks.ts';
 export interface FaultHost {
   /** CPU time to bring a page back from swap, in ns. */
   readonly swapInCpu: number;
-  /** Pages that are read together, as a power of two (Linux's `vm.page-cluster`); 0 reads one. */
+  /** Most pages that are read together, as a power of two (Linux's `vm.page-cluster`); 0 reads one. */
   readonly pageCluster: number;
   readonly watermarks: Watermarks;
   /** A vCPU goes on at virtual time `time`; it had waited since `since`, by a fault of that cause. */
@@ -57,6 +57,8 @@ export class FaultServer {
   readonly #reclaimer: Reclaimer;
   readonly #host: FaultHost;
   #pending: Pending[] = [];
+  /** Of the round that is over. */
+  readonly #fresh: Pending[] = [];
 
   constructor(books: Books, reclaimer: Reclaimer, host: FaultHost) {
     this.#books = books;
@@ -100,11 +102,11 @@ export class FaultServer {
    * lower guest numbers.
    */
   serve(now: number, horizon: number): void {
-    this.#gather();
+    this.#takeUp();
     for (const request of [...this.#pending]) {
       while (this.#pending.includes(request)) {
         const outcome = this.#attempt(request, now, horizon);
-        if (outcome === 'done') this.#pending.splice(this.#pending.indexOf(request), 1);
+        if (outcome === 'done') this.#pending = this.#pending.filter((each) => each !== request);
         if (outcome !== 'no frame') break;
         // A frame that is being written will be there later.
         if (this.#reclaimer.writing > 0 || this.#reading) break;
@@ -118,19 +120,21 @@ export class FaultServer {
     return this.#pending.some(({ ready }) => ready !== Number.NEGATIVE_INFINITY);
   }
 
-  #gather(): void {
-    const fresh: Pending[] = [];
-    for (const space of this.#books.spaces) {
-      if (space.requests.length === 0) continue;
-      for (const request of space.requests.take()) {
-        fresh.push({ ...request, space, cpuTime: 0, ready: Number.NEGATIVE_INFINITY });
-      }
+  /** Takes what the vCPUs of a guest asked for in the round that is over. To be called in the order of guest numbers. */
+  gather(space: AddressSpace): void {
+    for (const request of space.requests.take()) {
+      this.#fresh.push({ ...request, space, cpuTime: 0, ready: Number.NEGATIVE_INFINITY });
     }
-    // The sort is stable: guests' numbers and vCPUs in their order.
-    fresh.sort((a, b) => a.time - b.time);
-    this.#pending.push(...fresh);
   }
 
+  #takeUp(): void {
+    if (this.#fresh.length === 0) return;
+    // The sort is stable: guests' numbers and vCPUs in their order.
+    this.#pending.push(...this.#fresh.sort((a, b) => a.time - b.time));
+    this.#fresh.length = 0;
+  }
+
+  /** Behind `done` nothing of the request is left to do; its guest may have ended, and all its requests be forgotten. */
   #attempt(request: Pending, now: number, horizon: number): 'done' | 'waits' | 'no frame' {
     const { space, page, write } = request;
     const slot = space.slot(page);
@@ -212,7 +216,8 @@ export class FaultServer {
       return false;
     }
     this.#cache(frame, swapSlot);
-    const ahead = this.#readAhead(swapSlot);
+    const ahead = this.#readAhead(space, swapSlot);
+    space.readAhead.was(ahead.length);
     const first = Math.min(swapSlot, ...ahead);
     const last = Math.max(swapSlot, ...ahead);
     const done = swap.device.submit('read', (last - first + 1) * pageSize, time);
@@ -233,9 +238,9 @@ export class FaultServer {
     this.#books.paired(frame, swapSlot);
   }
 
-  /** Reads the neighbours of a slot that are of use, in a row with it and in its cluster; gives their numbers. */
-  #readAhead(swapSlot: number): number[] {
-    const size = 1 << this.#host.pageCluster;
+  /** Reads the neighbours of a slot that a guest needs, in a row with it and in its cluster, as far as they are of use; gives their numbers. */
+  #readAhead({ readAhead, counters }: AddressSpace, swapSlot: number): number[] {
+    const size = readAhead.next(swapSlot, counters.swapCacheHits, 1 << this.#host.pageCluster);
     const start = swapSlot - (swapSlot % size);
     const read: number[] = [];
     for (let slot = swapSlot - 1; slot >= start && this.#readNeighbour(slot); slot--) read.push(slot);

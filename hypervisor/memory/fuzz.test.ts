@@ -21,52 +21,76 @@ interface World {
   readonly rig: Rig;
   readonly model: Model;
   readonly guests: AddressSpace[];
+  /** Pages of each guest that were written since writes have been watched. */
+  readonly written: Map<AddressSpace, Set<number>>;
+}
+
+function wrote({ model, written }: World, guest: AddressSpace, page: number, word: number): void {
+  model.get(guest)![page] = word;
+  written.get(guest)?.add(page);
 }
 
 /** Does something; numbers choose guest, page and value. */
 type Action = (world: World, guest: AddressSpace, page: number, word: number) => void;
 
 const actions: Record<string, Action> = {
-  write: ({ rig, model }, guest, page, word) => {
-    rig.write(guest, page, word);
-    if (!rig.stopped.has(guest)) model.get(guest)![page] = both(word);
+  write: (world, guest, page, word) => {
+    world.rig.write(guest, page, word);
+    if (!world.rig.stopped.has(guest)) wrote(world, guest, page, both(word));
   },
-  writeUpper: ({ rig, model }, guest, page, word) => {
-    rig.writeUpper(guest, page, word);
-    const words = model.get(guest)!;
-    if (!rig.stopped.has(guest)) words[page] = (words[page]! % 16) + 16 * word;
+  writeUpper: (world, guest, page, word) => {
+    world.rig.writeUpper(guest, page, word);
+    const lower = world.model.get(guest)![page]! % 16;
+    if (!world.rig.stopped.has(guest)) wrote(world, guest, page, lower + 16 * word);
   },
   read: ({ rig, model }, guest, page) => {
     const word = asOne(rig.readHalves(guest, page));
     if (!rig.stopped.has(guest)) same(word, model.get(guest)![page]!, `page ${page} of guest ${guest.id}`);
   },
-  sweep: ({ rig, model }, guest, page, word) => {
+  sweep: (world, guest, page, word) => {
     for (let each = page; each < Math.min(pages, page + 60); each++) {
-      rig.write(guest, each, word);
-      if (rig.stopped.has(guest)) return;
-      model.get(guest)![each] = both(word);
+      world.rig.write(guest, each, word);
+      if (world.rig.stopped.has(guest)) return;
+      wrote(world, guest, each, both(word));
     }
   },
-  deviceWrite: ({ rig, model }, guest, page, word) => {
+  deviceWrite: (world, guest, page, word) => {
+    const { rig } = world;
     rig.beginRound();
     if (!guest.inRound || !guest.ready) return;
     // Some writes are prepared, others take of the devices' reserve.
     if (page % 2 === 0 && !guest.prepare(page, 1)) return;
     fill(rig.memory, guest.touch(page), word);
-    model.get(guest)![page] = both(word);
+    wrote(world, guest, page, both(word));
   },
   deviceRead: ({ rig, model }, guest, page) => {
     rig.beginRound();
     if (!guest.inRound) return;
     same(asOne(halvesOf(rig.memory, guest.peek(page))), model.get(guest)![page]!, 'what a device reads');
   },
-  balloon: ({ model }, guest, page) => {
+  balloon: ({ rig, model }, guest, page) => {
+    if (!mayAct(rig, guest)) return;
     guest.release(page, slots.ballooned);
     model.get(guest)![page] = 0;
   },
   deflate: (_, guest, page) => guest.returned(page),
-  report: ({ model }, guest, page, word) => {
+  report: ({ rig, model }, guest, page, word) => {
+    if (!mayAct(rig, guest)) return;
     for (let each = page; each < Math.min(pages, page + 8 * word); each++) {
+      guest.release(each, slots.reported);
+      model.get(guest)![each] = 0;
+    }
+  },
+  watch: ({ rig, written }, guest) => {
+    rig.endRound();
+    guest.watchWrites();
+    written.set(guest, new Set());
+  },
+  hint: ({ rig, model, written }, guest, page) => {
+    if (!mayAct(rig, guest)) return;
+    for (let each = page; each < Math.min(pages, page + 20); each++) {
+      if (!guest.isUnwritten(each)) continue;
+      if (written.get(guest)!.has(each)) throw new Error(`page ${each} of guest ${guest.id} was written`);
       guest.release(each, slots.reported);
       model.get(guest)![each] = 0;
     }
@@ -99,6 +123,11 @@ const actions: Record<string, Action> = {
     world.guests.splice(world.guests.indexOf(guest), 1, added(world));
   },
 };
+
+/** A guest's devices work in its rounds and between all rounds, but not in a round into which it was not let for want of frames. */
+function mayAct({ pages: { books } }: Rig, guest: AddressSpace): boolean {
+  return guest.inRound || !books.spaces.some((each) => each.inRound);
+}
 
 function same(found: number, wanted: number, what: string): void {
   if (found !== wanted) throw new Error(`${what} is ${found}, ${wanted} was written`);
@@ -154,7 +183,7 @@ const weighted = (names: readonly string[]) =>
   );
 
 function run(rig: Rig, steps: readonly Step[]): World {
-  const world: World = { rig, model: new Map(), guests: [] };
+  const world: World = { rig, model: new Map(), guests: [], written: new Map() };
   for (let i = 0; i < 3; i++) world.guests.push(added(world));
   for (const { action, guest, page, word } of steps) {
     const space = world.guests[guest]!;

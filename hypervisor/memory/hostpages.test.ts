@@ -4,6 +4,7 @@ import { StateReader, StateWriter } from '../state/state.ts';
 import { type AddressSpace, mustWait } from './addressspace.ts';
 import { pageSize } from './hostmemory.ts';
 import * as slots from './slots.ts';
+import type { SwapLoss } from './swap/swap.ts';
 import { fastDevice, fill, Rig, round } from './testing/rig.ts';
 
 /** Longer than a round. */
@@ -148,7 +149,15 @@ test('a corrupt swap slot ends the guest whose page it is, and nobody else', (t)
   const slot = one.slot(lost) >>> slots.swapShift;
   t.is(rig.pages.books.swap!.slots.frameOf(slot), 0);
   rig.file.bytes[slot * pageSize + 1234]! ^= 4;
-  rig.read(one, lost);
+  const awaited = [...Array(700).keys()].find((page) => (other.slot(page) & slots.swapped) !== 0)!;
+  rig.beginRound();
+  for (const [guest, page] of [
+    [one, lost],
+    [other, awaited],
+  ] as const)
+    t.is(guest.fault(0, page, false, rig.time), mustWait);
+  rig.rounds(3);
+  t.is(rig.waits.at(-1)?.guest, other.id, 'who waits for another page gets it');
   t.regex(rig.stopped.get(one)!, new RegExp(`swap slot ${slot} of memory does not have what was written`));
   t.deepEqual(
     rig.events.map(({ event }) => event),
@@ -180,8 +189,13 @@ test('a device that reads a swapped page gets its contents, and a corrupt one is
   rig.file.bytes.fill(0);
   rig.beginRound();
   const lost = [...Array(1500).keys()].find((page) => (guest.slot(page) & slots.swapped) !== 0)!;
-  t.throws(() => guest.peek(lost), { name: 'SwapLoss' });
+  const failure = t.throws<SwapLoss>(() => guest.peek(lost), { name: 'SwapLoss' });
+  // As the guest does, which has ended then.
+  guest.failure = { event: 'swap loss', reason: failure.message };
   rig.endRound();
+  t.is(rig.stopped.get(guest), failure.message);
+  t.deepEqual(rig.events, [{ event: 'swap loss', guest: guest.id, reason: failure.message }]);
+  t.deepEqual([guest.present, guest.swapped, rig.pages.classes.private], [0, 0, 0]);
 });
 
 test('without swap, memory that runs out ends the largest guest, and the others go on', (t) => {
@@ -522,4 +536,50 @@ test('a host whose state was taken up elsewhere goes on in the same way', (t) =>
   t.deepEqual(copy.waits, original.waits);
   t.true(copy.waits.length > 10);
   t.true(equal(state(copy), state(original)));
+});
+
+test('pages that were written since writes are watched are known, wherever they went', (t) => {
+  const rig = new Rig({ frames: 512, swapPages: 4096, pageCluster: 0 });
+  const { merging } = rig.pages;
+  const guest = rig.guest(3000);
+  for (let page = 0; page < 1500; page++) rig.write(guest, page, page + 1);
+  rig.rounds(50);
+  const gone = [...Array(1500).keys()].filter((page) => (guest.slot(page) & slots.swapped) !== 0);
+  const there = [...Array(1500).keys()].filter((page) => guest.isPresent(page));
+  guest.watchWrites();
+  const [inSwap, back, backAndWritten] = gone as [number, number, number];
+  const [kept, written, byDevice, merged, writtenAndGone] = there.slice(-5) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const unwritten = () =>
+    [inSwap, kept, written, byDevice, merged, backAndWritten, writtenAndGone].map((page) =>
+      guest.isUnwritten(page),
+    );
+  t.true(unwritten().every(Boolean));
+  t.false(guest.isUnwritten(2999), 'it was never touched');
+  rig.read(guest, back);
+  for (const page of [written, backAndWritten, writtenAndGone, merged]) rig.write(guest, page, 7);
+  rig.beginRound();
+  fill(rig.memory, guest.touch(byDevice), 7);
+  rig.endRound();
+  merging.share(guest, written, 1);
+  merging.replace(guest, merged, guest.frameOf(written));
+  const now = [true, true, false, false, false, false, false];
+  t.deepEqual(unwritten(), now);
+  // All of them go to swap.
+  for (let page = 1500; page < 3000; page++) rig.write(guest, page, page);
+  rig.rounds(50);
+  t.true((guest.slot(writtenAndGone) & slots.swapped) !== 0);
+  t.deepEqual(unwritten(), [true, guest.isUnwritten(kept), false, false, false, false, false]);
+  for (const page of [written, writtenAndGone]) t.is(rig.read(guest, page), 7);
+  guest.watchWrites();
+  t.true(
+    [inSwap, writtenAndGone].every((page) => guest.isUnwritten(page)),
+    'watching begins anew',
+  );
+  rig.endRound();
 });

@@ -18,7 +18,7 @@ import { Kswapd } from './kswapd.ts';
 import type { FrameClass } from './merge.ts';
 import { Merging } from './merging.ts';
 import { type ReclaimCosts, Reclaimer } from './reclaim.ts';
-import type { Range } from './spaceblock.ts';
+import type { Range, SpaceFailure } from './spaceblock.ts';
 import type { Swap } from './swap/swap.ts';
 import { type Watermarks, watermarks } from './watermarks.ts';
 
@@ -35,7 +35,7 @@ export interface HostPagesOptions {
   readonly costs: FaultCosts & ReclaimCosts;
   readonly swap?: Swap | undefined;
   readonly oom?: OomPolicy | undefined;
-  /** Pages that are read from swap together, as a power of two: Linux's `vm.page-cluster`, 3 when not given. */
+  /** Most pages that are read from swap together, as a power of two: Linux's `vm.page-cluster`, 3 when not given. */
   readonly pageCluster?: number | undefined;
 }
 
@@ -145,13 +145,14 @@ export class HostPages implements Stateful {
     for (const { space, cpus } of [...guests.slice(first), ...guests.slice(0, first)]) {
       const fair = Math.floor(frames.free / left--);
       const wants = deviceReserve + framesPerCpu * cpus + space.wanted;
-      space.inRound = false;
-      if (fair <= deviceReserve && !this.#spare(space, now)) continue;
       const granted = Math.max(deviceReserve + 1, Math.min(wants, fair));
-      if (granted > frames.free) continue;
+      space.inRound = (fair > deviceReserve || this.#spare(space, now)) && granted <= frames.free;
+      if (!space.inRound) {
+        space.starvedSince = Math.min(space.starvedSince, now);
+        continue;
+      }
       frames.grant(space, granted);
       space.wanted = 0;
-      space.inRound = true;
       this.#running.push(space);
     }
   }
@@ -177,8 +178,17 @@ export class HostPages implements Stateful {
     for (const space of this.#running) {
       space.inRound = false;
       this.books.apply(space);
+      if (space.requests.length > 0) this.server.gather(space);
     }
+    for (const space of this.#running) if (space.failure !== undefined) this.#failed(space, space.failure);
     this.#running = [];
+  }
+
+  /** A guest has ended in the course of a round since a device of its could not have a page. */
+  #failed(space: AddressSpace, { event, reason }: SpaceFailure): void {
+    space.failure = undefined;
+    if (event === 'out of memory') this.oomKills++;
+    this.#stop(space, event, reason);
   }
 
   /** Serves the vCPUs that wait; the next round ends at virtual time `horizon`. */
@@ -231,7 +241,12 @@ export class HostPages implements Stateful {
     this.reclaimer.saveState(to);
     this.server.saveState(to);
     this.kswapd.saveState(to);
-    for (const space of this.books.spaces) to.part('faults', space.counters);
+    for (const { counters, readAhead, shotDown, starvedSince } of this.books.spaces) {
+      to.bool(shotDown);
+      to.number(starvedSince);
+      to.part('faults', counters);
+      to.part('read-ahead', readAhead);
+    }
   }
 
   /** Takes up the state of a host with the same guests. */
@@ -242,7 +257,12 @@ export class HostPages implements Stateful {
     this.reclaimer.loadState(from);
     this.server.loadState(from);
     this.kswapd.loadState(from);
-    for (const space of this.books.spaces) from.part('faults', space.counters);
+    for (const space of this.books.spaces) {
+      space.shotDown = from.bool();
+      space.starvedSince = from.number();
+      from.part('faults', space.counters);
+      from.part('read-ahead', space.readAhead);
+    }
   }
 
   /** Proves the books; throws an error that names what is wrong. Between rounds. */

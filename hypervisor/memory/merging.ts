@@ -53,7 +53,7 @@ export class Merging implements MergeMemory {
     frames.setClass(frame, frameClass.ksm);
     frames.setTag(frame, tag);
     guest.setSlot(page, guest.slot(page) & ~slots.writable);
-    guest.stale = true;
+    guest.shootDown();
   }
 
   tagOf(frame: number): number {
@@ -74,7 +74,7 @@ export class Merging implements MergeMemory {
     // What it was used since stays known: those who look for idle pages do not see that it moved.
     const kept = guest.slot(page) & (slots.accessed | slots.hasCode);
     guest.setSlot(page, frame | kept | slots.present | (isZero ? slots.mergedZero : 0));
-    guest.stale = true;
+    guest.shootDown();
   }
 
   unshare(space: MergeSpace, page: number): boolean {
@@ -98,7 +98,7 @@ export class Merging implements MergeMemory {
     books.adopt(frame, key);
     const kept = slot & (slots.accessed | slots.hasCode);
     guest.setSlot(page, frame | kept | slots.present | slots.writable);
-    guest.stale = true;
+    guest.shootDown();
     return true;
   }
 

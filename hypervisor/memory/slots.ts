@@ -30,6 +30,8 @@ export const reported = 256;
 export const mergedZero = 512;
 /** The page left the balloon and was not touched since. */
 export const returned = 1024;
+/** Writes are watched: while the page has this and is not {@link dirty}, it was not written since that began. It goes when the page changes its frame. */
+export const watched = 2048;
 
 /** Mask of the frame's host address. */
 export const frameMask = -4096;

@@ -17,6 +17,12 @@ export interface Range {
   readonly length: number;
 }
 
+/** Why a guest cannot go on for want of one of its pages. */
+export interface SpaceFailure {
+  readonly event: 'swap loss' | 'out of memory';
+  readonly reason: string;
+}
+
 /** Where in the host's memory a guest's memory is described: what another thread needs to see the same. */
 export interface SpacePlace {
   /** The guest's number. */
@@ -44,8 +50,10 @@ const fields = {
   grantStart: 7,
   grantEnd: 8,
   grantTop: 9,
+  shotDown: 10,
 };
-/** What lies in a block: fields, counters, requests, log. Each begins at a multiple of 8. */
+/** What lies in a block: fields, a time, counters, requests, log. Each begins at a multiple of 8. */
+const starvedAt = 48;
 const countersAt = 64;
 const requestsAt = countersAt + 8 * faultCounters;
 const logAt = requestsAt + requestBytes;
@@ -78,6 +86,7 @@ export function placeSpace(
   };
   const entries = memory.i32.subarray(place.slots / 4, place.slots / 4 + pageCount);
   entries.fill(slots.hole);
+  memory.f64[(place.block + starvedAt) / 8] = Number.POSITIVE_INFINITY;
   for (const { start, length } of ram) entries.fill(0, start / pageSize, (start + length) / pageSize);
   return place;
 }
@@ -109,6 +118,7 @@ export class SpaceBlock {
   readonly requests: FaultRequests;
   counters: FaultCounters;
   #fields: Int32Array;
+  #starvedSince: Float64Array;
 
   constructor(memory: HostMemory, place: SpacePlace) {
     this.memory = memory;
@@ -124,6 +134,7 @@ export class SpaceBlock {
     this.#fields = memory.i32.subarray(block / 4, (block + countersAt) / 4);
     const numbers = (start: number, end: number) =>
       memory.f64.subarray((block + start) / 8, (block + end) / 8);
+    this.#starvedSince = numbers(starvedAt, starvedAt + 8);
     this.counters = new FaultCounters(numbers(countersAt, requestsAt));
     this.requests = new FaultRequests(numbers(requestsAt, logAt));
     this.log = new SpaceLog(memory.u32.subarray((block + logAt) / 4, (block + blockBytes) / 4));
@@ -132,6 +143,7 @@ export class SpaceBlock {
   /** Keeps what was counted, as the block is given up: the guest is gone. */
   dispose(): void {
     this.#fields = this.#fields.slice();
+    this.#starvedSince = this.#starvedSince.slice();
     this.counters = this.counters.copy();
   }
 
@@ -180,7 +192,16 @@ export class SpaceBlock {
     this.#fields[fields.wanted] = value;
   }
 
-  /** A mapping was taken away or an accessed bit cleared: the guest's TLBs must be emptied before it runs. */
+  /** The host took a mapping away or cleared an accessed bit: vCPUs that run are interrupted for it. */
+  get shotDown(): boolean {
+    return this.#fields[fields.shotDown] !== 0;
+  }
+
+  set shotDown(value: boolean) {
+    this.#fields[fields.shotDown] = value ? 1 : 0;
+  }
+
+  /** The guest's TLBs must be emptied before it runs. */
   get stale(): boolean {
     return this.#fields[fields.stale] !== 0;
   }
@@ -196,6 +217,15 @@ export class SpaceBlock {
 
   set inRound(value: boolean) {
     this.#fields[fields.inRound] = value ? 1 : 0;
+  }
+
+  /** Since when it cannot run for want of frames, in virtual ns; Infinity while it can. */
+  get starvedSince(): number {
+    return this.#starvedSince[0]!;
+  }
+
+  set starvedSince(value: number) {
+    this.#starvedSince[0] = value;
   }
 
   get grantStart(): number {

@@ -81,3 +81,15 @@ test('a saved CPU has its times and what was stolen', (t) => {
   t.deepEqual([other.time, other.stolen, other.executed, other.hasCpu], [500, 500, 77, false]);
   t.deepEqual(save(other), state);
 });
+
+test('the host interrupts a CPU that executes, and no other', (t) => {
+  const { m, cpu } = setUp(NOP);
+  cpu.shootDown();
+  t.deepEqual([cpu.time, cpu.executed], [model.shootdown, model.shootdown]);
+  cpu.blockedUntil = cpu.time + 1;
+  cpu.shootDown();
+  cpu.blockedUntil = 0;
+  m.vcpu.set32(layout.halted, 1);
+  cpu.shootDown();
+  t.deepEqual([cpu.time, cpu.executed], [model.shootdown, model.shootdown]);
+});

@@ -252,6 +252,11 @@ export class Cpu implements PcCpu, Stateful {
     else this.#spend(cost);
   }
 
+  /** The host interrupts it to empty its TLB, if it executes; one that does not empties it when it goes on, for nothing. */
+  shootDown(): void {
+    if (!this.idle && this.blockedUntil <= this.time) this.#spend(this.#costs.shootdown);
+  }
+
   #spend(duration: number): void {
     this.time += duration;
     this.executed += duration;

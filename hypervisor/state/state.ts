@@ -5,6 +5,8 @@
  * in the same order. The bytes are canonical: equal states give equal bytes on every machine, so the hash of
  * the bytes is the state hash, and a snapshot is the bytes themselves. Whatever can be derived from other
  * state (caches, look-up tables, TLBs) is not written; `loadState` rebuilds or drops it.
+ *
+ * Bytes are written from front to back only, so that a state larger than memory can go to a file or a hash piece by piece.
  */
 
 /** A part of a machine whose whole state can be written down and taken up again. */
@@ -20,30 +22,56 @@ export class StateError extends Error {
   override name = 'StateError';
 }
 
+/** Bytes that a writer has room for at first; when they are handed on, they are so in pieces of about that. */
+const roomAtFirst = 65536;
+
 /** Writes state as little-endian bytes. */
 export class StateWriter {
-  #bytes = new Uint8Array(4096);
+  readonly #take: ((bytes: Uint8Array) => void) | undefined;
+  #bytes = new Uint8Array(roomAtFirst);
   #view = new DataView(this.#bytes.buffer);
   #length = 0;
+  /** Bytes that were handed on. */
+  #taken = 0;
+
+  /**
+   * @param take is given what is written, piece by piece; a piece is valid during the call only. When it is not given, all is kept for
+   * {@link finish}.
+   */
+  constructor(take?: (bytes: Uint8Array) => void) {
+    this.#take = take;
+  }
 
   #room(count: number): number {
+    if (this.#length + count > this.#bytes.length) {
+      if (this.#take !== undefined) this.flush();
+      if (this.#length + count > this.#bytes.length) this.#grow(this.#length + count);
+    }
     const at = this.#length;
     this.#length += count;
-    if (this.#length > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(this.#length, this.#bytes.length * 2));
-      grown.set(this.#bytes);
-      this.#bytes = grown;
-      this.#view = new DataView(grown.buffer);
-    }
     return at;
   }
 
-  /** Writes a named section: the name, the length in bytes, then whatever `body` writes. */
+  #grow(count: number): void {
+    const grown = new Uint8Array(Math.max(count, this.#bytes.length * 2));
+    grown.set(this.#bytes);
+    this.#bytes = grown;
+    this.#view = new DataView(grown.buffer);
+  }
+
+  /** Hands on what is left, of a writer that does so. */
+  flush(): void {
+    this.#take!(this.#bytes.subarray(0, this.#length));
+    this.#taken += this.#length;
+    this.#length = 0;
+  }
+
+  /** Writes a named section: the name, whatever `body` writes, then how many bytes that were. */
   section(name: string, body: () => void): void {
     this.string(name);
-    const lengthAt = this.#room(4);
+    const start = this.#taken + this.#length;
     body();
-    this.#view.setUint32(lengthAt, this.#length - lengthAt - 4, true);
+    this.number(this.#taken + this.#length - start);
   }
 
   /** Writes `part` as a section of the given name. */
@@ -99,12 +127,6 @@ export class StateWriter {
     for (const value of values) write(value);
   }
 
-  /** Writes what another writer has written, as it is. */
-  append(state: Uint8Array): void {
-    const at = this.#room(state.length);
-    this.#bytes.set(state, at);
-  }
-
   /** Everything written so far. */
   finish(): Uint8Array {
     return this.#bytes.slice(0, this.#length);
@@ -116,12 +138,9 @@ export class StateReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   #at = 0;
-  /** Where the present section ends. */
-  #end: number;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
-    this.#end = bytes.length;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
@@ -137,15 +156,11 @@ export class StateReader {
   section(name: string, body: () => void): void {
     const found = this.string();
     if (found !== name) throw new StateError(`state has section '${found}' where '${name}' was expected`);
-    const length = this.u32();
-    const outer = this.#end;
-    const end = this.#at + length;
-    this.#end = end;
+    const start = this.#at;
     body();
-    this.#end = outer;
-    if (this.#at !== end) {
-      throw new StateError(`section '${name}' has ${length} bytes, ${this.#at - end + length} were read`);
-    }
+    const read = this.#at - start;
+    if (this.number() !== read)
+      throw new StateError(`section '${name}' does not end behind the ${read} bytes that were read`);
   }
 
   /** Lets `part` take up its state from a section of the given name. */
@@ -185,12 +200,6 @@ export class StateReader {
 
   string(): string {
     return new TextDecoder().decode(this.bytes());
-  }
-
-  /** What is left of the present section, to be read by another reader. */
-  rest(): Uint8Array {
-    const at = this.#take(Math.max(0, this.#end - this.#at));
-    return this.#bytes.slice(at, this.#at);
   }
 
   list<T>(read: () => T): T[] {

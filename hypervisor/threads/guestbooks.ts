@@ -57,6 +57,10 @@ export class GuestBooks implements SpaceBooks {
     this.#refuse();
   }
 
+  written(): void {
+    this.#refuse();
+  }
+
   apply(): void {
     this.#refuse();
   }

@@ -5,7 +5,8 @@ import type { GuestFiles } from '../guestfiles.ts';
 import type { Measures } from '../measures/measures.ts';
 import type { AddressSpace } from '../memory/addressspace.ts';
 import type { FaultCause } from '../memory/faults.ts';
-import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
+import type { Stateful } from '../state/state.ts';
+import type { HintingPhase } from '../virtio/balloon/hinting.ts';
 
 /** A vCPU as the host's scheduler sees it. */
 export interface HostedCpu {
@@ -31,6 +32,12 @@ export interface HostedConsole {
 export interface HostedBalloon extends Balloon {
   /** Asks for statistics every `interval` virtual ns from now on; 0 ends it. */
   setStatsInterval(interval: number): void;
+  /** Whether the driver can be asked for hints which pages are free. */
+  readonly givesHints: boolean;
+  /** Where free page hinting stands. */
+  readonly hintingPhase: HintingPhase;
+  /** Tells the guest that hinting is over; it may use the pages that it hinted. */
+  finishHinting(): void;
 }
 
 /** See the top of this file. */
@@ -53,6 +60,8 @@ export interface HostedGuest extends Stateful {
   readonly translatedInstructions: number;
   /** Loads a kernel and puts the first CPU at its entry. Throws `BootError` when the files do not fit. */
   boot(files: GuestFiles): void;
+  /** Asks for hints which pages are free; the host takes those that are not written to meanwhile. Between rounds. */
+  askForHints(): void;
   /** Bytes come in on the serial port. */
   serialInput(bytes: Uint8Array): void;
   /** A vCPU that waited for the host since `since`, by a fault of that cause, goes on at virtual time `time`. */
@@ -61,9 +70,10 @@ export interface HostedGuest extends Stateful {
   stop(reason: string): void;
   /** Gives everything back that it has on the host; it is of no use any more. */
   dispose(): void;
-  /** Writes everything but the memory, and takes it up. */
-  saveMachine(to: StateWriter): void;
-  loadMachine(from: StateReader): void;
+  /** The state of everything but the memory. */
+  machineState(): Uint8Array;
+  /** Takes that up. */
+  takeMachineState(state: Uint8Array): void;
   /** SHA-256 of the guest's whole state, in hexadecimal. */
   stateHash(): string;
 }

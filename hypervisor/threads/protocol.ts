@@ -3,9 +3,10 @@ import type { MessagePort } from 'node:worker_threads';
 import type { Costs } from '../clock/costs.ts';
 import type { GuestEnd } from '../guest.ts';
 import type { MemoryPart } from '../memory/hostmemory.ts';
-import type { SpacePlace } from '../memory/spaceblock.ts';
+import type { SpaceFailure, SpacePlace } from '../memory/spaceblock.ts';
 import type { SharedSwap } from '../memory/swap/swap.ts';
 import type { EntryState } from '../platform/loader/load.ts';
+import type { HintingPhase } from '../virtio/balloon/hinting.ts';
 import type { BalloonStats } from '../virtio/balloon/stats.ts';
 import type { TranslationOptions } from '../x86/translate/options.ts';
 import type { PlainOptions } from './hostedguest.ts';
@@ -57,6 +58,7 @@ export type Request =
   | { readonly kind: 'open'; readonly guest: number; readonly port: number; readonly open: boolean }
   | { readonly kind: 'balloon target'; readonly guest: number; readonly pages: number }
   | { readonly kind: 'statistics'; readonly guest: number; readonly interval: number }
+  | { readonly kind: 'hinting'; readonly guest: number; readonly does: 'start' | 'finish' }
   | { readonly kind: 'receive'; readonly guest: number; readonly frames: readonly TimedFrame[] }
   | { readonly kind: 'stop'; readonly guest: number; readonly reason: string }
   | { readonly kind: 'load'; readonly guest: number; readonly state: Uint8Array };
@@ -72,6 +74,8 @@ export interface Figures {
     readonly actual: number;
     readonly driven: boolean;
     readonly stats: BalloonStats | undefined;
+    readonly givesHints: boolean;
+    readonly hintingPhase: HintingPhase;
   };
 }
 
@@ -101,6 +105,8 @@ export interface News {
   /** Entries of its log that have no place in its block. */
   readonly log: Uint32Array | undefined;
   readonly end: GuestEnd | undefined;
+  /** Why it has ended for want of one of its pages. */
+  readonly failure: SpaceFailure | undefined;
 }
 
 /** What comes from a worker. */

@@ -3,7 +3,7 @@
  * The rest of it is asked for.
  */
 import type { GuestEnd } from '../guest.ts';
-import { type GuestFiles, hashGuest, loadGuest } from '../guestfiles.ts';
+import { type GuestFiles, loadGuest } from '../guestfiles.ts';
 import { Measures } from '../measures/measures.ts';
 import type { AddressSpace } from '../memory/addressspace.ts';
 import type { FaultCause } from '../memory/faults.ts';
@@ -11,7 +11,9 @@ import { type HostMemory, pageSize } from '../memory/hostmemory.ts';
 import type { HostPages } from '../memory/hostpages.ts';
 import { GuestRam } from '../platform/guestram.ts';
 import { memoryMap } from '../platform/memorymap.ts';
+import { hashOf } from '../state/hash.ts';
 import { StateReader, type StateWriter } from '../state/state.ts';
+import type { HintingPhase } from '../virtio/balloon/hinting.ts';
 import type { BalloonStats } from '../virtio/balloon/stats.ts';
 import type { EthernetSwitch, SwitchPort } from '../virtio/net/switch.ts';
 import type { Engine } from '../x86/engine.ts';
@@ -118,6 +120,13 @@ export class RemoteGuest implements HostedGuest {
       },
       setTarget: (pages) => this.#ask({ kind: 'balloon target', guest, pages }),
       setStatsInterval: (interval) => this.#ask({ kind: 'statistics', guest, interval }),
+      get givesHints(): boolean {
+        return now().givesHints;
+      },
+      get hintingPhase(): HintingPhase {
+        return now().hintingPhase;
+      },
+      finishHinting: () => this.#ask({ kind: 'hinting', guest, does: 'finish' }),
     };
   }
 
@@ -133,10 +142,11 @@ export class RemoteGuest implements HostedGuest {
   }
 
   /** Takes what is new of it behind its part of a round. */
-  take({ written, frames, log, end }: News): void {
+  take({ written, frames, log, end, failure }: News): void {
     for (const { frame, time } of frames) this.#port.send(frame, time);
     if (log !== undefined) this.space.log.addRest(log);
     this.#end ??= end;
+    this.space.failure = failure;
     this.#written = written;
   }
 
@@ -202,6 +212,11 @@ export class RemoteGuest implements HostedGuest {
     this.#ask({ kind: 'serial input', guest: this.space.id, bytes });
   }
 
+  askForHints(): void {
+    this.space.watchWrites();
+    this.#ask({ kind: 'hinting', guest: this.space.id, does: 'start' });
+  }
+
   resume(cpu: number, time: number, since: number, cause: FaultCause): void {
     this.#figures = undefined;
     const block = this.cpus[cpu]!;
@@ -231,26 +246,25 @@ export class RemoteGuest implements HostedGuest {
     memory.release(block, guestBlockBytes(this.cpus.length));
   }
 
-  saveMachine(to: StateWriter): void {
-    to.append(this.#ask({ kind: 'save', guest: this.space.id }));
+  machineState(): Uint8Array {
+    return this.#ask({ kind: 'save', guest: this.space.id });
   }
 
-  loadMachine(from: StateReader): void {
-    const state = from.rest();
+  takeMachineState(state: Uint8Array): void {
     this.#ask({ kind: 'load', guest: this.space.id, state });
   }
 
   saveState(to: StateWriter): void {
-    this.saveMachine(to);
+    to.bytes(this.machineState());
     to.part('memory', this.space);
   }
 
   loadState(from: StateReader): void {
-    this.loadMachine(from);
+    this.takeMachineState(from.bytes());
     from.part('memory', this.space);
   }
 
   stateHash(): string {
-    return hashGuest(this);
+    return hashOf(this);
   }
 }

@@ -8,7 +8,7 @@ import { AddressSpace } from '../memory/addressspace.ts';
 import { HostMemory } from '../memory/hostmemory.ts';
 import { hashPage } from '../memory/pagehash.ts';
 import type { SwapReader } from '../memory/swap/swap.ts';
-import { StateReader, StateWriter } from '../state/state.ts';
+import { StateWriter } from '../state/state.ts';
 import type { FileDisk } from '../virtio/block/file.ts';
 import type { FrameReceiver, SwitchPort } from '../virtio/net/switch.ts';
 import { Engine } from '../x86/engine.ts';
@@ -121,9 +121,11 @@ export class GuestService {
       const frames = member.network.take();
       const log = guest.space.log.takeRest();
       const end = member.endTold ? undefined : guest.end;
+      const { failure } = guest.space;
+      guest.space.failure = undefined;
       member.endTold = guest.end !== undefined;
       if (written === undefined && frames.length === 0 && log === undefined && end === undefined) continue;
-      news.push({ guest: number, written, frames, log, end });
+      news.push({ guest: number, written, frames, log, end, failure });
     }
     if (news.length > 0) this.#send({ kind: 'news', news });
     return news.length > 0;
@@ -199,19 +201,18 @@ export class GuestService {
         return guest.balloon.setTarget(request.pages);
       case 'statistics':
         return guest.balloon.setStatsInterval(request.interval);
+      case 'hinting':
+        return request.does === 'start' ? guest.balloon.startHinting() : guest.balloon.finishHinting();
       case 'receive':
         return network.receive(request.frames);
       case 'stop':
         return guest.stop(request.reason);
       case 'figures':
         return figuresOf(guest);
-      case 'save': {
-        const writer = new StateWriter();
-        guest.saveMachine(writer);
-        return writer.finish();
-      }
+      case 'save':
+        return guest.machineState();
       case 'load':
-        return guest.loadMachine(new StateReader(request.state));
+        return guest.takeMachineState(request.state);
     }
   }
 }
@@ -243,11 +244,11 @@ function publish({ guest, block }: Member): void {
 function figuresOf(guest: Guest): AnswerTo<'figures'> {
   const writer = new StateWriter();
   guest.measures.saveState(writer);
-  const { target, actual, driven, stats } = guest.balloon;
+  const { target, actual, driven, stats, givesHints, hintingPhase } = guest.balloon;
   return {
     measures: writer.finish(),
     instructions: guest.instructions,
     translatedInstructions: guest.translatedInstructions,
-    balloon: { target, actual, driven, stats },
+    balloon: { target, actual, driven, stats, givesHints, hintingPhase },
   };
 }

@@ -1,8 +1,23 @@
 /** Writes instructions of a function body directly as bytes (spec 3.0, chapter 5.4 "Instructions"), where no builder is wanted. */
 import { ByteBuffer } from './bytes.ts';
+import type { BranchHint } from './emit.ts';
+import type { Expectation } from './function.ts';
 
 /** See the top of this file. Loads and stores claim no alignment. */
 export class CodeBuffer extends ByteBuffer {
+  /** Ascending, by places in the buffer. */
+  hints: BranchHint[] = [];
+
+  override clear(): void {
+    super.clear();
+    this.hints = [];
+  }
+
+  /** Says which way the branch that is written next mostly goes. */
+  expect(expectation: Expectation): void {
+    this.hints.push({ at: this.length, expectation });
+  }
+
   block(): void {
     this.byte(0x02);
     this.byte(0x40);
@@ -10,6 +25,11 @@ export class CodeBuffer extends ByteBuffer {
 
   loop(): void {
     this.byte(0x03);
+    this.byte(0x40);
+  }
+
+  if(): void {
+    this.byte(0x04);
     this.byte(0x40);
   }
 
@@ -93,6 +113,11 @@ export class CodeBuffer extends ByteBuffer {
     this.byte(0);
   }
 
+  call(index: number): void {
+    this.byte(0x10);
+    this.unsigned(index);
+  }
+
   returnCall(index: number): void {
     this.byte(0x12);
     this.unsigned(index);
@@ -102,6 +127,7 @@ export class CodeBuffer extends ByteBuffer {
 /** Codes of instructions without immediates. */
 export const codes = {
   i32Eq: 0x46,
+  i32Ne: 0x47,
   i32LtS: 0x48,
   i32LeS: 0x4c,
   i32GeU: 0x4f,

@@ -8,7 +8,7 @@
  * so the order cannot be observed.
  */
 import { ByteBuffer } from './bytes.ts';
-import type { Block, FunctionBuilder, Variable } from './function.ts';
+import type { Block, Expectation, FunctionBuilder, Variable } from './function.ts';
 import type { PureOp, ValueType } from './opcodes.ts';
 import { valueTypeCode } from './opcodes.ts';
 import type { Value } from './value.ts';
@@ -58,6 +58,8 @@ export interface HoleSink {
   constant(at: number, what: number, type: ValueType): void;
   /** At `at` belongs the depth of an outer label, `inside` constructs of the template lying between. */
   label(at: number, what: number, inside: number): void;
+  /** The branch whose instruction is at `at` mostly goes that way. */
+  hint(at: number, expectation: Expectation): void;
 }
 
 class Emitter {
@@ -74,6 +76,7 @@ class Emitter {
   readonly #free = new Map<ValueType, number[]>();
   /** Label ids of the enclosing constructs, innermost last; -1 for an `if`. */
   readonly #labels: number[] = [];
+  readonly #hints: BranchHint[] = [];
   #mark = 0;
 
   constructor(fn: FunctionBuilder, holes?: HoleSink) {
@@ -90,7 +93,7 @@ class Emitter {
     return { bytes: this.#out.view().slice(), locals: this.#locals };
   }
 
-  run(): Uint8Array {
+  run(): FunctionBody {
     this.#need(this.#fn.body);
     this.#block(this.#fn.body);
     const last = this.#fn.body.nodes.at(-1)?.kind;
@@ -110,8 +113,12 @@ class Emitter {
       body.unsigned(count);
       body.byte(valueTypeCode[type]);
     }
+    const start = body.length;
     body.bytes(this.#out.view());
-    return body.view();
+    return {
+      bytes: body.view(),
+      hints: this.#hints.map(({ at, expectation }) => ({ at: start + at, expectation })),
+    };
   }
 
   /** Backward pass: counts the uses of every node that is needed. */
@@ -258,6 +265,10 @@ class Emitter {
     for (const operand of node.operands) this.#operand(operand);
     // A condition before nothing but a branch.
     const only = node.kind === 'if' && node.bodies!.length === 1 ? node.bodies![0]!.nodes : undefined;
+    if (node.expectation !== undefined) {
+      if (this.#holes === undefined) this.#hints.push({ at: out.length, expectation: node.expectation });
+      else this.#holes.hint(out.length, node.expectation);
+    }
     if (only?.length === 1 && only[0]!.kind === 'br') {
       out.byte(0x0d);
       this.#label(only[0]!.immediate);
@@ -402,8 +413,23 @@ class Emitter {
 const memoryCopy = new Uint8Array([0xfc, 10, 0, 0]);
 const memoryFill = new Uint8Array([0xfc, 11, 0]);
 
-/** The code of a function: its locals and its instructions, as they stand in the code section behind the size. */
-export function emitFunction(fn: FunctionBuilder): Uint8Array {
+/** Which way a branch mostly goes (custom section `metadata.code.branch_hint` of the branch hinting proposal). */
+export interface BranchHint {
+  /** Where its instruction is, from the start of the function's body. */
+  readonly at: number;
+  readonly expectation: Expectation;
+}
+
+/** The code of a function. */
+export interface FunctionBody {
+  /** Its locals and its instructions, as they stand in the code section behind the size. */
+  readonly bytes: Uint8Array;
+  /** Ascending. */
+  readonly hints: readonly BranchHint[];
+}
+
+/** The code of a function. */
+export function emitFunction(fn: FunctionBuilder): FunctionBody {
   return new Emitter(fn).run();
 }
 

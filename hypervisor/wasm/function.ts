@@ -25,6 +25,9 @@ export interface FunctionRef {
   readonly type: FunctionType;
 }
 
+/** Which way a branch mostly goes, for the compiler of the code: whether its condition is not zero. */
+export type Expectation = 'likely' | 'unlikely';
+
 /** A run of nodes in order: a function's body, or the inside of an `if`, `block` or `loop`. */
 export interface Block {
   readonly nodes: Value[];
@@ -316,14 +319,20 @@ export class FunctionBuilder {
     return block;
   }
 
+  /** {@link if} for what hardly ever happens. */
+  rarely(condition: Value, then: () => void): void {
+    this.if(condition, then, undefined, 'unlikely');
+  }
+
   /** Does `then` when `condition` (i32) is not zero, otherwise `otherwise`. A constant condition leaves one of them. */
-  if(condition: Value, then: () => void, otherwise?: () => void): void {
+  if(condition: Value, then: () => void, otherwise?: () => void, expectation?: Expectation): void {
     if (condition.constant !== undefined) {
       if (!condition.is(0)) then();
       else otherwise?.();
       return;
     }
     const node = new Value(this, 'if', 'i32', [condition]);
+    node.expectation = expectation;
     node.bodies = [this.#inside(then)];
     if (otherwise !== undefined) node.bodies.push(this.#inside(otherwise));
     this.append(node);

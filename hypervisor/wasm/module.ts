@@ -1,6 +1,6 @@
 /** A WebAssembly module under construction: imports, functions, exports, table entries (spec 3.0, chapter 5.5 "Modules"). */
 import { ByteBuffer } from './bytes.ts';
-import { emitFunction } from './emit.ts';
+import { emitFunction, type FunctionBody } from './emit.ts';
 import { FunctionBuilder, type FunctionRef, type FunctionType } from './function.ts';
 import { valueTypeCode } from './opcodes.ts';
 
@@ -33,7 +33,7 @@ export class ModuleBuilder {
   readonly #typeNumbers = new Map<string, number>();
   readonly #imports: Import[] = [];
   #importedFunctions = 0;
-  readonly #functions: { type: number; name: string; body: () => Uint8Array }[] = [];
+  readonly #functions: { type: number; name: string; body: () => FunctionBody }[] = [];
   readonly #exports: { name: string; fn: FunctionRef }[] = [];
   readonly #elements: { offset: number; functions: readonly FunctionRef[] }[] = [];
   #offsetFromGlobal: { module: string; name: string } | undefined;
@@ -96,8 +96,8 @@ export class ModuleBuilder {
     return new DefinedFunction(() => this.#importedFunctions, this.#functions.length - 1, type);
   }
 
-  /** Defines a function by its body's bytes, as they stand in the code section behind the size: locals, then instructions. */
-  defineBody(name: string, type: FunctionType, body: Uint8Array): FunctionRef {
+  /** Defines a function by its code. */
+  defineBody(name: string, type: FunctionType, body: FunctionBody): FunctionRef {
     this.#functions.push({ type: this.typeIndex(type), name, body: () => body });
     return this.#defined(type);
   }
@@ -195,10 +195,11 @@ export class ModuleBuilder {
         for (const fn of functions) to.unsigned(fn.index);
       }
     });
+    this.#branchHints(out, bodies);
     section(10, bodies.length, (to) => {
-      for (const body of bodies) {
-        to.unsigned(body.length);
-        to.bytes(body);
+      for (const { bytes } of bodies) {
+        to.unsigned(bytes.length);
+        to.bytes(bytes);
       }
     });
     section(11, this.#data.length, (to) => {
@@ -213,6 +214,27 @@ export class ModuleBuilder {
     });
     this.#names(out);
     return new Uint8Array(out.view());
+  }
+
+  /** The section of branch hints, which stands before the code: by function, where a branch is and which way it mostly goes. */
+  #branchHints(out: ByteBuffer, bodies: readonly FunctionBody[]): void {
+    const hinted = bodies.filter(({ hints }) => hints.length > 0).length;
+    if (hinted === 0) return;
+    const contents = new ByteBuffer(1024);
+    contents.name('metadata.code.branch_hint');
+    contents.unsigned(hinted);
+    bodies.forEach(({ hints }, i) => {
+      if (hints.length === 0) return;
+      contents.unsigned(this.#importedFunctions + i);
+      contents.unsigned(hints.length);
+      for (const { at, expectation } of hints) {
+        contents.unsigned(at);
+        contents.byte(1);
+        contents.byte(expectation === 'likely' ? 1 : 0);
+      }
+    });
+    out.byte(0);
+    out.sized(contents);
   }
 
   /** The name section (spec 3.0, appendix "Custom Sections"): profilers and traps show what a function is. */

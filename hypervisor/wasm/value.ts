@@ -7,7 +7,7 @@
  */
 import { foldBinary, foldUnary } from './fold.ts';
 import { foldVector } from './foldvector.ts';
-import type { Block, FunctionBuilder, FunctionRef } from './function.ts';
+import type { Block, Expectation, FunctionBuilder, FunctionRef } from './function.ts';
 import { type MemoryOp, type PureOp, pureOp, typedOp, type ValueType } from './opcodes.ts';
 
 /** What a node does. Kinds before `set` have no effect and may be dropped or moved; the others stay in order. */
@@ -63,6 +63,8 @@ export class Value {
   readonly block: Block | undefined;
   /** Blocks inside an `if` (then, else), `block` or `loop`. */
   bodies: Block[] | undefined;
+  /** Of an `if`: which way it mostly goes. */
+  expectation: Expectation | undefined;
 
   // Set by emit.ts.
   uses = 0;
@@ -92,6 +94,7 @@ export class Value {
     this.target = target;
     this.block = kind === 'const' ? undefined : fn.currentBlock;
     this.bodies = undefined;
+    this.expectation = undefined;
   }
 
   /** The constant as a number, when this is an i32, f32 or f64 constant. */

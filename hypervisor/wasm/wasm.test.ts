@@ -199,3 +199,44 @@ test('vectors: constants, lanes, shuffles', (t) => {
   });
   t.is(run(1), 0x0d0e0f10);
 });
+
+test('the section of branch hints names the branches that have one', (t) => {
+  const module = new ModuleBuilder();
+  module.importFunction('host', 'other', { parameters: [], results: [] });
+  module.define('unhinted', { parameters: [], results: [] }, (fn) => fn.return());
+  const hinted = module.define('hinted', { parameters: [i32], results: [i64] }, (fn) => {
+    const a = fn.parameter(0).get();
+    const sum = fn.local('i64', 1n);
+    fn.if(a.ltS(5), () => sum.set(2n), undefined, 'likely');
+    fn.if(a.eq(7), () => sum.set(3n));
+    fn.block((end) => {
+      fn.rarely(a.eq(6), () => end.br());
+      sum.set(4n);
+    });
+    fn.return(sum.get());
+  });
+  const bytes = module.finish();
+  const [section] = WebAssembly.Module.customSections(
+    new WebAssembly.Module(bytes),
+    'metadata.code.branch_hint',
+  );
+  const [functions, index, count, first, , likely, second, , unlikely] = new Uint8Array(section!);
+  t.deepEqual([functions, index, count, likely, unlikely], [1, hinted.index, 2, 1, 0]);
+  // The code section is the one with id 10; the sizes in it are below 128.
+  let at = 8;
+  while (bytes[at] !== 10) {
+    let size = 0;
+    let shift = 0;
+    let byte: number;
+    do {
+      byte = bytes[++at]!;
+      size |= (byte & 0x7f) << shift;
+      shift += 7;
+    } while (byte >= 0x80);
+    at += 1 + size;
+  }
+  const body = at + 3 + 1 + bytes[at + 3]! + 1;
+  const ifCode = 0x04;
+  const brIfCode = 0x0d;
+  t.deepEqual([bytes[body + first!], bytes[body + second!]], [ifCode, brIfCode]);
+});

@@ -51,6 +51,7 @@ import { leader } from './decode/special.ts';
 import { Handlers } from './interpret/handlers.ts';
 import { rows } from './isa/rows.ts';
 import type { TranslatorCounters } from './translate/counters.ts';
+import { neighbours } from './translate/neighbours.ts';
 import { type TranslationOptions, usualTranslation } from './translate/options.ts';
 import { Translator } from './translate/translator.ts';
 
@@ -109,8 +110,18 @@ const tableSize = 65536;
 /** Of the room for decoded code, the part for pages that change often: one in so many. */
 const changingShare = 16;
 
-/** Drops all references to code pages of a store. */
-export type ForgetCode = (store: CodeCache) => void;
+/** The small store is looked at for what is of no use any more when it has so many pages. */
+const fewPages = 128;
+/** It is emptied when no more than one in so many of its pages is in use: others would be decoded anew too often. */
+const wasteful = 4;
+
+/** Who refers to code pages. */
+export interface CodeUser {
+  /** Calls `visit` with the code pages of a store that its pages have, or only with those that its TLBs lead to. */
+  visit(store: CodeCache, onlyInTlbs: boolean, visit: (page: number) => void): void;
+  /** A store has been emptied but for the code pages in `moved`, which are elsewhere now. */
+  follow(store: CodeCache, moved: ReadonlyMap<number, number>): void;
+}
 
 /** What code of a vCPU needs from outside; see `hostTypes` in `core/core.ts`. */
 export interface VcpuHost {
@@ -157,14 +168,16 @@ export class Engine {
   readonly code: CodeCache;
   /**
    * The store for pages that a guest has written to so often that their decoded forms would soon fill the large one, such as those that
-   * a compiler in the guest writes. It is small, and emptied by itself.
+   * a compiler in the guest writes. It is small, and emptied by itself; see {@link work}.
    */
   readonly changingCode: CodeCache;
   readonly translator: Translator;
   /** The store that was last found full. */
   #full: CodeCache;
   readonly #vcpus: (VcpuHost | undefined)[] = [];
-  readonly #codeUsers = new Set<ForgetCode>();
+  readonly #codeUsers = new Set<CodeUser>();
+  /** Pages of the small store at which it is looked at again. */
+  #lookAt = fewPages;
 
   /**
    * @param codeBytes size of the store of decoded code
@@ -202,10 +215,10 @@ export class Engine {
       codePageFor: (vcpu: number, page: number, codeSize: number, place: number) =>
         vcpus[vcpu]!.codePageFor(page, codeSize, place),
       decode: (_vcpu: number, page: number, offset: number) => this.#decode(page, offset),
-      decodeCrossing: (_vcpu: number, record: number, page: number, next: number) =>
-        this.#decodeCrossing(record, page, next),
-      hot: (_vcpu: number, page: number, offset: number) => {
-        if (translate !== false) this.translator.hot(page, offset);
+      decodeCrossing: (slide: number, record: number, page: number, next: number) =>
+        this.#decodeCrossing(record, page, next, slide),
+      hot: (cpu: number, page: number, offset: number) => {
+        if (translate !== false) this.translator.hot(page, offset, neighbours(memory, cpu));
       },
       codeWritten: (vcpu: number, page: number) => vcpus[vcpu]!.codeWritten(page),
     };
@@ -223,6 +236,8 @@ export class Engine {
     this.translator = new Translator(memory, environment, this.handlers, counting, options, (page) =>
       this.#storeOf(page),
     );
+    for (const store of [this.code, this.changingCode])
+      store.onCorrected = (page) => this.translator.pageCorrected(page);
   }
 
   get counters(): EngineCounters {
@@ -263,21 +278,38 @@ export class Engine {
     return leader;
   }
 
-  #decodeCrossing(record: number, page: number, next: number): number {
+  #decodeCrossing(record: number, page: number, next: number, slide: number): number {
     const store = this.#storeOf(page);
-    const alternative = store.decodeCrossing(record, page, next);
+    const alternative = store.decodeCrossing(record, page, next, slide);
     if (alternative === 0) this.#full = store;
     return alternative;
   }
 
-  /** Calls `forget` when a store of decoded code is emptied: whoever refers to its code pages drops them. */
-  onCodeReset(forget: ForgetCode): void {
-    this.#codeUsers.add(forget);
+  /** Asks and tells `user` when a store of decoded code is emptied, until {@link removeCodeUser}. */
+  addCodeUser(user: CodeUser): void {
+    this.#codeUsers.add(user);
   }
 
-  /** Ends what {@link onCodeReset} began. */
-  offCodeReset(forget: ForgetCode): void {
-    this.#codeUsers.delete(forget);
+  /** Ends what {@link addCodeUser} began. */
+  removeCodeUser(user: CodeUser): void {
+    this.#codeUsers.delete(user);
+  }
+
+  /** Does what can only be done while no vCPU runs. To be called between runs, often. */
+  work(): void {
+    this.translator.work();
+    // Contents that were overwritten leave their decoded forms behind. In the large store another guest may come to the same contents.
+    const pages = this.changingCode.pageCount;
+    if (pages < this.#lookAt) return;
+    const used = this.#inUse(this.changingCode, false).size;
+    if (used * wasteful <= pages) this.#emptyChanging();
+    else this.#lookAt = used * wasteful;
+  }
+
+  #inUse(store: CodeCache, onlyInTlbs: boolean): Set<number> {
+    const used = new Set<number>();
+    for (const user of this.#codeUsers) user.visit(store, onlyInTlbs, (page) => used.add(page));
+    return used;
   }
 
   /** After a vCPU stopped as a store of decoded code was full: empties that store. No vCPU may be running. */
@@ -286,21 +318,34 @@ export class Engine {
       this.resetCode();
       return;
     }
+    this.#emptyChanging();
+  }
+
+  #emptyChanging(): void {
     this.#empty(this.changingCode);
     this.code.forgetPagesOf(this.changingCode);
+    this.#lookAt = fewPages;
   }
 
   /** Empties the stores of decoded code. No vCPU may be running. */
   resetCode(): void {
     // What is in the small one may reach into pages of the large one.
-    this.#empty(this.changingCode);
+    this.#emptyChanging();
     this.#empty(this.code);
   }
 
+  /**
+   * What is in use is kept, or at least what TLBs lead to, as long as that leaves room: a guest may see when its TLB forgets
+   * something, so that must not depend on what others decode.
+   */
   #empty(store: CodeCache): void {
-    for (const forget of this.#codeUsers) forget(store);
+    const enough = store.mostPages / 2;
+    let keep = this.#inUse(store, false);
+    if (keep.size > enough) keep = this.#inUse(store, true);
+    if (keep.size > enough) keep.clear();
     this.translator.forget(store);
-    store.reset();
+    const moved = store.reset(keep);
+    for (const user of this.#codeUsers) user.follow(store, moved);
   }
 
   /** Gives a vCPU its number; code calls `host` for it from then on. */

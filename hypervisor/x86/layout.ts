@@ -221,6 +221,8 @@ export const slotCount = field('slotCount', 4);
 export const codeMap = field('codeMap', 4);
 /** Number of the vCPU among all of the process: what JavaScript is told when code calls it. */
 export const number = field('number', 4);
+/** The tag that a region's access did not find to be its page's. Nobody reads it; see `translate/semantics.ts`. */
+export const missedTag = field('missedTag', 8);
 /** Results of a routine beyond what it returns. */
 export const result0 = field('result0', 8);
 export const result1 = field('result1', 8);

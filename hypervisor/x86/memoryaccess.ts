@@ -64,6 +64,7 @@ export function probe(
       fn.if(host.get().eqz(), () => c.fault());
       slow?.set(1);
     },
+    'likely',
   );
   return { host: host.get(), slow: slow?.get() };
 }
@@ -81,7 +82,7 @@ export function tlbEntry(c: Semantics, linear: Value): Value {
 /** Behind the store to a probed address: completes a write that the slow path took. */
 export function commitPending(c: Semantics, target: Probe): void {
   if (target.slow === undefined) return;
-  c.fn.if(target.slow, () => {
+  c.fn.rarely(target.slow, () => {
     c.beforeCall();
     c.fn.callAll(c.core.commit, c.cpu);
     c.afterCall();

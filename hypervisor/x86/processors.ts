@@ -4,8 +4,9 @@ import { pageSize } from '../memory/hostmemory.ts';
 import type { Stateful, StateReader, StateWriter } from '../state/state.ts';
 import { xsaveLeaf } from './core/xsave.ts';
 import { type CpuidLeaf, cpuid } from './cpuid.ts';
+import type { CodeCache } from './decode/codecache.ts';
 import type { Kernel } from './decode/kerneltext.ts';
-import type { Engine, ForgetCode } from './engine.ts';
+import type { CodeUser, Engine } from './engine.ts';
 import * as layout from './layout.ts';
 import { CR4, physicalBits } from './mode.ts';
 import { type MsrDevice, Msrs } from './msr.ts';
@@ -32,6 +33,12 @@ export interface Devices {
 
 /** A page that was written to so often while it was decoded is taken for one that goes on changing. */
 const manyChanges = 64;
+/** Changes are counted up to here. */
+const mostChanges = 127;
+/** Beside the count: the page has changed since the engine's store of changing code was last emptied. */
+const changedLately = 128;
+/** Virtual time in ns in which the count of a page's changes halves: what has stopped changing is taken for lasting again. */
+const changesHalve = 10e9;
 
 /** Room for what the vCPUs share. */
 const sharedSize = 64;
@@ -50,15 +57,40 @@ export class Processors implements Stateful {
   readonly #kernel: Kernel = { slide: undefined };
   /** Where the latest time that any vCPU or device has read stands, as an index of 64-bit words. */
   readonly #latest: number;
-  /** How often each page was written to while it was decoded, as far as it counts. */
+  /** How often each page was written to while it was decoded, as far as it counts, and {@link changedLately}. */
   readonly #changes: Uint8Array;
-  readonly #forgetCode: ForgetCode = (store) => {
-    this.space.dropCode((page) => store.contains(page));
-    for (const vcpu of this.vcpus)
-      if (store.contains(vcpu.get32(layout.codePage))) vcpu.set32(layout.codePage, 0);
-    this.flushTlbs();
-    // What does not change any more comes back to where it lasts.
-    for (let page = 0; page < this.#changes.length; page++) this.#changes[page]! >>= 1;
+  /** How many times {@link changesHalve} had passed when the counts were last halved. */
+  #halvings = 0;
+  /** Whether code pages may be from the engine's store of changing code. */
+  #executesChanging = false;
+  readonly #codeUser: CodeUser = {
+    visit: (store, onlyInTlbs, visit) => {
+      const { space } = this;
+      const isChanging = store === this.engine.changingCode;
+      for (let page = 0; !onlyInTlbs && this.#mayUse(store) && page < space.pageCount; page++) {
+        const decoded = space.codeOf(page);
+        if (!store.contains(decoded)) continue;
+        // What does not change any more is to come back to where it lasts.
+        if (!isChanging || (this.#changes[page]! & changedLately) !== 0) visit(decoded);
+      }
+      this.#forExecutable(store, (_entry, decoded) => visit(decoded));
+    },
+    follow: (store, moved) => {
+      const { space } = this;
+      const { i32 } = this.engine.memory;
+      for (let page = 0; this.#mayUse(store) && page < space.pageCount; page++) {
+        const decoded = space.codeOf(page);
+        if (store.contains(decoded)) space.setCode(page, moved.get(decoded) ?? 0);
+      }
+      this.#forExecutable(store, (entry, decoded) => {
+        const now = moved.get(decoded);
+        if (now === undefined) this.#setTag(entry, tlb.executeTag);
+        else i32[(entry + tlb.code) >> 2] = (i32[(entry + tlb.code) >> 2]! & ~tlb.codeMask) | now;
+      });
+      for (const vcpu of this.vcpus)
+        if (store.contains(vcpu.get32(layout.codePage))) vcpu.set32(layout.codePage, 0);
+      if (store === this.engine.changingCode) this.#forgetChanges(moved.size > 0);
+    },
   };
 
   /** @param devices what each vCPU sees, by its index */
@@ -66,7 +98,7 @@ export class Processors implements Stateful {
     this.engine = engine;
     this.space = space;
     this.#changes = new Uint8Array(space.pageCount);
-    engine.onCodeReset(this.#forgetCode);
+    engine.addCodeUser(this.#codeUser);
     space.onRemap = (frame) => this.mappingChanges(frame);
     const shared = space.memory.allocate(sharedSize, 64);
     this.#latest = shared / 8;
@@ -109,7 +141,7 @@ export class Processors implements Stateful {
           },
           writeMsr: (number, low, high) =>
             msrs.write(number, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)),
-          codePageFor: (page, codeMode, place) => this.#codePageFor(page, codeMode, place),
+          codePageFor: (page, codeMode, place) => this.#codePageFor(vcpu.now, page, codeMode, place),
           codeWritten: (page) => this.contentsChange(page),
         }),
       );
@@ -129,9 +161,42 @@ export class Processors implements Stateful {
     return time;
   }
 
-  #codePageFor(page: number, codeMode: number, place: number): number {
+  #mayUse(store: CodeCache): boolean {
+    return store !== this.engine.changingCode || this.#executesChanging;
+  }
+
+  /**
+   * The store of changing code was emptied: pages that have not changed since the last time are not taken for changing much longer.
+   * @param some whether some of it was kept
+   */
+  #forgetChanges(some: boolean): void {
+    if (!this.#executesChanging) return;
+    this.#executesChanging = some;
+    const changes = this.#changes;
+    for (let page = 0; page < changes.length; page++) {
+      const count = changes[page]!;
+      changes[page] = (count & changedLately) !== 0 ? count & mostChanges : count >> 1;
+    }
+  }
+
+  #halveChanges(times: number): void {
+    const changes = this.#changes;
+    for (let page = 0; page < changes.length; page++) {
+      const count = changes[page]!;
+      changes[page] = (count & changedLately) | ((count & mostChanges) >> times);
+    }
+  }
+
+  #codePageFor(time: number, page: number, codeMode: number, place: number): number {
+    const halvings = Math.floor(time / changesHalve);
+    if (halvings > this.#halvings) {
+      // A count has seven bits.
+      this.#halveChanges(Math.min(7, halvings - this.#halvings));
+      this.#halvings = halvings;
+    }
     const frame = this.space.frameOf(page);
-    const changes = this.#changes[page]! >= manyChanges;
+    const changes = (this.#changes[page]! & mostChanges) >= manyChanges;
+    if (changes) this.#executesChanging = true;
     const decoded = this.engine.codePageFor(frame, codeMode, place, this.#kernel, changes);
     if (decoded === 0) return 0;
     const slide = this.#kernel.slide ?? 0;
@@ -150,7 +215,7 @@ export class Processors implements Stateful {
    */
   contentsChange(page: number): void {
     if (this.space.codeOf(page) === 0) return;
-    if (this.#changes[page]! < 255) this.#changes[page]!++;
+    this.#changes[page] = Math.min((this.#changes[page]! & mostChanges) + 1, mostChanges) | changedLately;
     this.contentsReplaced(page);
   }
 
@@ -176,7 +241,7 @@ export class Processors implements Stateful {
   discard(page: number, count: number, why: number): void {
     const { space } = this;
     for (let each = page; each < page + count; each++) {
-      if (space.isPresent(each)) space.stale = true;
+      if (space.isPresent(each)) space.shootDown();
       this.contentsChange(each);
       space.release(each, why);
     }
@@ -201,7 +266,7 @@ export class Processors implements Stateful {
 
   /** Gives the vCPUs' numbers and room back. They do not run any more. */
   dispose(): void {
-    this.engine.offCodeReset(this.#forgetCode);
+    this.engine.removeCodeUser(this.#codeUser);
     for (const vcpu of this.vcpus) vcpu.dispose();
     this.space.memory.release(this.#latest * 8, sharedSize);
   }
@@ -236,5 +301,14 @@ export class Processors implements Stateful {
       const count = vcpu.get32(layout.tlbUsed);
       for (let i = list; i < list + count; i++) visit(u32[i]!);
     }
+  }
+
+  /** Visits the entries with an execute tag whose code pages are in a store. */
+  #forExecutable(store: CodeCache, visit: (entry: number, decoded: number) => void): void {
+    const { i32 } = this.engine.memory;
+    this.#forEntries((entry) => {
+      const decoded = i32[(entry + tlb.code) >> 2]! & tlb.codeMask;
+      if (i32[(entry + tlb.executeTag) >> 2] !== -1 && store.contains(decoded)) visit(entry, decoded);
+    });
   }
 }

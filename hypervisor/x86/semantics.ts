@@ -194,7 +194,7 @@ export abstract class Semantics {
 
   /** Raises exception `vector` when `condition` (i32) is not zero. */
   raiseIf(condition: Value, vector: number, errorCode: Operand = 0): void {
-    this.fn.if(condition, () => this.raise(vector, errorCode));
+    this.fn.rarely(condition, () => this.raise(vector, errorCode));
   }
 
   /** Raises #GP when a near jump to `ip` leaves the code segment or is not canonical (SDM vol. 2, JMP). */
@@ -213,7 +213,7 @@ export abstract class Semantics {
 
   /** Faults when a routine of the core gave 0. */
   faultUnless(success: Value): void {
-    this.fn.if(success.eqz(), () => this.fault());
+    this.fn.rarely(success.eqz(), () => this.fault());
   }
 
   // XMM and MMX registers.
@@ -231,7 +231,7 @@ export abstract class Semantics {
 
   #raiseBlocked(field: number): void {
     const blocked = this.state32(field);
-    this.fn.if(blocked, () => this.raise(blocked));
+    this.fn.rarely(blocked, () => this.raise(blocked));
   }
 
   /** The x87 state as every MMX instruction leaves it: TOP is 0, all registers are in use (SDM vol. 3, 13.2). */
@@ -407,7 +407,7 @@ export abstract class Semantics {
       size,
       access === 'r' ? 0 : 1,
     );
-    this.fn.if(linear.ltS(0), () => this.fault());
+    this.fn.rarely(linear.ltS(0), () => this.fault());
     return linear;
   }
 

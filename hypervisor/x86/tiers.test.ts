@@ -1,5 +1,6 @@
 /** Random code comes to the same state in both tiers, after every number of instructions. */
 import test, { type ExecutionContext } from 'ava';
+import { usualTranslation } from './translate/options.ts';
 import { vectorState } from './vectors/compare.ts';
 import { type EmulatedMachine, emulatedMachine } from './vectors/emulated.ts';
 import { sequenceFamilies } from './vectors/generator/families/index.ts';
@@ -15,10 +16,11 @@ const stops = 6;
 /** Programs that are translated together. */
 const batch = 50;
 
-const atOnce = { hotAfter: 1, cold: 1, largestRegion: 600, patience: 8, mostBytes: 1 << 30 };
+const atOnce = { ...usualTranslation, hotAfter: 1, cold: 1, mostBytes: 1 << 30, busyAfter: 1 << 30 };
 const interpreting = emulatedMachine();
 const translating: readonly [string, EmulatedMachine][] = [
   ['large regions', emulatedMachine(atOnce)],
+  ['regions with what they call', emulatedMachine({ ...atOnce, busyAfter: 2 })],
   ['regions of one instruction', emulatedMachine({ ...atOnce, largestRegion: 1 })],
   ['regions of five instructions', emulatedMachine({ ...atOnce, largestRegion: 5 })],
 ];
@@ -45,8 +47,11 @@ function compare(t: ExecutionContext, programs: readonly VectorState[]): void {
     );
     interpreting.engine.resetCode();
     for (const [name, machine] of translating) {
-      for (const state of some) machine.run(state, limit);
-      machine.engine.translator.workAll();
+      // Once more for regions that take the place of others.
+      for (let pass = 0; pass < 2; pass++) {
+        for (const state of some) machine.run(state, limit);
+        machine.engine.translator.workAll();
+      }
       some.forEach((state, i) => {
         budgets[i]!.forEach((budget, k) => {
           t.deepEqual(
@@ -60,8 +65,10 @@ function compare(t: ExecutionContext, programs: readonly VectorState[]): void {
     }
   }
   for (const [name, { vcpu, engine }] of translating) {
-    const { regions } = engine.translator.counters;
-    t.log(`${name}: ${regions} regions, ${vcpu.translatedInstructions} instructions executed in them`);
+    const { regions, inlined } = engine.translator.counters;
+    t.log(
+      `${name}: ${regions} regions, ${inlined} calls inlined, ${vcpu.translatedInstructions} instructions executed in them`,
+    );
   }
 }
 
@@ -69,6 +76,13 @@ test.serial('tangles', (t) => {
   compare(
     t,
     Array.from({ length: 400 }, (_, seed) => tangle(seed)),
+  );
+});
+
+test.serial('tangles across two pages', (t) => {
+  compare(
+    t,
+    Array.from({ length: 400 }, (_, seed) => tangle(seed, 'two pages')),
   );
 });
 

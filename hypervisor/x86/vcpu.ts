@@ -192,7 +192,7 @@ export class Vcpu implements Stateful {
     this.set32(layout.charged, 0);
     this.set32(layout.exit, exits.budget);
     this.engine.core.run(this.base);
-    this.engine.translator.work();
+    this.engine.work();
     return this.get32(layout.exit);
   }
 

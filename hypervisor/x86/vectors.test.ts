@@ -3,6 +3,7 @@
  * once more as translated code.
  */
 import test from 'ava';
+import { usualTranslation } from './translate/options.ts';
 import { checkVector, codeLinear } from './vectors/compare.ts';
 import { emulatedMachine } from './vectors/emulated.ts';
 import type { Vector } from './vectors/format.ts';
@@ -10,13 +11,7 @@ import { type LayoutName, locate } from './vectors/layout.ts';
 import { loadVectors, recordedFamilies } from './vectors/load.ts';
 
 /** All code is translated when it has been executed once. */
-const machine = emulatedMachine({
-  hotAfter: 1,
-  cold: 1,
-  largestRegion: 600,
-  mostBytes: 1 << 30,
-  patience: 8,
-});
+const machine = emulatedMachine({ ...usualTranslation, hotAfter: 1, cold: 1, mostBytes: 1 << 30 });
 
 /** Vectors whose code is translated together. */
 const batchSize = 256;

@@ -11,7 +11,7 @@ const mostPanels = 8;
 
 /** See the top of this file. */
 export function applicationChart(runs: readonly Run[]): Chart | undefined {
-  const tables = runs.map((run) => ({
+  const measured = runs.map((run) => ({
     run,
     rows: latenciesOf(run)
       .filter(({ kind }) => kind === 'application')
@@ -22,10 +22,11 @@ export function applicationChart(runs: readonly Run[]): Chart | undefined {
         }),
       ),
   }));
+  const tables = measured.filter(({ rows }) => rows.length > 0);
   const all = tables.flatMap(({ rows }) => rows);
   if (all.length === 0) return undefined;
   const operations = [...new Set(all.map((row) => String(row.operation)))];
-  const drawn = thin(operations, Math.max(1, Math.floor(mostPanels / runs.length)));
+  const drawn = thin(operations, Math.max(1, Math.floor(mostPanels / tables.length)));
   const x = shareAxis(all, 'operations');
   const bounds = runs.flatMap((run) => p99Bound(run, 'application') ?? []);
   const y = latencyAxis(all, 'time of an operation', bounds);
@@ -78,7 +79,7 @@ export function applicationChart(runs: readonly Run[]): Chart | undefined {
         : []),
       ...(bounds.length > 0 ? [{ label: 'Bound on p99', colour: 'ink', mark: 'dotted' } as const] : []),
     ],
-    columns: runs.length > 1 ? runs.length : 2,
+    columns: tables.length > 1 ? tables.length : 2,
     panels: drawn.flatMap((operation) => tables.map(({ run, rows }) => panelOf(operation, run, rows))),
     table: tables.flatMap(({ run, rows }) =>
       rows.map(({ operation, guest, share_percent, time_ns }) => ({

@@ -8,15 +8,13 @@ import {
   largest,
   level,
   type Part,
-  pointerRule,
   present,
   type Row,
-  stackedAreas,
   stackLegend,
-  thin,
   timeAxis,
   valueAxis,
 } from './chart.ts';
+import { stackPanels, tableOf } from './stacks.ts';
 
 /** What may stand behind a page that a guest believes it has. */
 export const backing: readonly Part[] = [
@@ -48,24 +46,8 @@ export function believedChart(runs: readonly Run[]): Chart | undefined {
       'is saved, by the technique that its colour stands for. The lowest area must stay below the dashed line.',
     legend: [{ label: 'Memory of the host', colour: 'ink', mark: 'dashed' }, ...stackLegend(parts)],
     columns: 2,
-    panels: tables.map(({ run, rows }) => ({
-      title: runs.length > 1 ? run.label : null,
-      rows: thin(rows),
-      height: 260,
-      spec: (theme) => ({
-        layer: [
-          stackedAreas(theme, x, parts, y, rows.length === 1),
-          ...level(theme, y('host_mib'), dashed),
-          pointerRule(theme, x, [
-            { field: 'time_s', title: 'time (s)', format: ',.2f' },
-            ...[...parts]
-              .reverse()
-              .map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })),
-          ]),
-        ],
-      }),
-    })),
-    table: tables.flatMap(({ run, rows }) => rows.map((row) => ({ run: run.label, ...row }))),
+    panels: stackPanels(tables, { x, y, parts, over: (theme) => level(theme, y('host_mib'), dashed) }),
+    table: tableOf(tables),
   };
 }
 

@@ -104,6 +104,14 @@ export interface TooltipLine {
   readonly format?: string;
 }
 
+/** Tells the time under the pointer. */
+export const timeLine: TooltipLine = { field: 'time_s', title: 'time (s)', format: ',.2f' };
+
+/** Tells the sizes of a stack's parts, in MiB, the top part first, as it stands in the chart. */
+export function partLines(parts: readonly Part[]): TooltipLine[] {
+  return parts.map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })).reverse();
+}
+
 /** What Vega-Lite calls a tooltip. */
 export function tooltip(lines: readonly TooltipLine[]): Spec[] {
   return lines.map((line) => ({ ...line, type: line.format === undefined ? 'nominal' : 'quantitative' }));

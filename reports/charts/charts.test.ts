@@ -102,7 +102,7 @@ test('without merging and oracle there is no chart of merging', async (t) => {
 test('what is stacked adds up', async (t) => {
   const charts = runCharts(await runsOf({}));
   for (const row of chartOf(charts, 'memory').table) {
-    const parts = ['private_mib', 'merged_mib', 'swapcache_mib', 'granted_mib', 'free_mib'];
+    const parts = ['private_mib', 'merged_mib', 'swapcache_mib', 'free_mib'];
     t.is(Math.round(sum(row, parts)), 320);
   }
   const backing = ['framed', 'merged', 'zero', 'ballooned', 'swapped', 'reported', 'untouched'];
@@ -226,7 +226,7 @@ test('a sweep shows savings, waiting and techniques against the number of guests
   t.deepEqual([...new Set(table.map(({ setting }) => setting))], ['ksm off', 'ksm linux-6.12']);
   // What saves nothing is told in words instead of an empty panel.
   t.is(panels.length, 2);
-  t.regex(subtitle, /Nothing was saved with ksm off/);
+  t.regex(subtitle, /Nothing was merged with ksm off/);
   const share = table
     .filter(({ setting }) => setting === 'ksm linux-6.12')
     .map((row) => Number(row.merged_percent));
@@ -234,8 +234,13 @@ test('a sweep shows savings, waiting and techniques against the number of guests
     share,
     [...share].sort((a, b) => a - b),
   );
-  const ratios = chartOf(charts, 'overcommit').table.map(({ guests, ratio }) => [guests, ratio]);
-  t.deepEqual(ratios[0], [1, 0.25]);
+  const overcommit = chartOf(charts, 'overcommit');
+  const ratios = overcommit.table.map(({ what, guests, ratio }) => [what, guests, ratio]);
+  t.deepEqual(ratios[0], ['host faults', 1, 0.25]);
+  t.deepEqual(
+    overcommit.panels.map(({ rows }) => [...new Set(rows.map(({ what }) => what))]),
+    [['host faults'], ['operations']],
+  );
   for (const [id, svg] of await draw(charts)) t.true(marks(svg).shapes > 5, id);
 });
 

@@ -13,10 +13,12 @@ import {
   present,
   type Row,
   stackedAreas,
-  thin,
   timeAxis,
+  timeLine,
   valueAxis,
 } from './chart.ts';
+import { rise, spansOf } from './spans.ts';
+import { tableOf } from './stacks.ts';
 
 const allParts: readonly Part[] = [
   { field: 'guests_cpus', label: 'Guests', colour: 'private' },
@@ -27,16 +29,19 @@ const allParts: readonly Part[] = [
 
 /** Colours of the host's own threads. */
 const colours = { ksmd: 'merged', kswapd: 'swapped' } as const;
+/** What they are the price of. */
+const prices = { ksmd: 'merging', kswapd: 'background reclaim' } as const;
 
 /** See the top of this file. */
 export function cpuChart(runs: readonly Run[]): Chart | undefined {
-  const tables = runs.map((run) => ({ run, rows: rowsOf(run, 400) }));
+  const tables = runs.map((run) => ({ run, rows: rowsOf(run) }));
   const all = tables.flatMap(({ rows }) => rows);
   if (all.length === 0) return undefined;
   const parts = present(allParts, all);
   const daemons = (['ksmd', 'kswapd'] as const).filter((name) =>
     all.some((row) => row[`${name}_percent`] !== null),
   );
+  const alone = `${daemons.join(' and ')} alone`;
   const x = timeAxis(lastSecond(runs));
   const cpus = runs.map(({ data }) => data.manifest.scenario.host.cpus);
   const top = largest(cpus);
@@ -51,14 +56,14 @@ export function cpuChart(runs: readonly Run[]): Chart | undefined {
     encoding: { x, y: axis },
   });
   const daemonsPanel = (run: Run, rows: readonly Row[]): Panel => ({
-    title: `${daemons.join(' and ')} alone${of(run)}`,
+    title: `${alone}${of(run)}`,
     rows,
     height: 200,
     spec: (theme) => ({
       layer: [
         ...daemons.map((name) => line(theme[colours[name]], percent(`${name}_percent`), rows.length === 1)),
         pointerRule(theme, x, [
-          { field: 'time_s', title: 'time (s)', format: ',.2f' },
+          timeLine,
           ...daemons.map((name) => ({
             field: `${name}_percent`,
             title: `${name} (% of one CPU)`,
@@ -77,7 +82,7 @@ export function cpuChart(runs: readonly Run[]): Chart | undefined {
         layer: [
           stackedAreas(theme, x, parts, y, rows.length === 1),
           pointerRule(theme, x, [
-            { field: 'time_s', title: 'time (s)', format: ',.2f' },
+            timeLine,
             ...parts.map(({ field, label }) => ({ field, title: `${label} (CPUs)`, format: '.3f' })),
           ]),
         ],
@@ -92,7 +97,7 @@ export function cpuChart(runs: readonly Run[]): Chart | undefined {
           line(theme.steal, vcpus('steal_cpus'), rows.length === 1),
           line(theme.ink, vcpus('stall_cpus'), rows.length === 1, dotted),
           pointerRule(theme, x, [
-            { field: 'time_s', title: 'time (s)', format: ',.2f' },
+            timeLine,
             { field: 'steal_cpus', title: 'vCPUs waiting for a CPU', format: '.3f' },
             { field: 'stall_cpus', title: 'vCPUs waiting for memory', format: '.3f' },
           ]),
@@ -106,10 +111,10 @@ export function cpuChart(runs: readonly Run[]): Chart | undefined {
     title: 'Who uses the host’s CPUs, and who waits for them',
     subtitle: `Physical CPUs in use, and vCPUs that wait, over virtual time${daemons.length > 0 ? `; what ${daemons.join(' and ')} take of one CPU` : ''}`,
     reading:
-      'Left: the areas add up to the host’s CPUs. Middle: how many vCPUs could run but do not, for want of a CPU (steal) or ' +
-      'since they wait for a page of memory (stall).' +
+      '“All CPUs”: the areas add up to the host’s CPUs. “Waiting”: how many vCPUs could run but do not, for want of a CPU ' +
+      '(steal) or since they wait for a page of memory (stall).' +
       (daemons.length > 0
-        ? ' Right: the price of merging and of background reclaim, on a scale on which it can be seen.'
+        ? ` “${alone}”: the price of ${daemons.map((name) => prices[name]).join(' and ')}, on a scale on which it can be seen.`
         : ''),
     legend: [
       { label: 'vCPUs waiting for a CPU (steal)', colour: 'steal', mark: 'line' },
@@ -118,33 +123,22 @@ export function cpuChart(runs: readonly Run[]): Chart | undefined {
     ],
     columns: daemons.length > 0 ? 3 : 2,
     panels,
-    table: runs.flatMap((run) =>
-      rowsOf(run, Number.POSITIVE_INFINITY).map((row) => ({ run: run.label, ...row })),
-    ),
+    table: tableOf(runs.map((run) => ({ run, rows: rowsOf(run, Number.POSITIVE_INFINITY) }))),
   };
 }
 
-/** Means between samples; of at most `most` samples. */
-function rowsOf({ samples, guests }: Run, most: number): Row[] {
+/** Means over at most `most` spans. */
+function rowsOf({ samples, guests }: Run, most?: number): Row[] {
   const times = samples.column('time_ns');
-  const indices = thin(
-    Array.from(times, (_, at) => at),
-    most,
-  );
   const steal = sumOverGuests(times, guests, 'steal_ns');
   const stall = sumOverGuests(times, guests, 'stall_ns');
-  return indices.map((at, order) => {
-    const before = order === 0 ? undefined : indices[order - 1]!;
-    const elapsed = times[at]! - (before === undefined ? 0 : times[before]!);
-    const mean = (values: Float64Array) => {
-      const change = values[at]! - (before === undefined ? 0 : values[before]!);
-      return elapsed > 0 ? Math.max(0, orZero(change / elapsed)) : 0;
-    };
+  return spansOf(times, most).map((span) => {
+    const mean = (counter: Float64Array) => Math.max(0, rise(counter, span));
     const cpus = (name: string) => mean(samples.column(`cpu_${name}_ns`));
     const percentOf = (name: string) =>
-      Number.isFinite(samples.column(`cpu_${name}_ns`)[at]) ? 100 * cpus(name) : null;
+      Number.isFinite(samples.column(`cpu_${name}_ns`)[span.at]) ? 100 * cpus(name) : null;
     return {
-      time_s: toSeconds(times[at]!),
+      time_s: toSeconds(times[span.at]!),
       guests_cpus: cpus('guests'),
       ksmd_cpus: cpus('ksmd'),
       kswapd_cpus: cpus('kswapd'),

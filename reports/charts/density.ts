@@ -2,8 +2,21 @@
 import type { Study } from '../run.ts';
 import { policyColour } from '../settings.ts';
 import type { SummaryLine } from '../summary.ts';
-import { bytesToGiB, decimal, duration, threeDigits } from '../units.ts';
-import { type Chart, type Row, type Spec, tooltip } from './chart.ts';
+import type { Colour } from '../theme.ts';
+import { bytesToGiB, duration, guestsText, threeDigits } from '../units.ts';
+import { type Chart, type LegendEntry, type Row, type Spec, tooltip } from './chart.ts';
+
+const kinds: readonly LegendEntry[] = [
+  { label: 'No merging, no balloon', colour: 'unsaved1', mark: 'area' },
+  { label: 'Merging', colour: 'merged', mark: 'area' },
+  { label: 'Balloon', colour: 'ballooned', mark: 'area' },
+  { label: 'Merging and balloon', colour: 'ink', mark: 'area' },
+];
+
+function colourOf(policy: string): Colour {
+  const techniques = policy.split('+');
+  return policyColour({ ksm: techniques.includes('ksm'), balloon: techniques.includes('balloon') });
+}
 
 /** See the top of this file. */
 export function densityChart({ sweep, cells }: Study): Chart | undefined {
@@ -18,7 +31,7 @@ export function densityChart({ sweep, cells }: Study): Chart | undefined {
       exact,
       host_gib: bytesToGiB(host_memory),
       guests_per_gib: perGiB,
-      label: `${exact ? '' : '≥ '}${threeDigits(perGiB)} (${guests} ${guests === 1 ? 'guest' : 'guests'})`,
+      label: `${exact ? '' : '≥ '}${threeDigits(perGiB)} (${guestsText(guests)})`,
       missed: missed.join(', '),
     };
   });
@@ -32,7 +45,6 @@ export function densityChart({ sweep, cells }: Study): Chart | undefined {
     scale: { domain: [0, most > 0 ? most * 1.8 : 1], nice: false },
   };
   const y: Spec = { field: 'policy', type: 'nominal', sort: null, title: null, axis: { labelFontSize: 12 } };
-  const uses = (policy: string, technique: string) => policy.split('+').includes(technique);
   return {
     id: 'density',
     title: 'How many guests fit, by policy',
@@ -43,12 +55,7 @@ export function densityChart({ sweep, cells }: Study): Chart | undefined {
     reading:
       'Each bar is a policy: how many guests it fits into a GiB before a bound is missed. The longer the bar, the ' +
       'denser the host. “≥” says that the search ended before a bound was missed, so that more may fit.',
-    legend: [
-      { label: 'No merging, no balloon', colour: 'unsaved1', mark: 'area' },
-      { label: 'Merging', colour: 'merged', mark: 'area' },
-      { label: 'Balloon', colour: 'ballooned', mark: 'area' },
-      { label: 'Merging and balloon', colour: 'ink', mark: 'area' },
-    ],
+    legend: kinds.filter(({ colour }) => found.some(({ policy }) => colourOf(policy) === colour)),
     columns: 1,
     panels: [
       {
@@ -68,10 +75,7 @@ export function densityChart({ sweep, cells }: Study): Chart | undefined {
                   legend: null,
                   scale: {
                     domain: found.map(({ policy }) => policy),
-                    range: found.map(
-                      ({ policy }) =>
-                        theme[policyColour({ ksm: uses(policy, 'ksm'), balloon: uses(policy, 'balloon') })],
-                    ),
+                    range: found.map(({ policy }) => theme[colourOf(policy)]),
                   },
                 },
                 tooltip: tooltip([
@@ -112,6 +116,6 @@ export function densityChart({ sweep, cells }: Study): Chart | undefined {
 export function densityLines({ sweep }: Study): SummaryLine[] {
   return (sweep.density ?? []).map(({ policy, guests, exact, host_memory }) => ({
     question: `Fit with ${policy}`,
-    answer: `${exact ? '' : 'at least '}${decimal(guests)} guests, ${threeDigits(guests / bytesToGiB(host_memory))} per GiB`,
+    answer: `${exact ? '' : 'at least '}${guestsText(guests)}, ${threeDigits(guests / bytesToGiB(host_memory))} per GiB`,
   }));
 }

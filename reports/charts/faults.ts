@@ -23,8 +23,10 @@ export function p99Bound({ data }: Run, kind: 'fault' | 'application'): number |
 
 /** Tells which times the scenario leaves out. */
 export function warmupNote(runs: readonly Run[]): string {
-  const warmup = Math.max(...runs.map(({ data }) => Number(data.manifest.scenario.warmup ?? 0)));
-  return warmup > 0 ? ` Times of the first ${duration(warmup)}, the warm-up, are left out.` : '';
+  const warmups = new Set(runs.map(({ data }) => Number(data.manifest.scenario.warmup ?? 0)));
+  if (warmups.size > 1) return ' Times of each run’s warm-up, as its scenario has it, are left out.';
+  const [warmup] = warmups;
+  return warmup ? ` Times of the first ${duration(warmup)}, the warm-up, are left out.` : '';
 }
 
 /** See the top of this file. */

@@ -10,15 +10,15 @@ import {
   type LegendEntry,
   largest,
   type Part,
-  pointerRule,
   present,
   type Row,
-  stackedAreas,
   stackLegend,
+  type TooltipLine,
   thin,
   timeAxis,
   valueAxis,
 } from './chart.ts';
+import { stackPanel } from './stacks.ts';
 
 const allParts: readonly Part[] = [
   { field: 'private_mib', label: 'Own frame', colour: 'private' },
@@ -34,6 +34,13 @@ const allParts: readonly Part[] = [
 const edges: readonly LegendEntry[] = [
   { label: 'Balloon: actual size', colour: 'ink', mark: 'line' },
   { label: 'Balloon: target', colour: 'ink', mark: 'dotted' },
+];
+
+const lines: readonly TooltipLine[] = [
+  { field: 'state', title: 'state' },
+  { field: 'balloon_target_mib', title: 'balloon target (MiB)', format: ',.1f' },
+  { field: 'balloon_actual_mib', title: 'balloon actual (MiB)', format: ',.1f' },
+  { field: 'guest_available_mib', title: 'available, says the guest (MiB)', format: ',.1f' },
 ];
 
 /** Most panels of a chart; the table has all guests. */
@@ -73,30 +80,14 @@ export function guestsChart(runs: readonly Run[]): Chart | undefined {
     legend: [...(ballooning ? edges : []), ...stackLegend(parts)],
     columns: runs.length > 1 ? runs.length : drawn.length === 4 ? 2 : Math.min(3, Math.max(1, drawn.length)),
     panels: drawn.flatMap((name) =>
-      tables.flatMap(({ run, guests }) => {
-        const rows = guests.get(name) ?? [];
-        return {
-          title: runs.length > 1 ? `${name} · ${run.label}` : name,
-          rows: thin(rows, 200),
-          height: 130,
-          spec: (theme) => ({
-            layer: [
-              stackedAreas(theme, x, parts, y, rows.length === 1),
-              ...(ballooning ? edgesOf(theme, rows.length === 1) : []),
-              pointerRule(theme, x, [
-                { field: 'time_s', title: 'time (s)', format: ',.2f' },
-                { field: 'state', title: 'state' },
-                { field: 'balloon_target_mib', title: 'balloon target (MiB)', format: ',.1f' },
-                { field: 'balloon_actual_mib', title: 'balloon actual (MiB)', format: ',.1f' },
-                { field: 'guest_available_mib', title: 'available, says the guest (MiB)', format: ',.1f' },
-                ...[...parts]
-                  .reverse()
-                  .map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })),
-              ]),
-            ],
-          }),
-        };
-      }),
+      tables.map(({ run, guests }) =>
+        stackPanel(
+          runs.length > 1 ? `${name} · ${run.label}` : name,
+          thin(guests.get(name) ?? [], 200),
+          130,
+          { x, y, parts, over: ballooning ? edgesOf : undefined, lines },
+        ),
+      ),
     ),
     table: tables.flatMap(({ run, guests }) =>
       [...guests].flatMap(([guest, rows]) => rows.map((row) => ({ run: run.label, guest, ...row }))),

@@ -7,21 +7,18 @@ import {
   type Chart,
   largest,
   type Part,
-  pointerRule,
   present,
   type Row,
-  stackedAreas,
   stackLegend,
-  thin,
   timeAxis,
   valueAxis,
 } from './chart.ts';
+import { stackPanels, tableOf } from './stacks.ts';
 
 const allParts: readonly Part[] = [
   { field: 'private_mib', label: 'Private to one guest', colour: 'private' },
   { field: 'merged_mib', label: 'Shared by several guest pages', colour: 'merged' },
   { field: 'swapcache_mib', label: 'Swap cache', colour: 'swapped' },
-  { field: 'granted_mib', label: 'Granted, not yet touched', colour: 'reserve' },
   { field: 'free_mib', label: 'Free', colour: 'idle' },
 ];
 
@@ -41,27 +38,19 @@ export function memoryChart(runs: readonly Run[]): Chart | undefined {
     subtitle: `Host frames by class (MiB) over virtual time; up to ${mebibytes(promised)} were promised to guests`,
     reading:
       'The areas add up to the memory of the host, which is less than what the guests were promised when it is ' +
-      'overcommitted. When the free area is used up, the host must take memory back, by its balloon or by swap.',
+      'overcommitted. When the free area is used up, the host must take memory back, by its balloon or by swap.' +
+      (parts.some(({ field }) => field === 'swapcache_mib')
+        ? ' A frame of the swap cache holds a copy of a page that is in swap too, and is the first to be given up.'
+        : ''),
     legend: stackLegend(parts),
     columns: 2,
-    panels: tables.map(({ run, rows }) => ({
-      title: runs.length > 1 ? run.label : null,
-      rows: thin(rows),
-      height: 260,
-      spec: (theme) => ({
-        layer: [
-          stackedAreas(theme, x, parts, y, rows.length === 1),
-          pointerRule(theme, x, [
-            { field: 'time_s', title: 'time (s)', format: ',.2f' },
-            { field: 'believed_mib', title: 'promised (MiB)', format: ',.1f' },
-            ...[...parts]
-              .reverse()
-              .map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })),
-          ]),
-        ],
-      }),
-    })),
-    table: tables.flatMap(({ run, rows }) => rows.map((row) => ({ run: run.label, ...row }))),
+    panels: stackPanels(tables, {
+      x,
+      y,
+      parts,
+      lines: [{ field: 'believed_mib', title: 'promised (MiB)', format: ',.1f' }],
+    }),
+    table: tableOf(tables),
   };
 }
 
@@ -76,7 +65,6 @@ function rowsOf({ samples, data }: Run): Row[] {
       private_mib: mib('frames_private'),
       merged_mib: mib('frames_ksm') + mib('frames_zero'),
       swapcache_mib: mib('frames_swapcache'),
-      granted_mib: mib('frames_granted'),
       free_mib: mib('frames_free'),
     };
   });

@@ -10,16 +10,14 @@ import {
   type LegendEntry,
   largest,
   type Part,
-  pointerRule,
   present,
   type Row,
-  stackedAreas,
   stackLegend,
   type TooltipLine,
-  thin,
   timeAxis,
   valueAxis,
 } from './chart.ts';
+import { stackPanels, tableOf } from './stacks.ts';
 
 const allParts: readonly Part[] = [
   { field: 'merged_mib', label: 'Saved by merging', colour: 'merged' },
@@ -64,30 +62,20 @@ export function mergingChart(runs: readonly Run[]): Chart | undefined {
         'oracle that says how much could be saved.',
     legend: [...(bounded ? bounds : []), ...stackLegend(parts)],
     columns: 2,
-    panels: tables.map(({ run, rows }) => ({
-      title: runs.length > 1 ? run.label : null,
-      rows: thin(rows),
-      height: 260,
-      spec: (theme) => ({
-        layer: [
-          stackedAreas(theme, x, parts, y, rows.length === 1),
-          ...(bounded
-            ? [
-                ...inkLine(theme, { x, y: y('ideal_nonzero_mib') }, dotted, { points: rows.length === 1 }),
-                ...inkLine(theme, { x, y: y('ideal_mib') }, dashed, { points: rows.length === 1 }),
-              ]
-            : []),
-          pointerRule(theme, x, [
-            { field: 'time_s', title: 'time (s)', format: ',.2f' },
-            ...(bounded ? boundLines : []),
-            ...[...parts]
-              .reverse()
-              .map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })),
-          ]),
-        ],
-      }),
-    })),
-    table: tables.flatMap(({ run, rows }) => rows.map((row) => ({ run: run.label, ...row }))),
+    panels: stackPanels(tables, {
+      x,
+      y,
+      parts,
+      over: (theme, points) =>
+        bounded
+          ? [
+              ...inkLine(theme, { x, y: y('ideal_nonzero_mib') }, dotted, { points }),
+              ...inkLine(theme, { x, y: y('ideal_mib') }, dashed, { points }),
+            ]
+          : [],
+      lines: bounded ? boundLines : [],
+    }),
+    table: tableOf(tables),
   };
 }
 

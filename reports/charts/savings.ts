@@ -31,7 +31,10 @@ export function savingsChart(study: Study): Chart | undefined {
   const tables = settings.settings.map((setting) => ({ setting, rows: rowsOf(setting, settings) }));
   const some = (rows: readonly Row[], ...fields: string[]) =>
     rows.some((row) => fields.some((field) => Number(row[field]) > 0));
-  const merging = tables.filter(({ rows }) => some(rows, 'merged_mib', 'zero_mib'));
+  // Guests map the zero page without any merging too, for pages that they have only read.
+  const merging = tables.filter(
+    ({ setting, rows }) => setting.merges && some(rows, 'merged_mib', 'zero_mib'),
+  );
   const saving = merging.length > 0 ? merging : tables.filter(({ rows }) => some(rows, 'ideal_mib'));
   if (saving.length === 0) return undefined;
   const idle = tables.filter((each) => !saving.includes(each)).map(({ setting }) => setting.label);
@@ -115,7 +118,7 @@ export function savingsChart(study: Study): Chart | undefined {
     title: `What merging saves, against the ${settings.subject}`,
     subtitle:
       'Memory saved at the end of each run, in MiB and in % of what the guests were promised' +
-      (idle.length > 0 ? `. Nothing was saved with ${idle.join(' or ')}` : ''),
+      (idle.length > 0 ? `. Nothing was merged with ${idle.join(' or ')}` : ''),
     reading:
       'Each point on the horizontal axis is a run of its own. The areas are what was saved at its end: on pages of zeros, and ' +
       'on all others. The dashed line is the bound, merging of all equal pages at once. If guests have much in ' +

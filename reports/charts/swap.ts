@@ -8,16 +8,18 @@ import {
   type Panel,
   pointerRule,
   type Row,
-  thin,
   timeAxis,
+  timeLine,
   valueAxis,
 } from './chart.ts';
+import { rise, spansOf } from './spans.ts';
+import { tableOf } from './stacks.ts';
 
 /** See the top of this file. */
 export function swapChart(runs: readonly Run[]): Chart | undefined {
   const using = runs.filter(({ samples }) => samples.any('swap_slots_used') || samples.any('pswpout'));
   if (using.length === 0) return undefined;
-  const tables = using.map((run) => ({ run, rows: rowsOf(run, 400) }));
+  const tables = using.map((run) => ({ run, rows: rowsOf(run) }));
   const all = tables.flatMap(({ rows }) => rows);
   const traffic = Math.max(
     1e-3,
@@ -50,7 +52,7 @@ export function swapChart(runs: readonly Run[]): Chart | undefined {
           area(theme.swapped, 'in_below_mib_s', trafficAxis('in_below_mib_s'), 0.6, rows.length === 1),
           { mark: { type: 'rule', color: theme.muted }, encoding: { y: { datum: 0, type: 'quantitative' } } },
           pointerRule(theme, x, [
-            { field: 'time_s', title: 'time (s)', format: ',.2f' },
+            timeLine,
             { field: 'out_mib_s', title: 'written (MiB/s)', format: ',.2f' },
             { field: 'in_mib_s', title: 'read (MiB/s)', format: ',.2f' },
           ]),
@@ -70,10 +72,7 @@ export function swapChart(runs: readonly Run[]): Chart | undefined {
             1,
             rows.length === 1,
           ),
-          pointerRule(theme, x, [
-            { field: 'time_s', title: 'time (s)', format: ',.2f' },
-            { field: 'slots_mib', title: 'in use (MiB)', format: ',.1f' },
-          ]),
+          pointerRule(theme, x, [timeLine, { field: 'slots_mib', title: 'in use (MiB)', format: ',.1f' }]),
         ],
       }),
     },
@@ -83,14 +82,12 @@ export function swapChart(runs: readonly Run[]): Chart | undefined {
     title: 'What goes to swap, and what comes back',
     subtitle: 'Pages written to and read from swap (MiB/s), and slots in use (MiB), over virtual time',
     reading:
-      'Left: what is written to swap goes up from the middle, what is read back goes down. Pages that are read back ' +
-      'soon after they were written show that the guests need more memory than they are left with. Right: what is in swap.',
+      '“Traffic”: what is written to swap goes up from the middle, what is read back goes down. Pages that are read back ' +
+      'soon after they were written show that the guests need more memory than they are left with. “Slots in use”: what is in swap.',
     legend: [],
     columns: 2,
     panels,
-    table: using.flatMap((run) =>
-      rowsOf(run, Number.POSITIVE_INFINITY).map((row) => ({ run: run.label, ...row })),
-    ),
+    table: tableOf(using.map((run) => ({ run, rows: rowsOf(run, Number.POSITIVE_INFINITY) }))),
   };
 }
 
@@ -99,26 +96,17 @@ function limitOf({ data }: Run): string {
   return typeof swap === 'object' ? ` (of ${size(swap.size)})` : '';
 }
 
-/** Rates between samples; of at most `most` samples, so that a rate is the mean over what is left out. */
-function rowsOf({ samples }: Run, most: number): Row[] {
+/** Rates over at most `most` spans. */
+function rowsOf({ samples }: Run, most?: number): Row[] {
   const times = samples.column('time_ns');
-  const indices = thin(
-    Array.from(times, (_, at) => at),
-    most,
-  );
-  return indices.map((at, order) => {
-    const before = order === 0 ? undefined : indices[order - 1]!;
-    const rate = (name: string) => {
-      const pages = samples.column(name)[at]! - (before === undefined ? 0 : samples.column(name)[before]!);
-      const seconds = toSeconds(times[at]! - (before === undefined ? 0 : times[before]!));
-      return seconds > 0 ? orZero(pagesToMiB(pages) / seconds) : 0;
-    };
+  return spansOf(times, most).map((span) => {
+    const rate = (name: string) => pagesToMiB(rise(samples.column(name), span)) * 1e9;
     return {
-      time_s: toSeconds(times[at]!),
+      time_s: toSeconds(times[span.at]!),
       out_mib_s: rate('pswpout'),
       in_mib_s: rate('pswpin'),
       in_below_mib_s: -rate('pswpin'),
-      slots_mib: pagesToMiB(orZero(samples.column('swap_slots_used')[at])),
+      slots_mib: pagesToMiB(orZero(samples.column('swap_slots_used')[span.at])),
     };
   });
 }

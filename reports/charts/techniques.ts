@@ -1,7 +1,16 @@
 /** Runs compared by what each technique saved at their end. */
 import type { Run } from '../run.ts';
 import { backing, backingRows } from './believed.ts';
-import { type Chart, colourScale, present, type Row, type Spec, stackLegend, tooltip } from './chart.ts';
+import {
+  type Chart,
+  colourScale,
+  partLines,
+  present,
+  type Row,
+  type Spec,
+  stackLegend,
+  tooltip,
+} from './chart.ts';
 
 /** See the top of this file. There is nothing to compare in a single run. */
 export function techniquesChart(runs: readonly Run[]): Chart | undefined {
@@ -45,7 +54,7 @@ export function techniquesChart(runs: readonly Run[]): Chart | undefined {
                 tooltip: tooltip([
                   { field: 'run', title: 'run' },
                   { field: 'believed_mib', title: 'promised (MiB)', format: ',.1f' },
-                  ...parts.map(({ field, label }) => ({ field, title: `${label} (MiB)`, format: ',.1f' })),
+                  ...partLines(parts).reverse(),
                 ]),
               },
             },
@@ -54,7 +63,7 @@ export function techniquesChart(runs: readonly Run[]): Chart | undefined {
               encoding: { y, text: { field: 'run', type: 'nominal' } },
             },
             {
-              mark: { type: 'tick', color: theme.ink, thickness: 2, height: 26, yOffset: 6, opacity: 1 },
+              mark: { type: 'tick', color: theme.ink, thickness: 2, height: 20, yOffset: 6, opacity: 1 },
               encoding: { x: { field: 'host_mib', type: 'quantitative' }, y },
             },
           ],

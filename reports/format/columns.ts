@@ -28,7 +28,6 @@ const samples: readonly Row[] = [
   ['believed_bytes', 'bytes', 'Memory that the guests that are up have been promised: the sum of their RAM'],
 
   ['frames_free', 'pages', 'Host frames that nobody has'],
-  ['frames_granted', 'pages', 'Host frames set aside for guests that may need one before the next round'],
   ['frames_private', 'pages', 'Host frames that are one guest page each'],
   ['frames_zero', 'pages', 'Host frames of the shared zero page: 1 while any guest page maps it'],
   ['frames_ksm', 'pages', 'Host frames that same-page merging shares among guest pages'],

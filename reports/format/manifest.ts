@@ -77,6 +77,8 @@ export const manifestSchema = z.strictObject({
   /** Wall time, ISO 8601. It stands nowhere else. */
   started: z.iso.datetime(),
   finished: z.iso.datetime().nullable(),
+  /** The most memory that the process had until then, in bytes: its peak resident set. Null as long as the run goes on. */
+  peakMemory: natural.nullable(),
   /** Whether the run came to its end. */
   complete: z.boolean(),
   /** Why it did not; null when it did. */

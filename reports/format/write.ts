@@ -39,6 +39,8 @@ export interface RunEnd {
   readonly reason?: string;
   /** Wall time, ISO 8601. */
   readonly finished: string;
+  /** The most memory that the process had, in bytes. */
+  readonly peakMemory: number;
   readonly latencies: readonly LatencyRecord[];
   readonly result: Result;
 }
@@ -75,7 +77,7 @@ export class RunFolderWriter {
    */
   static async begin(
     folder: string,
-    manifest: Omit<Manifest, 'complete' | 'reason' | 'finished' | 'files'>,
+    manifest: Omit<Manifest, 'complete' | 'reason' | 'finished' | 'peakMemory' | 'files'>,
     columns: readonly Column[],
   ): Promise<RunFolderWriter> {
     if (exists(folder)) await mustBeReadable(folder);
@@ -88,14 +90,21 @@ export class RunFolderWriter {
       }
       rmSync(partial, { recursive: true });
     }
-    const whole = { ...manifest, complete: false, reason: 'the run was killed', finished: null, files: {} };
+    const whole = {
+      ...manifest,
+      complete: false,
+      reason: 'the run was killed',
+      finished: null,
+      peakMemory: null,
+      files: {},
+    };
     const writer = new RunFolderWriter(folder, manifestSchema.parse(whole), columns);
     writer.#start();
     return writer;
   }
 
   #start(): void {
-    mkdirSync(join(this.path, consolesFolder), { recursive: true });
+    makeFolder(join(this.path, consolesFolder));
     writeFileSync(join(this.path, ownerFile), `${process.pid}\n`);
     this.#json(files.manifest, this.#manifest);
     this.#json(files.columns, this.#columns);
@@ -147,7 +156,7 @@ export class RunFolderWriter {
   }
 
   /** Sums the run up. Gives the path of the folder: its own name when the run is whole, the partial one otherwise. */
-  finish({ reason, finished, latencies, result }: RunEnd): string {
+  finish({ reason, finished, peakMemory, latencies, result }: RunEnd): string {
     for (const { scope, kind, cause, distribution, buckets } of latencies) {
       this.rows('latency', [{ scope, kind, cause, ...distribution }]);
       this.rows(
@@ -165,6 +174,7 @@ export class RunFolderWriter {
       complete,
       reason: reason ?? null,
       finished,
+      peakMemory,
       files: complete ? Object.fromEntries(digests) : {},
     };
     this.#json(files.manifest, this.#manifest);
@@ -189,12 +199,26 @@ function exists(path: string): boolean {
 }
 
 /** What would be overwritten must be a run that this pagefold understands. */
+/**
+ * Makes a folder, and those that it is in.
+ * @throws {@link RunFolderError} when it cannot be made
+ */
+export function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const cause = `the folder cannot be made (${code ?? message})`;
+    throw new RunFolderError(path, undefined, cause, 'give an --out where folders can be made');
+  }
+}
+
 async function mustBeReadable(folder: string): Promise<void> {
   try {
     await readRun(folder);
   } catch (error) {
     if (!(error instanceof RunFolderError)) throw error;
-    const cause = `what is there is not overwritten, since it cannot be read (${error.message})`;
+    const cause = `what is there is not overwritten, since it cannot be read (${error.what})`;
     throw new RunFolderError(folder, undefined, cause, 'move it away, or give another --out');
   }
 }

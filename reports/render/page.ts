@@ -112,7 +112,7 @@ function isTable(id: string, tables: readonly Table[]): boolean {
 
 function summaryHtml({ heading, lines }: Summary): Html {
   return html`<div>${heading === null ? null : html`<h3>${heading}</h3>`}<dl>${lines.map(
-    ({ question, answer }) => html`<dt>${question}</dt><dd>${answer}</dd>`,
+    ({ question, answer }) => html`<dt>${question}</dt><dd>${unbroken(answer)}</dd>`,
   )}</dl></div>`;
 }
 
@@ -167,6 +167,11 @@ function ownIds(svg: string, key: string): string {
   return svg.replace(/(id="|url\(#)((?:clip|gradient_)\w*)/g, `$1${key}-$2`);
 }
 
+/** Text in which no line ends between a number and its unit. */
+function unbroken(text: string): string {
+  return text.replace(/(\d) (?=(?:%|×|[KMGT]?i?B\b|[nµm]?s\b))/g, '$1\u00a0');
+}
+
 /** The sample of a mark, as the legend of a figure in a file has it. */
 function legendHtml({ label, colour, mark, hollow }: LegendEntry): Html {
   const color = variables[colour];
@@ -188,11 +193,14 @@ function legendHtml({ label, colour, mark, hollow }: LegendEntry): Html {
   return html`<li><svg width="20" height="14" viewBox="0 0 20 14" aria-hidden="true">${drawing}</svg>${label}</li>`;
 }
 
+/** What would make a column too wide when it were not broken. */
+const longWord = /\S{24}/;
+
 function tableHtml({ id, title, note, head, figures, body }: Table, prefix: string): Html {
   const cell = (name: 'th' | 'td') => (text: string, at: number) =>
     figures[at]
       ? html`<${new Html(name)} class="figure">${text}</${new Html(name)}>`
-      : html`<${new Html(name)}>${text}</${new Html(name)}>`;
+      : html`<${new Html(name)}${longWord.test(text) ? new Html(' class="long"') : null}>${text}</${new Html(name)}>`;
   return html`<div class="table" id="${prefix}${id}-table">
 <h3>${title}</h3>
 ${note === '' ? null : html`<p class="subtitle">${note}</p>`}

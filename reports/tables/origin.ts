@@ -10,7 +10,7 @@ export function originTable(runs: readonly Run[]): Table {
   return {
     id: 'origin',
     title: 'Where the figures come from',
-    note: 'The same scenario, seed, images and version give the same figures on every machine. Wall time and machine have no part in them.',
+    note: 'The same scenario, seed, images and version give the same figures on every machine. Wall time, memory of the process and machine have no part in them.',
     head: ['', ...runs.map(({ label }) => label)],
     figures: [false, ...runs.map(() => false)],
     body: names.map((name) => [name, ...facts.map((each) => each.get(name) ?? '–')]),
@@ -55,5 +55,6 @@ function factsOf({ data, samples }: Run): Map<string, string> {
     ['digest', manifest.digest],
     ['machine', `${manifest.machine.cpu}, ${manifest.machine.cores} cores, Node ${manifest.machine.node}`],
     ['wall time', `${manifest.started} to ${manifest.finished ?? '–'}`],
+    ['memory of the process', manifest.peakMemory === null ? '–' : size(manifest.peakMemory)],
   ]);
 }

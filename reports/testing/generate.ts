@@ -226,8 +226,7 @@ export async function makeRun(folder: string, given: MadeUp = {}): Promise<strin
       guests_up: names.length,
       guests_ended: 0,
       believed_bytes: names.length * made.guestMiB * mebi,
-      frames_free: hostFrames - used() - 512,
-      frames_granted: 512,
+      frames_free: hostFrames - used(),
       frames_private: sum('private'),
       frames_zero: sum('zero') > 0 ? 1 : 0,
       frames_ksm: ksmFrames,
@@ -315,14 +314,22 @@ export async function makeRun(folder: string, given: MadeUp = {}): Promise<strin
   const result = resultOf(made, last, lastOfGuests, latencies, samples, step);
   const finished = '2026-01-02T03:05:05.000Z';
   const reason = 'the run was interrupted';
-  return writer.finish({ finished, latencies, result, ...(made.interrupted ? { reason } : {}) });
+  return writer.finish({
+    finished,
+    peakMemory: 600 << 20,
+    latencies,
+    result,
+    ...(made.interrupted ? { reason } : {}),
+  });
 }
 
 function guestNames({ guests }: Resolved): string[] {
   return Array.from({ length: guests }, (_, at) => `web-${at + 1}`);
 }
 
-function manifestOf(made: Resolved): Omit<Manifest, 'complete' | 'reason' | 'finished' | 'files'> {
+function manifestOf(
+  made: Resolved,
+): Omit<Manifest, 'complete' | 'reason' | 'finished' | 'peakMemory' | 'files'> {
   return {
     formatVersion,
     digest: sha256(JSON.stringify(made)),

@@ -108,5 +108,6 @@ for (const [title, text, message] of [
 test('the nearest name is at most a third of its letters away', (t) => {
   t.is(nearest('boto', ['boot', 'guest']), 'boot');
   t.is(nearest('gest', ['boot', 'guest']), 'guest');
+  t.is(nearest('rnu', ['boot', 'run']), 'run', 'two letters swapped are one slip');
   t.is(nearest('xyzzy', ['boot', 'guest']), undefined);
 });

@@ -300,9 +300,11 @@ test('the balloon follows its target: freed pages first, then from the top of me
 
 test('the balloon tells what is free', async (t) => {
   const { host, guests } = await microguestHost([recipe({ area: [{ unique: 50 }] })]);
-  const { balloon } = guests[0]!.guest as Guest;
+  const { balloon, measures } = guests[0]!.guest as Guest;
+  host.run(10 * ms);
   balloon.setTarget(1000);
   host.run(20 * ms);
+  t.is(measures.stalled, 0, 'what wakes an idle guest between rounds is no stall');
   balloon.requestStats();
   host.run(30 * ms);
   const { area } = await readMicroguest();

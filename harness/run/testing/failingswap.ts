@@ -18,8 +18,8 @@ export function fullDisk(path: string, bytes: number): SwapFile {
   };
 }
 
-/** A file on a disk that flips a bit of one page, the `number`th that is written. Later writes to its place are right. */
-export function flippingBit(path: string, number: number): SwapFile {
+/** A file on a disk that flips a bit of some pages: those that are written as so manieth. Later writes to their places are right. */
+export function flippingBits(path: string, numbers: readonly number[]): SwapFile {
   const file = new DiskFile(path);
   let written = 0;
   return {
@@ -29,7 +29,7 @@ export function flippingBit(path: string, number: number): SwapFile {
     write: (position, parts) => {
       file.write(position, parts);
       for (let at = position, end = position + bytesOf(parts); at < end; at += pageBytes) {
-        if (++written !== number) continue;
+        if (!numbers.includes(++written)) continue;
         const page = new Uint8Array(pageBytes);
         file.read(at, page);
         page[1000]! ^= 0x10;

@@ -12,7 +12,7 @@ import { loadCounters, saveCounters } from '../counters.ts';
 import { type DeviceModel, VirtioDevice, type VirtioEnvironment } from '../device.ts';
 import { DriverError } from '../error.ts';
 import type { Virtqueue } from '../queue.ts';
-import { type BalloonQueue, balloonQueues, F_PAGE_POISON } from './features.ts';
+import { type BalloonQueue, balloonQueues, F_FREE_PAGE_HINT, F_PAGE_POISON } from './features.ts';
 import { Hinting, type HintingPhase } from './hinting.ts';
 import { type BalloonStats, StatsRecord } from './stats.ts';
 
@@ -77,7 +77,7 @@ export class VirtioBalloon implements DeviceModel {
   readonly queueSizes: readonly number[];
   readonly config = new Uint8Array(CONFIG_BYTES);
   readonly device: VirtioDevice;
-  /** Pages of 4 KiB given and taken; hints that came under no current command; reports passed over since the pages must keep their poison; statistics. */
+  /** Pages of 4 KiB given and taken; hints that came under no current command, or while pages must keep their poison; reports passed over since the pages must keep their poison; statistics. */
   readonly counters = {
     pagesInflated: 0,
     pagesDeflated: 0,
@@ -173,6 +173,11 @@ export class VirtioBalloon implements DeviceModel {
   #poll(now: number): void {
     if (!this.requestStats()) this.counters.statsPollsUnanswered++;
     this.#pollTimer.arm(now + this.#pollInterval);
+  }
+
+  /** Whether the driver can be asked for hints. */
+  get givesHints(): boolean {
+    return this.device.live && this.device.negotiated(F_FREE_PAGE_HINT);
   }
 
   /** Where free page hinting stands. */
@@ -299,6 +304,7 @@ export class VirtioBalloon implements DeviceModel {
     }
   }
 
+  /** As with reports, pages that may have to keep a poison other than zero are left as they are. */
   #readHints(chain: DescriptorChain): void {
     if (chain.readableCount > 0) {
       if (chain.readableBytes !== 4) {
@@ -307,7 +313,7 @@ export class VirtioBalloon implements DeviceModel {
       chain.read(0, this.#pageBytes.subarray(0, 4));
       this.#hinting.receive(this.#pageView.getUint32(0, true));
     }
-    const wanted = this.#hinting.phase === 'running';
+    const wanted = this.#hinting.phase === 'running' && this.poison === 0;
     for (let i = chain.readableCount; i < chain.count; i++) {
       const pages = this.#wholePages(chain, i, wanted ? 'hint' : undefined);
       if (wanted) this.counters.pagesHinted += pages;

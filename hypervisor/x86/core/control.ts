@@ -68,12 +68,13 @@ export const control: CorePart = (define, core, host) => {
           budget.set(fn.load('i32', cpu, layout.budget));
         });
       },
+      'likely',
     );
     fn.store('i64', cpu, page, layout.pageBase);
     fn.store('i32', cpu, code.get(), layout.codePage);
     const offset = linear.wrap().and(0xfff);
     const at = fn.local('i32', fn.load('i32', code.get().add(offset.shl(2)), record.entriesOffset));
-    fn.if(at.get().leS(0), () => {
+    fn.rarely(at.get().leS(0), () => {
       fn.store('i32', cpu, budget.get(), layout.budget);
       at.set(fn.call(host.decode, fn.load('i32', cpu, layout.number), code.get(), offset));
       fn.if(at.get().eqz(), () => stopForCode(fn, cpu, linear));
@@ -85,7 +86,7 @@ export const control: CorePart = (define, core, host) => {
     const cpu = fn.parameter(0).get();
     const linear = fn.parameter(1).get();
     const budget = fn.parameter(2).get();
-    fn.if(budget.leS(0), () => {
+    fn.rarely(budget.leS(0), () => {
       fn.store('i64', cpu, cutIp(fn, cpu, linear.sub(fn.load('i64', cpu, csBase))), layout.rip);
       fn.store('i32', cpu, budget, layout.budget);
       fn.return();
@@ -107,6 +108,12 @@ export const control: CorePart = (define, core, host) => {
     fn.returnCall(core.goOn, cpu, fn.load('i64', cpu, layout.pageBase).add(offset.extendU()), budget);
   });
 
+  define('busy', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const offset = fn.load('i32_16u', fn.parameter(1).get(), record.offset);
+    fn.callAll(host.hot, cpu, fn.load('i32', cpu, layout.codePage), offset);
+  });
+
   define('interpret', (fn) => {
     const cpu = fn.parameter(0).get();
     const offset = fn.parameter(1).get();
@@ -116,7 +123,7 @@ export const control: CorePart = (define, core, host) => {
     const at = fn.local('i32', entry.negate());
     // A leader would start the translation again.
     fn.if(entry.gtS(0), () => at.set(fn.load('i32', entry, record.link)));
-    fn.if(budget.leS(0), () => fn.returnCall(core.stop, cpu, at.get(), budget));
+    fn.rarely(budget.leS(0), () => fn.returnCall(core.stop, cpu, at.get(), budget));
     fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget);
   });
 
@@ -127,7 +134,7 @@ export const control: CorePart = (define, core, host) => {
     const code = fn.load('i32', cpu, layout.codePage);
     const offset = fn.load('i32', from, record.immediate);
     const at = fn.local('i32', fn.load('i32', code.add(offset.shl(2)), record.entriesOffset));
-    fn.if(at.get().leS(0), () => {
+    fn.rarely(at.get().leS(0), () => {
       fn.store('i32', cpu, budget, layout.budget);
       at.set(fn.call(host.decode, fn.load('i32', cpu, layout.number), code, offset));
       fn.if(at.get().eqz(), () =>
@@ -172,8 +179,8 @@ export const control: CorePart = (define, core, host) => {
           again.br();
         });
       });
-      const number = fn.load('i32', cpu, layout.number);
-      at.set(fn.call(host.decodeCrossing, number, from, fn.load('i32', cpu, layout.codePage), next.get()));
+      const slide = fn.load('i32', cpu, layout.slide);
+      at.set(fn.call(host.decodeCrossing, slide, from, fn.load('i32', cpu, layout.codePage), next.get()));
       const here = fn.load('i64', cpu, layout.pageBase).add(fn.load('i64_16u', from, record.offset));
       fn.if(at.get().eqz(), () => stopForCode(fn, cpu, here));
     });

@@ -50,6 +50,8 @@ export const coreTypes = {
   goOn: type('i32 i64 i32'),
   /** (cpu, offset, budget): a jump to that offset of the present page, or one behind it; stops there when the budget is used up. */
   within: type('i32 i32 i32'),
+  /** (cpu, leader): the region that it leads to has been entered often. */
+  busy: type('i32 i32'),
   /** (cpu, offset, budget): interprets from that offset of the present page on, which has been decoded. */
   interpret: type('i32 i32 i32'),
   /** (cpu, record of a direct jump within its page, budget): finds the target's record, links it, goes on there. */
@@ -198,9 +200,9 @@ export const hostTypes = {
   codePageFor: type('i32 i32 i32 i32', 'i32'),
   /** (vCPU, decoded page, offset) → record, decoding from there. */
   decode: type('i32 i32 i32', 'i32'),
-  /** (vCPU, record of a page-crossing instruction, its page, the next page) → record of the instruction. */
+  /** (slide of the guest's kernel, record of a page-crossing instruction, its page, the next page) → record of the instruction. */
   decodeCrossing: type('i32 i32 i32 i32', 'i32'),
-  /** (vCPU, decoded page, offset): code there has been executed often. */
+  /** (cpu, decoded page, offset): code there has been executed often. */
   hot: type('i32 i32 i32'),
   /** (vCPU, guest page number): a page that has been decoded is about to be written. */
   codeWritten: type('i32 i32'),

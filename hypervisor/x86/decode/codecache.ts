@@ -9,16 +9,21 @@ import * as codepage from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
 import type { Handlers } from '../interpret/handlers.ts';
 import { type DecodeOutcome, Decoder, maximumLength } from './decoder.ts';
-import { type Kernel, KernelText } from './kerneltext.ts';
+import { follow, type Kernel, KernelText } from './kerneltext.ts';
 import type { OpcodeMap } from './opcodemap.ts';
 import { hasBit, type Moved } from './relocation.ts';
 import { Slides } from './slides.ts';
 import * as special from './special.ts';
 
-/** Most records that decoding one stretch of code takes: one a byte of the page, the leader, and one behind. */
-const mostRecords = pageSize + 2;
+/** Most records that decoding one stretch of code takes: one a byte of the page, and one behind. */
+const mostRecords = pageSize + 1;
 /** Records are reserved in blocks of this many. */
 const recordBlock = 2 * mostRecords;
+/**
+ * Leaders have blocks of their own: translated code touches the leaders of what it goes to and no other record, so where they
+ * stand close together the processor's caches hold them.
+ */
+const leaderBlock = pageSize / codepage.recordSize;
 
 /** Counters of the store. */
 export interface CodeCacheCounters {
@@ -54,6 +59,12 @@ export class CodeCache {
   #blockStart: number;
   #blockEnd: number;
   #nextRecord: number;
+  /** What lies between was never used: it is zeroed as it came, and the operating system has provided nothing for it yet. */
+  #unusedStart: number;
+  #unusedEnd: number;
+  /** Leaders are taken from the present block of theirs upwards. */
+  #nextLeader: number;
+  #leaderEnd: number;
   readonly #joined = new Uint8Array(maximumLength * 2);
   readonly #text: KernelText;
   readonly #slides: Slides;
@@ -63,6 +74,8 @@ export class CodeCache {
   #hasFirst = false;
   /** Cleared when a page turned out to differ otherwise than by its slide. */
   #shareText = true;
+  /** Told of a page whose instructions had to be decoded anew, as they have other constants than was taken for granted. */
+  onCorrected: (page: number) => void = () => {};
   readonly counters: CodeCacheCounters = {
     pages: 0,
     shared: 0,
@@ -90,6 +103,10 @@ export class CodeCache {
     this.#blockStart = this.#end;
     this.#blockEnd = this.#end;
     this.#nextRecord = this.#end;
+    this.#unusedStart = this.#start;
+    this.#unusedEnd = this.#end;
+    this.#nextLeader = this.#end;
+    this.#leaderEnd = this.#end;
     this.#memory = memory;
     this.#handlers = handlers;
     this.#leader = leader;
@@ -152,12 +169,21 @@ export class CodeCache {
     const page = this.#nextPage;
     if (page + codepage.codePageSize > this.#blockStart) return 0;
     this.#nextPage += codepage.codePageSize;
-    u8.fill(0, page + codepage.entriesOffset, page + codepage.contentOffset);
-    u8.fill(0, page + codepage.codeModeOffset, page + codepage.codePageSize);
+    this.#zero(page, this.#nextPage);
     u8.copyWithin(page + codepage.contentOffset, frame, frame + pageSize);
     i32[(page + codepage.codeModeOffset) >> 2] = codeMode;
     this.counters.pages++;
     return page;
+  }
+
+  /** Zeroes what had been in use, from one address up to another. */
+  #zero(from: number, to: number): void {
+    const { u8 } = this.#memory;
+    u8.fill(0, from, Math.min(to, this.#unusedStart));
+    u8.fill(0, Math.max(from, this.#unusedEnd), to);
+    // Pages come from below, records from above.
+    if (from <= this.#unusedStart) this.#unusedStart = Math.max(this.#unusedStart, to);
+    if (to >= this.#unusedEnd) this.#unusedEnd = Math.min(this.#unusedEnd, from);
   }
 
   /** Decodes anew what had been decoded on a guess of what moves that was wrong. Translations of the page are dropped then. */
@@ -178,7 +204,7 @@ export class CodeCache {
       const link = i32[(record + codepage.link) >> 2]!;
       const handler = i32[record >> 2]!;
       this.#decoder.decode(u8, origin, origin + pageSize, offset, 2);
-      this.#write(record, offset, page, page);
+      this.#write(record, offset, page);
       i32[(record + codepage.link) >> 2] = link;
       if (i32[record >> 2] !== handler) wrong = true;
     }
@@ -191,6 +217,7 @@ export class CodeCache {
       this.#special(entry, offset, this.#leader);
       i32[(entry + codepage.heat) >> 2] = 0;
     }
+    this.onCorrected(page);
   }
 
   /** Whether all that moves in a page is constants of its instructions, as far as they are decoded. */
@@ -231,13 +258,13 @@ export class CodeCache {
     const { i32 } = this.#memory;
     const entry = (page >> 2) + offset;
     const known = -i32[entry]!;
-    const leader = this.#reserve(known > 0 ? 1 : mostRecords);
-    if (leader === 0) return 0;
+    const first = known > 0 ? known : this.#reserve(mostRecords);
+    const leader = this.#takeLeader();
+    if (first === 0 || leader === 0) return 0;
     this.#special(leader, offset, this.#leader);
     i32[entry] = leader;
-    i32[(leader + codepage.link) >> 2] = known > 0 ? known : leader + codepage.recordSize;
-    this.#nextRecord = leader + codepage.recordSize;
-    if (known <= 0 && !this.#decodeRun(page, offset, leader + codepage.recordSize)) return 0;
+    i32[(leader + codepage.link) >> 2] = first;
+    if (known <= 0 && !this.#decodeRun(page, offset, first)) return 0;
     this.#handlers.make();
     return leader;
   }
@@ -268,7 +295,7 @@ export class CodeCache {
         this.#failure(record, at, outcome === 'incomplete' && end < pageSize ? 'too long' : outcome);
         break;
       }
-      if (!this.#write(record, at, page, page)) return false;
+      if (!this.#write(record, at, page)) return false;
       if (this.#decoder.row.row.options.ends === true) break;
       record += codepage.recordSize;
       at += this.#decoder.length;
@@ -277,8 +304,11 @@ export class CodeCache {
     return true;
   }
 
-  /** Decodes the instruction at a `crossing` record, whose bytes go on in `next`; gives its record. */
-  decodeCrossing(crossing: number, page: number, next: number): number {
+  /**
+   * Decodes the instruction at a `crossing` record, whose bytes go on in `next`; gives its record.
+   * @param slide of the guest that executes it
+   */
+  decodeCrossing(crossing: number, page: number, next: number, slide: number): number {
     const { u8, u16, i32 } = this.#memory;
     const offset = u16[(crossing + codepage.offset) >> 1]!;
     const inPage = pageSize - offset;
@@ -304,7 +334,7 @@ export class CodeCache {
       // The decoder saw the instruction at 0; what is relative to the page moves with it.
       if (decoder.jumpTarget !== undefined) decoder.jumpTarget += offset;
       if (decoder.ripRelative) decoder.displacement += offset;
-      if (!this.#write(record, offset, page, next)) return 0;
+      if (!this.#write(record, offset, page, next, slide)) return 0;
       this.#special(record + codepage.recordSize, offset + decoder.length, special.continueAt);
     } else this.#failure(record, offset, outcome);
     this.#nextRecord = head + 3 * codepage.recordSize;
@@ -321,14 +351,44 @@ export class CodeCache {
   /** The start of room for `count` records in a row; 0 when the store is full. */
   #reserve(count: number): number {
     if (this.#nextRecord + count * codepage.recordSize > this.#blockEnd) {
-      const block = this.#blockStart - recordBlock * codepage.recordSize;
-      if (block < this.#nextPage) return 0;
-      this.#blockStart = block;
+      const block = this.#takeBlock(recordBlock);
+      if (block === 0) return 0;
       this.#blockEnd = block + recordBlock * codepage.recordSize;
-      this.#memory.u8.fill(0, this.#blockStart, this.#blockEnd);
       this.#nextRecord = block;
     }
     return this.#nextRecord;
+  }
+
+  /** Number of code pages that it holds, whether they are executed or not. */
+  get pageCount(): number {
+    return (this.#nextPage - this.#start) / codepage.codePageSize;
+  }
+
+  /** Number of code pages that would fill it. */
+  get mostPages(): number {
+    return Math.floor((this.#end - this.#start) / codepage.codePageSize);
+  }
+
+  /** Room for a leader; 0 when the store is full. */
+  #takeLeader(): number {
+    if (this.#nextLeader === this.#leaderEnd) {
+      const block = this.#takeBlock(leaderBlock);
+      if (block === 0) return 0;
+      this.#nextLeader = block;
+      this.#leaderEnd = block + leaderBlock * codepage.recordSize;
+    }
+    const leader = this.#nextLeader;
+    this.#nextLeader += codepage.recordSize;
+    return leader;
+  }
+
+  /** A block for so many records from the store's end, filled with zeros; 0 when there is no room. */
+  #takeBlock(records: number): number {
+    const block = this.#blockStart - records * codepage.recordSize;
+    if (block < this.#nextPage) return 0;
+    this.#zero(block, this.#blockStart);
+    this.#blockStart = block;
+    return block;
   }
 
   /** Whether a code page is in this store. */
@@ -346,16 +406,37 @@ export class CodeCache {
     }
   }
 
-  /** Empties the store. No vCPU may be running, and every guest must forget its code pages. */
-  reset(): void {
-    this.#pages.clear();
-    this.#text.clear();
+  /**
+   * Empties the store but for the code pages in `keep`; tells where these are now, and nothing of them is decoded. No vCPU may be running, and
+   * whoever refers to code pages must follow.
+   */
+  reset(keep: ReadonlySet<number>): ReadonlyMap<number, number> {
+    const { u8 } = this.#memory;
+    const moved = new Map<number, number>();
+    let next = this.#start;
+    for (const page of [...keep].sort((a, b) => a - b)) {
+      // It serves guests that it does not fit.
+      if (!this.#shareText && (u8[page + codepage.sharingOffset]! & codepage.sharing.slides) !== 0) continue;
+      u8.copyWithin(
+        next + codepage.contentOffset,
+        page + codepage.contentOffset,
+        page + codepage.codePageSize,
+      );
+      u8.fill(0, next + codepage.entriesOffset, next + codepage.contentOffset);
+      moved.set(page, next);
+      next += codepage.codePageSize;
+    }
+    for (const pages of this.#pages.values()) follow(pages, moved);
+    this.#text.follow(moved);
     this.#crossings.clear();
-    this.#nextPage = this.#start;
+    this.#nextPage = next;
     this.#blockStart = this.#end;
     this.#blockEnd = this.#end;
     this.#nextRecord = this.#end;
+    this.#nextLeader = this.#end;
+    this.#leaderEnd = this.#end;
     this.counters.resets++;
+    return moved;
   }
 
   #special(record: number, offset: number, what: special.Special): void {
@@ -375,13 +456,13 @@ export class CodeCache {
   }
 
   /**
-   * Writes the decoded instruction, whose bytes are in `page` and go on in `next`. False when pages of kernels at different
+   * Writes the decoded instruction, whose bytes are in `page` and may go on in `next`, of a guest with that slide. False when pages of kernels at different
    * places differ in more than constants: then the store must be emptied, and they are not shared any more.
    */
-  #write(record: number, offset: number, page: number, next: number): boolean {
+  #write(record: number, offset: number, page: number, next = page, slide = 0): boolean {
     const { i32, u16, u8 } = this.#memory;
     const decoder = this.#decoder;
-    if (!this.#slides.takeOut(decoder, offset, page, next)) {
+    if (!this.#slides.takeOut(decoder, offset, page, next, slide)) {
       this.#shareText = false;
       return false;
     }

@@ -20,6 +20,15 @@ export interface DecodedText {
   correct(page: number): void;
 }
 
+/** Names the code pages in the values of a map by where they are now, and takes those out that are not in `moved`. */
+export function follow<Key>(pages: Map<Key, number[]>, moved: ReadonlyMap<number, number>): void {
+  for (const [key, each] of pages) {
+    const now = each.map((page) => moved.get(page)).filter((page) => page !== undefined);
+    if (now.length === 0) pages.delete(key);
+    else pages.set(key, now);
+  }
+}
+
 /** See the top of this file. */
 export class KernelText {
   readonly #memory: HostMemory;
@@ -87,8 +96,8 @@ export class KernelText {
     return true;
   }
 
-  /** Forgets all pages. */
-  clear(): void {
-    this.#pages.clear();
+  /** Code pages are elsewhere now; all but those in `moved` are no more. */
+  follow(moved: ReadonlyMap<number, number>): void {
+    follow(this.#pages, moved);
   }
 }

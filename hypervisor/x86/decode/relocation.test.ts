@@ -18,8 +18,9 @@ const text: fc.Arbitrary<Text> = fc
       fc.tuple(
         fc.oneof(
           fc.integer({ min: pageSize - 8, max: pageSize + 8 }),
-          fc.integer({ min: 2 * pageSize - 8, max: 2 * pageSize + 8 }),
-          fc.integer({ min: pageSize, max: 2 * pageSize }),
+          // What moves of a word across the page's end is in the next page.
+          fc.integer({ min: 2 * pageSize - 8, max: 2 * pageSize - 5 }),
+          fc.integer({ min: pageSize, max: 2 * pageSize - 5 }),
         ),
         fc.constantFrom(1 as const, -1 as const),
         // Far enough from the ends of what looks like an address, however it moves.
@@ -27,14 +28,16 @@ const text: fc.Arbitrary<Text> = fc
       ),
       { selector: ([at]) => at >> 3, maxLength: 60 },
     ),
+    shift: fc.integer({ min: 0, max: 7 }),
   })
-  .map(({ filling, words }) => {
+  .map(({ filling, words, shift }) => {
     const bytes = new Uint8Array(3 * pageSize);
     for (let i = 0; i < bytes.length; i++) bytes[i] = filling[i % filling.length]!;
     const view = new DataView(bytes.buffer);
+    const place = (at: number) => (at & ~7) - shift;
     for (const [at, way, value] of words)
-      view.setInt32(at & ~4, way === 1 ? value - 0x8000_0000 : value + 0x3000_0000, true);
-    return { bytes, words: words.map(([at, way]) => [at & ~4, way] as const) };
+      view.setInt32(place(at), way === 1 ? value - 0x8000_0000 : value + 0x3000_0000, true);
+    return { bytes, words: words.map(([at, way]) => [place(at), way] as const) };
   });
 
 /** The same text loaded elsewhere. */

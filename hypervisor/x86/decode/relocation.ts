@@ -94,9 +94,11 @@ export class RelocationFinder {
     for (let at = 0; at < pageSize; at++) {
       if (bytes[a + at] === bytes[b + at]) continue;
       let last = at - inWord + 3;
-      if (last < 3 || last >= pageSize) {
+      // All that moves of a word is in the page where the word ends, or pages are not shared that far: see `Slides`.
+      if (last >= pageSize) return false;
+      if (last < 3) {
         if (!this.#edge(bytes, a, b, at, last, slide)) {
-          // Of a word that starts two or three bytes before the page, only the last byte may be in it.
+          // Of a word that starts three bytes before the page, only the last byte is in it.
           last = 0;
           if (at !== 0 || !this.#edge(bytes, a, b, at, last, slide)) return false;
         }
@@ -112,17 +114,17 @@ export class RelocationFinder {
   }
 
   /**
-   * A word across the page's start or end, of which only some bytes are seen: the first that differs at `at`, its last one
+   * A word across the page's start, of which only some bytes are seen: the first that differs at `at`, its last one
    * at `last`.
    */
   #edge(bytes: Uint8Array, a: number, b: number, at: number, last: number, slide: number): boolean {
     let [first, second] = [0, 0];
-    for (let i = at; i <= Math.min(last, pageSize - 1); i++) {
+    for (let i = at; i <= last; i++) {
       const shift = 8 * (i - last + 3);
       first |= bytes[a + i]! << shift;
       second |= bytes[b + i]! << shift;
     }
-    const seen = last >= pageSize ? 0x00ff_0000 : at === last ? 0xff00_0000 : 0xffff_0000;
+    const seen = at === last ? 0xff00_0000 : 0xffff_0000;
     for (const [bits, moves] of [
       [this.moved.forward, slide],
       [this.moved.backward, -slide],
@@ -130,7 +132,7 @@ export class RelocationFinder {
       const rest = (second - first - (moves & seen)) & seen;
       // Where the third byte is in the page before, its carry is not known.
       if (rest === 0 || (at === last && rest === 0x0100_0000)) {
-        if (last < pageSize) setBit(bits, last);
+        setBit(bits, last);
         return true;
       }
     }

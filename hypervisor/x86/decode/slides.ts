@@ -15,26 +15,22 @@ export class Slides {
   }
 
   /**
-   * By how many times the slide the 32-bit constant moves whose last byte is at `end` of a page, which may be in the next one;
-   * undefined when its parts are of kernels at different places.
+   * By how many times the slide the 32-bit constant `word` moves whose last byte is at `end` of a page, which may be in the next one. All of
+   * its bytes that move are in the page of its last one, but for one: see {@link #correction}.
    */
-  #slideOf(end: number, guess: Slide, page: number, next: number): Slide | undefined {
+  #slideOf(word: number, end: number, guess: Slide, page: number, next: number): Slide {
     const { u8, i32 } = this.#memory;
     const home = end < pageSize ? page : next;
     const at = end % pageSize;
     const how = u8[home + codepage.sharingOffset]!;
-    let slide: Slide = 0;
-    if ((how & codepage.sharing.slides) !== 0) {
-      if ((how & codepage.sharing.known) === 0) slide = guess;
-      else if (this.#moved(home, codepage.forwardOffset, at)) slide = 1;
-      else if (this.#moved(home, codepage.backwardOffset, at)) slide = -1;
+    if ((how & codepage.sharing.slides) === 0) return 0;
+    if ((how & codepage.sharing.known) === 0) {
+      // A kernel's address is one wherever the kernel is.
+      const unslid = word - guess * i32[(home + codepage.slideOffset) >> 2]!;
+      return unslid === (unslid | 0) ? guess : 0;
     }
-    const isSplit = end >= pageSize && end - 3 < pageSize;
-    if (slide === 0 || !isSplit) return slide;
-    const same =
-      (u8[page + codepage.sharingOffset]! & codepage.sharing.slides) !== 0 &&
-      i32[(page + codepage.slideOffset) >> 2] === i32[(next + codepage.slideOffset) >> 2];
-    return same ? slide : undefined;
+    if (this.#moved(home, codepage.forwardOffset, at)) return 1;
+    return this.#moved(home, codepage.backwardOffset, at) ? -1 : 0;
   }
 
   #moved(page: number, bitmap: number, at: number): boolean {
@@ -54,34 +50,52 @@ export class Slides {
     return count;
   }
 
-  /** Finds which constants of the decoded instruction slide, and takes the slide out of them. False when that cannot be. */
-  takeOut(decoder: Decoder, offset: number, page: number, next: number): boolean {
-    const { u8, i32 } = this.#memory;
+  /** What is added to a constant (`word` as it stands there, `slide` how it moves) so that it is without any slide. */
+  #correction(word: number, end: number, slide: Slide, page: number, next: number, present: number): number {
+    if (slide === 0) return 0;
+    const { i32 } = this.#memory;
+    const own = i32[((end < pageSize ? page : next) + codepage.slideOffset) >> 2]!;
+    if (end !== pageSize) return -slide * own;
+    // The lower three bytes are in the page before, which serves only guests that have its last byte in common (`relocation.ts`):
+    // they are as the present guest has them.
+    const lower = (word - slide * present) & 0xff_ffff;
+    const whole = (word & ~0xff_ffff) | ((lower + slide * own) & 0xff_ffff);
+    return whole - slide * own - word;
+  }
+
+  /**
+   * Finds which constants of the decoded instruction slide, and takes the slide out of them. False when that cannot be.
+   * @param present the slide of the guest that executes it, of an instruction that goes on in the next page
+   */
+  takeOut(decoder: Decoder, offset: number, page: number, next: number, present: number): boolean {
+    const { u8 } = this.#memory;
     const slides = codepage.sharing.slides;
     if (((u8[page + codepage.sharingOffset]! | u8[next + codepage.sharingOffset]!) & slides) === 0)
       return true;
-    let displacement: Slide | undefined = 0;
-    let immediate: Slide | undefined = 0;
+    let displacement: Slide = 0;
+    let immediate: Slide = 0;
     const ends = [offset + decoder.displacementEnd, offset + decoder.immediateEnd] as const;
+    const raw = decoder.displacement - (decoder.ripRelative ? offset + decoder.length : 0);
     if (decoder.displacementEnd >= 0) {
-      const raw = decoder.displacement - (decoder.ripRelative ? offset + decoder.length : 0);
       const isPerCpu = decoder.ripRelative && decoder.segment !== layout.zero && mayLeadToStart(raw);
       const guess = isPerCpu ? -1 : !decoder.ripRelative && mayBeAddress(raw) ? 1 : 0;
-      displacement = this.#slideOf(ends[0], guess, page, next);
+      displacement = this.#slideOf(raw, ends[0], guess, page, next);
     }
     if (decoder.immediateEnd >= 0) {
       const guess = mayBeAddress(decoder.immediateLow) && decoder.immediateHigh === -1 ? 1 : 0;
-      immediate = this.#slideOf(ends[1], guess, page, next);
+      immediate = this.#slideOf(decoder.immediateLow, ends[1], guess, page, next);
     }
-    if (displacement === undefined || immediate === undefined) return false;
     const moving = this.#movedWords(offset, decoder.length, page, next);
     if (moving > Number(displacement !== 0) + Number(immediate !== 0)) return false;
     if (displacement === 0 && immediate === 0) return true;
-    const own = (end: number) => i32[((end < pageSize ? page : next) + codepage.slideOffset) >> 2]!;
-    if (displacement !== 0) decoder.displacement = (decoder.displacement - displacement * own(ends[0])) | 0;
+    const correction = (word: number, end: number, slide: Slide) =>
+      this.#correction(word, end, slide, page, next, present);
+    decoder.displacement += correction(raw, ends[0], displacement);
+    if (decoder.displacement !== (decoder.displacement | 0)) return false;
     if (immediate !== 0) {
-      const whole = (BigInt(decoder.immediateHigh) << 32n) | BigInt(decoder.immediateLow >>> 0);
-      const moved = whole - BigInt(immediate * own(ends[1]));
+      const { immediateLow, immediateHigh } = decoder;
+      const whole = (BigInt(immediateHigh) << 32n) | BigInt(immediateLow >>> 0);
+      const moved = whole + BigInt(correction(immediateLow, ends[1], immediate));
       decoder.immediateLow = Number(BigInt.asIntN(32, moved));
       decoder.immediateHigh = Number(BigInt.asIntN(32, moved >> 32n));
     }

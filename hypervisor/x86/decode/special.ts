@@ -34,7 +34,7 @@ export function leader(hotAfter: number): Special {
       fn.store('i32', at, heat.get(), record.heat);
       fn.if(heat.get().eq(hotAfter), () => {
         const code = fn.load('i32', cpu, layout.codePage);
-        fn.callAll(host.hot, fn.load('i32', cpu, layout.number), code, fn.load('i32_16u', at, record.offset));
+        fn.callAll(host.hot, cpu, code, fn.load('i32_16u', at, record.offset));
       });
       const to = fn.load('i32', at, record.link);
       fn.returnCallIndirect(handlerType, fn.load('i32', to, record.handler), cpu, to, budget);

@@ -31,10 +31,13 @@ export class FlatMachine {
   /** What was written to the device, byte addresses and values. */
   readonly deviceWrites: [address: number, value: number][] = [];
 
-  /** @param translate how hot code is translated */
-  constructor(translate: false | TranslationOptions = false, cpus = 1) {
-    this.#memory = new HostMemory(2 * memoryBytes, 128 << 20);
-    this.engine = new Engine(this.#memory, hashPage(this.#memory), 64 << 20, translate);
+  /**
+   * @param translate how hot code is translated
+   * @param codeBytes size of the stores of decoded code
+   */
+  constructor(translate: false | TranslationOptions = false, cpus = 1, codeBytes = 64 << 20) {
+    this.#memory = new HostMemory(2 * memoryBytes, codeBytes + (64 << 20));
+    this.engine = new Engine(this.#memory, hashPage(this.#memory), codeBytes, translate);
     this.#space = new Books(this.#memory).add([{ start: 0, length: memoryBytes }]);
     this.#processors = new Processors(this.engine, this.#space, cpus, () => ({
       mmioRead: () => 0x5a5a_5a5a,

@@ -166,12 +166,13 @@ export class TestMachine {
     return memory.u8.subarray(frame, frame + pageSize);
   }
 
-  /** Gives the machine's memory back. */
+  /** Gives the machine's memory back; it does not run any more. */
   free(): void {
     for (let page = 0; page < memorySize >> 12; page++) {
       this.processors.contentsChange(page);
       this.space.release(page, 0);
     }
+    this.processors.dispose();
   }
 
   // Memory, by physical addresses.

@@ -2,15 +2,15 @@
  * Puts a region's function together: its blocks as structured control flow, their instructions' templates with what belongs
  * into the holes, and around them code that loads the registers and writes them back.
  */
-import { pageSize } from '../../memory/hostmemory.ts';
 import { CodeBuffer, codes } from '../../wasm/codebuffer.ts';
-import type { FunctionRef } from '../../wasm/function.ts';
+import type { FunctionBody } from '../../wasm/emit.ts';
 import { type ValueType, valueTypeCode } from '../../wasm/opcodes.ts';
 import * as codepage from '../codepage.ts';
 import type { Core } from '../core/core.ts';
 import * as layout from '../layout.ts';
 import * as tlb from '../tlb.ts';
-import { exitFields, leave, packExit, variableOp } from './exitcode.ts';
+import { RegionEnds } from './ends.ts';
+import { leave, packExit, variableOp } from './exitcode.ts';
 import { opOf } from './flagstate.ts';
 import type { Flow } from './flow.ts';
 import type { Structure } from './graph.ts';
@@ -25,9 +25,6 @@ const typeOrder: readonly ValueType[] = ['i64', 'i32', 'f64', 'f32', 'v128'];
 /** Stand on the stack of labels for the region's ends: that of jumps, and that of all else. */
 const jumpLabel = -1;
 const exitLabel = -2;
-
-/** Number of the handlers' type in the modules of regions: it is their first. */
-export const handlerTypeIndex = 0;
 
 /** Where the leader says which of its region's entries it is. */
 export const leaderEntry = codepage.immediate;
@@ -45,17 +42,22 @@ export class Composer {
   #structure!: Structure;
   #flow!: Flow;
   #needsLabel: boolean[] = [];
-  #byStart = new Map<number, number>();
   #scratch!: Record<ValueType, number>;
   #entryBudget = 0;
+  /** For going over to another page: where it is, and its TLB entry. */
+  #newBase = 0;
+  #entry = 0;
 
   constructor(views: RecordViews, core: Core) {
     this.#views = views;
     this.#core = core;
   }
 
-  /** The function's body, as it stands in the code section behind its size; valid until the next call. */
-  compose(region: Region, structure: Structure, flow: Flow): Uint8Array {
+  /**
+   * The function's code; its bytes are valid until the next call.
+   * @param busyAfter number of times that it is entered by one of its leaders after which `core.busy` is called; 0: never
+   */
+  compose(region: Region, structure: Structure, flow: Flow, busyAfter: number): FunctionBody {
     this.#region = region;
     this.#structure = structure;
     this.#flow = flow;
@@ -65,7 +67,8 @@ export class Composer {
     const { read, written, flags, declared } = this.#allocate();
     this.#findLabels();
     const out = this.#out;
-    this.#prologue(read | written, flags);
+    const ends = new RegionEnds(out, this.#map, this.#core);
+    this.#prologue(read | written, flags, busyAfter);
     out.block();
     this.#labels.push(exitLabel);
     out.block();
@@ -74,12 +77,12 @@ export class Composer {
     this.#tree(several ? region.blocks.length : region.entries[0]!);
     this.#labels.pop();
     out.end();
-    this.#writeBack(written, flags);
-    this.#jump();
+    ends.writeBack(written, flags, this.#entryBudget);
+    ends.jump();
     this.#labels.pop();
     out.end();
-    this.#writeBack(written, flags);
-    this.#leave();
+    ends.writeBack(written, flags, this.#entryBudget);
+    ends.leave();
     out.end();
 
     const body = this.#body;
@@ -89,8 +92,10 @@ export class Composer {
       body.unsigned(declared[type]);
       body.byte(valueTypeCode[type]);
     }
+    const start = body.length;
     body.bytes(out.view());
-    return body.view();
+    const hints = out.hints.map(({ at, expectation }) => ({ at: start + at, expectation }));
+    return { bytes: body.view(), hints };
   }
 
   /** Gives every local that the region's templates use its number. */
@@ -123,12 +128,14 @@ export class Composer {
     }
     for (const each of [locals.pageBase, locals.ccDst, locals.ccSrc, locals.ccOther, locals.exitValue])
       map[each] = next++;
+    this.#newBase = next++;
     declared.i64 += next - 3;
     const scratch = { i64: next, i32: 0, f64: 0, f32: 0, v128: 0 };
     next += most.i64;
     const first32 = next;
     for (const each of [locals.tlb, locals.ccOp, locals.exitCode]) map[each] = next++;
     this.#entryBudget = next++;
+    this.#entry = next++;
     declared.i32 += next - first32;
     scratch.i32 = next;
     next += most.i32;
@@ -155,11 +162,8 @@ export class Composer {
     const { blocks, entries } = this.#region;
     const { isMerge } = this.#structure;
     this.#needsLabel = blocks.map((_, number) => isMerge[number]!);
-    this.#byStart = new Map(blocks.map((block, number) => [block.start, number]));
-    for (const { end, target, successors } of blocks) {
-      const number = this.#byStart.get(target);
-      if ((end === 'falls' || end === 'calls') && number !== undefined && successors.includes(number))
-        this.#needsLabel[number] = true;
+    for (const { end, taken, successors } of blocks) {
+      if ((end === 'falls' || end === 'calls') && successors.includes(taken)) this.#needsLabel[taken] = true;
     }
     if (entries.length > 1) for (const entry of entries) this.#needsLabel[entry] = true;
   }
@@ -206,6 +210,10 @@ export class Composer {
   }
 
   #block(block: Block, number: number): void {
+    if (block.end === 'over' || block.end === 'back') {
+      this.#changePage(block, number);
+      return;
+    }
     const out = this.#out;
     const { instructions } = this.#region;
     const { templates, before, settleAt, atStart } = this.#flow;
@@ -218,6 +226,7 @@ export class Composer {
     out.tee(locals.budget);
     out.constant32(0);
     out.op(codes.i32LtS);
+    out.expect('unlikely');
     out.brIf(this.#depth(exitLabel));
     const settle = settleAt[number]!;
     const last = block.first + block.count;
@@ -226,16 +235,18 @@ export class Composer {
       const op = opOf(before[i]!);
       if ((settle === i || template.writesFlags === 'maybe') && op !== variableOp) this.#settle(op);
       // A direct jump within the region is where control goes on.
-      if (i === last - 1 && block.end === 'jumps' && this.#follows(block, block.target)) break;
-      this.#instruction(instructions[i]!, template, last - i, op, block.target);
+      if (i === last - 1 && block.end === 'jumps' && block.successors.includes(block.taken)) break;
+      this.#instruction(instructions[i]!, template, last - i, op, block.taken);
     }
     if (block.end === 'leaves' || block.end === 'calls') return;
     const stateAfter = settle === last ? opOf(this.#stateBehind(last - 1)) : variableOp;
     if (settle === last) this.#settle(stateAfter);
     if (block.end === 'jumps') {
-      if (this.#follows(block, block.target)) this.#goTo(block, block.target, last - 1);
-    } else if (block.end === 'falls') this.#goTo(block, block.next, last - 1);
-    else this.#exit(leave.interpret, block.next, last - 1);
+      if (block.successors.includes(block.taken)) this.#goTo(number, block.taken);
+    } else if (block.end === 'falls') {
+      if (block.successors.includes(block.follower)) this.#goTo(number, block.follower);
+      else this.#exit(leave.within, block.next, last - 1);
+    } else this.#exit(leave.interpret, block.next, last - 1);
   }
 
   /** What is known of the flags behind an instruction. */
@@ -249,22 +260,79 @@ export class Composer {
     this.#out.set(this.#map[locals.ccOp]!);
   }
 
-  #follows(block: Block, offset: number): boolean {
-    const number = this.#byStart.get(offset);
-    return number !== undefined && block.successors.includes(number);
+  /** Goes on at a block of the region. */
+  #goTo(from: number, to: number): void {
+    const { order } = this.#structure;
+    if (order[to]! <= order[from]! || this.#needsLabel[to]!) this.#out.br(this.#depth(to));
+    else this.#tree(to);
   }
 
-  /** Goes on at an offset: within the region, or by leaving it. `last` is the instruction before. */
-  #goTo(block: Block, offset: number, last: number): void {
-    const number = this.#byStart.get(offset);
-    if (number === undefined || !block.successors.includes(number)) {
-      this.#exit(leave.within, offset, last);
+  /**
+   * Goes over to another page, as `core.jump` does: where the TLB has another code page there, or a return leads elsewhere,
+   * control leaves the region.
+   */
+  #changePage(block: Block, number: number): void {
+    const out = this.#out;
+    const map = this.#map;
+    const { parts, blocks } = this.#region;
+    const pageBase = map[locals.pageBase]!;
+    const target = map[locals.exitValue]!;
+    const op = opOf(this.#flow.atStart[number]!);
+    out.constant32(packExit(leave.jump, 0, 0, op));
+    out.set(map[locals.exitCode]!);
+    const sum = (local: number, distance: number) => {
+      out.get(local);
+      out.constant64(distance);
+      out.op(codes.i64Add);
+    };
+    if (block.end === 'over') {
+      sum(pageBase, block.start);
+      out.set(target);
+    }
+    if (!block.successors.includes(block.taken)) {
+      out.br(this.#depth(jumpLabel));
       return;
     }
-    const from = this.#byStart.get(block.start)!;
-    if (this.#structure.order[number]! <= this.#structure.order[from]! || this.#needsLabel[number]!) {
-      this.#out.br(this.#depth(number));
-    } else this.#tree(number);
+    const unless = (code: number) => {
+      out.op(code);
+      out.expect('unlikely');
+      out.brIf(this.#depth(jumpLabel));
+    };
+    const { page, distance } = parts[blocks[block.taken]!.part]!;
+    sum(pageBase, distance - parts[block.part]!.distance);
+    out.set(this.#newBase);
+    if (block.end === 'back') {
+      out.get(target);
+      sum(this.#newBase, block.start);
+      unless(codes.i64Ne);
+    }
+    out.get(map[locals.tlb]!);
+    out.get(this.#newBase);
+    out.op(codes.i32WrapI64);
+    out.constant32(12 - tlb.entryShift);
+    out.op(codes.i32ShrU);
+    out.constant32(tlb.entryMask);
+    out.op(codes.i32And);
+    out.op(codes.i32Add);
+    out.tee(this.#entry);
+    out.load64(tlb.executeTag);
+    out.get(this.#newBase);
+    unless(codes.i64Ne);
+    out.get(this.#entry);
+    out.load32(tlb.code);
+    out.constant32(tlb.codeMask);
+    out.op(codes.i32And);
+    out.constant32(page);
+    unless(codes.i32Ne);
+    out.get(locals.cpu);
+    out.get(this.#newBase);
+    out.tee(pageBase);
+    out.store64(layout.pageBase);
+    out.get(locals.cpu);
+    out.constant32(page);
+    out.store32(layout.codePage);
+    if (this.#flow.settleAt[number] === block.first) this.#settle(op);
+    this.#goTo(number, block.taken);
   }
 
   #exit(kind: number, offset: number, last: number): void {
@@ -280,11 +348,11 @@ export class Composer {
     template: Template,
     left: number,
     op: number,
-    target: number,
+    taken: number,
   ): void {
     const { i32 } = this.#views;
     const { record, offset, length } = instruction;
-    const { bytes, holes, localsAt, scratchTypes, scratchOrdinals } = template;
+    const { bytes, holes, hints, localsAt, scratchTypes, scratchOrdinals } = template;
     const map = this.#map;
     const { reg, rm, index } = this.#registers(instruction);
     map[locals.reg] = map[locals.gpr + reg]!;
@@ -296,12 +364,17 @@ export class Composer {
     const out = this.#out;
     let from = 0;
     let atLocal = 0;
+    let atHint = 0;
     for (let hole = 0; hole <= holes.length; hole += 3) {
       const to = hole < holes.length ? holes[hole]! : bytes.length;
       const shift = out.copy(bytes, from, to) - from;
       for (; atLocal < localsAt.length && localsAt[atLocal]! < to; atLocal++) {
         const at = localsAt[atLocal]!;
         out.patch(at + shift, map[bytes[at]!]!);
+      }
+      for (; atHint < hints.length && hints[atHint]!.at < to; atHint++) {
+        const { at, expectation } = hints[atHint]!;
+        out.hints.push({ at: at + shift, expectation });
       }
       from = to;
       if (hole === holes.length) break;
@@ -314,7 +387,7 @@ export class Composer {
           out.unsigned(this.#depth(jumpLabel) + what);
           break;
         case holeKinds.takenLabel:
-          out.unsigned(this.#depth(this.#byStart.get(target)!) + what);
+          out.unsigned(this.#depth(taken) + what);
           break;
         case holeKinds.constant32:
           out.signed(
@@ -356,7 +429,7 @@ export class Composer {
   }
 
   /** In front of all blocks: loads what they use. */
-  #prologue(registers: number, flags: boolean): void {
+  #prologue(registers: number, flags: boolean, busyAfter: number): void {
     const out = this.#out;
     const map = this.#map;
     const load64 = (field: number, local: number) => {
@@ -369,9 +442,7 @@ export class Composer {
       out.load32(field);
       out.set(local);
     };
-    out.get(locals.record);
-    out.constant32(1);
-    out.store32(leaderUsed);
+    this.#markUsed(busyAfter);
     for (let number = 0; number < 16; number++) {
       if ((registers & (1 << number)) !== 0) load64(layout.gprOffset(number), map[locals.gpr + number]!);
     }
@@ -387,188 +458,30 @@ export class Composer {
     out.set(this.#entryBudget);
   }
 
-  /** A field of the exit code. */
-  #field({ shift, mask }: { readonly shift: number; readonly mask: number }): void {
+  /** Marks the leader, or counts in it how often its region was entered. */
+  #markUsed(busyAfter: number): void {
     const out = this.#out;
-    out.get(this.#map[locals.exitCode]!);
-    if (shift > 0) {
-      out.constant32(shift);
-      out.op(codes.i32ShrU);
+    out.get(locals.record);
+    if (busyAfter === 0) {
+      out.constant32(1);
+      out.store32(leaderUsed);
+      return;
     }
-    out.constant32(mask);
-    out.op(codes.i32And);
-  }
-
-  /** Behind all blocks: writes the state back. */
-  #writeBack(written: number, flags: boolean): void {
-    const out = this.#out;
-    const map = this.#map;
-    for (let number = 0; number < 16; number++) {
-      if ((written & (1 << number)) === 0) continue;
-      out.get(locals.cpu);
-      out.get(map[locals.gpr + number]!);
-      out.store64(layout.gprOffset(number));
-    }
-    if (flags) {
-      out.get(locals.cpu);
-      out.get(map[locals.ccOp]!);
-      this.#field(exitFields.op);
-      out.tee(map[locals.ccOp]!);
-      out.get(map[locals.ccOp]!);
-      out.constant32(variableOp);
-      out.op(codes.i32Eq);
-      out.op(codes.select);
-      out.store32(layout.ccOp);
-      for (const [field, local] of [
-        [layout.ccDst, locals.ccDst],
-        [layout.ccSrc, locals.ccSrc],
-      ] as const) {
-        out.get(locals.cpu);
-        out.get(map[local]!);
-        out.store64(field);
-      }
-    }
-    out.get(locals.budget);
-    this.#field(exitFields.refund);
+    const count = this.#map[locals.exitCode]!;
+    out.get(locals.record);
+    out.load32(leaderUsed);
+    out.constant32(1);
     out.op(codes.i32Add);
-    out.set(locals.budget);
+    out.tee(count);
+    out.store32(leaderUsed);
+    out.get(count);
+    out.constant32(busyAfter);
+    out.op(codes.i32Eq);
+    out.expect('unlikely');
+    out.if();
     out.get(locals.cpu);
-    out.get(locals.cpu);
-    out.load64(layout.translated);
-    out.get(this.#entryBudget);
-    out.get(locals.budget);
-    out.op(codes.i32Sub);
-    out.op(codes.i64ExtendI32S);
-    out.op(codes.i64Add);
-    out.store64(layout.translated);
-  }
-
-  /** Goes on at the linear address in the exit value: at once where the TLB and the decoded page have it, as `core.jump` does. */
-  #jump(): void {
-    const out = this.#out;
-    const map = this.#map;
-    const target = map[locals.exitValue]!;
-    /** Its variable serves for the TLB entry, that of the exit code for the code page and then for the leader. */
-    const entry = map[locals.tlb]!;
-    const at = map[locals.exitCode]!;
-    out.block();
-    out.get(locals.budget);
-    out.constant32(0);
-    out.op(codes.i32LeS);
-    out.brIf(0);
-    out.get(entry);
-    out.get(target);
-    out.op(codes.i32WrapI64);
-    out.constant32(12 - tlb.entryShift);
-    out.op(codes.i32ShrU);
-    out.constant32(tlb.entryMask);
-    out.op(codes.i32And);
-    out.op(codes.i32Add);
-    out.tee(entry);
-    out.load64(tlb.executeTag);
-    out.get(target);
-    out.constant64(-4096);
-    out.op(codes.i64And);
-    out.tee(map[locals.pageBase]!);
-    out.op(codes.i64Ne);
-    out.brIf(0);
-    out.get(locals.cpu);
-    out.get(map[locals.pageBase]!);
-    out.store64(layout.pageBase);
-    out.get(locals.cpu);
-    out.get(entry);
-    out.load32(tlb.code);
-    out.constant32(tlb.codeMask);
-    out.op(codes.i32And);
-    out.tee(at);
-    out.store32(layout.codePage);
-    out.get(at);
-    out.get(target);
-    out.op(codes.i32WrapI64);
-    out.constant32(0xfff);
-    out.op(codes.i32And);
-    out.constant32(2);
-    out.op(codes.i32Shl);
-    out.op(codes.i32Add);
-    out.load32(codepage.entriesOffset);
-    out.tee(at);
-    out.constant32(0);
-    out.op(codes.i32LeS);
-    out.brIf(0);
-    this.#enter(at);
+    out.get(locals.record);
+    out.call(this.#core.busy.index);
     out.end();
-    out.get(locals.cpu);
-    out.get(target);
-    out.get(locals.budget);
-    out.returnCall(this.#core.goOn.index);
-  }
-
-  /** Goes on at the leader in a local. */
-  #enter(leader: number): void {
-    const out = this.#out;
-    out.get(locals.cpu);
-    out.get(leader);
-    out.get(locals.budget);
-    out.get(leader);
-    out.load32(codepage.handler);
-    out.returnCallIndirect(handlerTypeIndex);
-  }
-
-  /** Goes on as the exit code says. */
-  #leave(): void {
-    const out = this.#out;
-    // By kind: the innermost block first.
-    for (let kind = 0; kind < 3; kind++) out.block();
-    this.#field(exitFields.kind);
-    out.brTable([leave.interpret, leave.within, leave.enter]);
-    out.end();
-    this.#atOffset(this.#core.interpret);
-    out.end();
-    this.#within();
-    out.end();
-    out.get(locals.cpu);
-    out.get(locals.budget);
-    out.store32(layout.budget);
-    out.get(locals.cpu);
-    out.returnCall(this.#core.enter.index);
-  }
-
-  /** A jump to the exit code's offset of the page: at once where there is a leader, as `core.within` does. */
-  #within(): void {
-    const out = this.#out;
-    const leader = this.#map[locals.tlb]!;
-    out.block();
-    out.get(locals.budget);
-    out.constant32(0);
-    out.op(codes.i32LeS);
-    out.brIf(0);
-    this.#field(exitFields.offset);
-    out.tee(leader);
-    out.constant32(pageSize);
-    out.op(codes.i32GeU);
-    out.brIf(0);
-    out.get(locals.cpu);
-    out.load32(layout.codePage);
-    out.get(leader);
-    out.constant32(2);
-    out.op(codes.i32Shl);
-    out.op(codes.i32Add);
-    out.load32(codepage.entriesOffset);
-    out.tee(leader);
-    out.constant32(0);
-    out.op(codes.i32LeS);
-    out.brIf(0);
-    this.#enter(leader);
-    out.end();
-    this.#atOffset(this.#core.within);
-  }
-
-  /** Goes on at the exit code's offset of the page by a routine. */
-  #atOffset(routine: FunctionRef): void {
-    const out = this.#out;
-    out.get(locals.cpu);
-    this.#field(exitFields.offset);
-    out.get(locals.budget);
-    out.returnCall(routine.index);
   }
 }

@@ -24,6 +24,8 @@ export interface TranslatorCounters {
   regions: number;
   entries: number;
   instructions: number;
+  /** Calls whose functions were copied to where they are called. */
+  inlined: number;
   /** Modules made, and their bytes. */
   modules: number;
   bytes: number;
@@ -56,6 +58,7 @@ export function translatorCounters(): TranslatorCounters {
     regions: 0,
     entries: 0,
     instructions: 0,
+    inlined: 0,
     modules: 0,
     bytes: 0,
     liveModules: 0,

@@ -56,10 +56,13 @@ function region(
       next: number + 1,
       end: 'falls',
       target: -1,
+      part: 0,
+      taken: -1,
+      follower: -1,
       successors: [...edges[number]!],
     };
   });
-  return { page: 0, instructions, blocks: made, entries };
+  return { page: 0, parts: [{ page: 0, distance: 0 }], instructions, blocks: made, entries };
 }
 
 /** What each instruction was asked for: the flags before it, and whether those behind it are seen. */

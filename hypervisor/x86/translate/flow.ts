@@ -60,8 +60,9 @@ export function findFlow(region: Region, sequence: readonly number[], templates:
       state = behind(instructions[i]!, state);
     }
     if (opOf(state) !== variableOp && block.successors.some((next) => opOf(atStart[next]!) === variableOp)) {
-      // Jumps set no flags: what is known behind them is known before.
-      settleAt[number] = instructions[last]!.of.jumps ? last : last + 1;
+      // Jumps and returns set no flags: what is known behind them is known before.
+      const { jumps, ends } = block.count === 0 ? { jumps: false, ends: false } : instructions[last]!.of;
+      settleAt[number] = jumps || ends ? last : last + 1;
     }
     // Backwards: flags that are set anew before anybody can see them.
     let live = true;

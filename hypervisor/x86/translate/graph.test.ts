@@ -77,10 +77,13 @@ function regionOf(successors: readonly (readonly number[])[], entries: readonly 
       next: start + 1,
       end: 'falls',
       target: -1,
+      part: 0,
+      taken: -1,
+      follower: -1,
       successors: [...each],
     }),
   );
-  return { page: 0, instructions: [], blocks, entries: [...entries] };
+  return { page: 0, parts: [{ page: 0, distance: 0 }], instructions: [], blocks, entries: [...entries] };
 }
 
 const withEntries = graph.chain((successors) =>

@@ -5,7 +5,7 @@
 import * as codepage from '../codepage.ts';
 import type { EntryRange } from './ranges.ts';
 
-/** Where a leader says that its region was entered. */
+/** Where a leader says that its region was entered: not 0. Small regions count there how often. */
 export const leaderUsed = codepage.immediate + 4;
 
 /** A module of regions. */

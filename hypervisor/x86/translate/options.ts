@@ -8,6 +8,16 @@ export interface TranslationOptions {
   readonly cold: number;
   /** Most instructions in a region. */
   readonly largestRegion: number;
+  /**
+   * Times that a region is entered by a leader after which a larger one takes its place. Only these copy what other regions have, since it
+   * takes time to make them.
+   */
+  readonly busyAfter: number;
+  /** Most instructions of other regions that a region copies. */
+  readonly mostCopied: number;
+  /** Most instructions of a function that is copied to where it is called, with those that it calls; and how deep these may be. */
+  readonly largestCalled: number;
+  readonly deepestCall: number;
   /** Runs of a vCPU that hot code waits for as much more of it as makes a module worth its overhead. */
   readonly patience: number;
   /** Bytes of live modules beyond which the coldest are evicted. */
@@ -19,6 +29,10 @@ export const usualTranslation: TranslationOptions = {
   hotAfter: 500,
   cold: 50,
   largestRegion: 600,
+  busyAfter: 50_000,
+  mostCopied: 200,
+  largestCalled: 100,
+  deepestCall: 3,
   patience: 8,
   mostBytes: 32 << 20,
 };

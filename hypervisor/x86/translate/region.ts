@@ -1,11 +1,14 @@
 /**
- * Regions: what is translated together. A region starts at a leader of a code page and takes in the blocks of that page that
- * are reached from there by direct jumps and calls, as far as they are executed often. Indirect jumps, returns and instructions that
- * cannot be translated lead out of it. Where calls return to is part of it as well, as a further entry.
+ * Regions: what is translated together. A region starts at a leader of a code page and takes in the blocks that are reached
+ * from there by direct jumps, as far as they are executed often: those of its page, of pages that it jumps to, and
+ * functions that it calls, when they are small: these are copied to each place that calls them, so that it is known where
+ * they return to. Indirect jumps, other returns and instructions that cannot be translated lead out of it. Where other calls
+ * return to is part of it as well, as a further entry.
  */
 import { pageSize } from '../../memory/hostmemory.ts';
 import * as codepage from '../codepage.ts';
-import type { RegionEnd, TranslatorCounters } from './counters.ts';
+import { type Collected, Collector, isStart, type PageAt, type Part, type RegionSize } from './collect.ts';
+import type { TranslatorCounters } from './counters.ts';
 import { longestBlock } from './exitcode.ts';
 import type { TranslationOptions } from './options.ts';
 import type { JumpTo } from './semantics.ts';
@@ -15,17 +18,23 @@ import type { FormTemplates, RecordViews, Templates, Variants } from './template
 export type BlockEnd =
   /** Its last instruction never goes on to the next: a jump, a call, a return. */
   | 'leaves'
-  /** By a direct jump to `target`, which needs no code of its own. */
+  /** By a direct jump to `taken`, which needs no code of its own. */
   | 'jumps'
-  /** By a call of `target`. */
+  /** By a call, a return or a jump to another page, whose code goes on at `taken`. */
   | 'calls'
-  /** Straight on to `next`, or by its last instruction's jump to `target`. */
+  /** Straight on to `next`, or by its last instruction's jump to `taken`. */
   | 'falls'
   /** `next` is executed by the interpreter: it is no translatable instruction. */
-  | 'interpreted';
+  | 'interpreted'
+  /** It has no instructions: control goes over to another page, at `start` as seen from this one, if it is the page that was expected. */
+  | 'over'
+  /** The same behind a return, if it leads to `start` of the page that the call was in. */
+  | 'back';
 
 /** A block: instructions that are executed one after the other. */
 export interface Block {
+  /** In which part of the region it is: index of {@link Region.parts}. */
+  readonly part: number;
   /** Distance of its first instruction from the start of the page. */
   readonly start: number;
   /** Its instructions: range of {@link Region.instructions}. */
@@ -36,7 +45,10 @@ export interface Block {
   readonly end: BlockEnd;
   /** Where its direct jump leads, in the page; -1 when there is none or it leads elsewhere. */
   readonly target: number;
-  /** Numbers of the blocks that follow within the region. */
+  /** The blocks where its jump leads and that at `next`; -1 when they are not in the region. */
+  taken: number;
+  follower: number;
+  /** Numbers of the blocks that follow within the region: of these, those that have not been given up. */
   successors: number[];
 }
 
@@ -50,176 +62,151 @@ export interface RegionInstruction {
   variants: Variants;
 }
 
+/** What a region has of one page. */
+export interface RegionPart {
+  /** The code page. */
+  readonly page: number;
+  /** How many bytes further on than the region's own page it is. */
+  readonly distance: number;
+}
+
 /** See the top of this file. */
 export interface Region {
+  /** The page that it starts in, which is that of its first part. */
   readonly page: number;
+  readonly parts: readonly RegionPart[];
   readonly instructions: readonly RegionInstruction[];
-  /** In the order of the page. */
+  /** By part, and in the order of its page. */
   readonly blocks: readonly Block[];
   /** Numbers of the blocks at which control may enter: the first is the one that was hot. */
   entries: number[];
 }
 
-/** What is found out about an offset of the page while a region is collected. */
-const seen = 1;
-const isStart = 2;
-
 /** Finds regions in decoded pages. */
 export class RegionFinder {
   readonly #views: RecordViews;
   readonly #templates: Templates;
-  /** The form of a record's handler; undefined for what is no instruction. */
-  readonly #formOf: (handler: number) => FormTemplates | undefined;
-  /** Table entry of the handler of leaders that are not translated. */
-  readonly #leaderHandler: () => number;
+  readonly #sizeOf: (leader: number) => RegionSize;
   readonly #counters: TranslatorCounters;
-  readonly #marks = new Uint8Array(pageSize + 1);
-  readonly #numbers = new Int32Array(pageSize + 1);
+  readonly #collector: Collector;
 
   /**
-   * @param formOf the form that a handler executes
-   * @param leaderHandler the handler of leaders whose code is not translated
+   * @param formOf the form that a handler executes; undefined for what is no instruction
+   * @param sizeOf the region that a leader leads to
    */
   constructor(
     views: RecordViews,
     templates: Templates,
     formOf: (handler: number) => FormTemplates | undefined,
-    leaderHandler: () => number,
+    sizeOf: (leader: number) => RegionSize,
     counters: TranslatorCounters,
   ) {
     this.#views = views;
     this.#templates = templates;
-    this.#formOf = formOf;
-    this.#leaderHandler = leaderHandler;
+    this.#sizeOf = sizeOf;
     this.#counters = counters;
+    this.#collector = new Collector(views, templates, formOf, sizeOf, counters);
   }
 
   /** The leader at an offset of a page; 0 when there is none. */
   leader(page: number, offset: number): number {
-    return Math.max(this.#views.i32[(page + codepage.entriesOffset + 4 * offset) >> 2]!, 0);
-  }
-
-  /** Whether what stands at a leader is a region. */
-  isTranslated(leader: number): boolean {
-    return this.#views.i32[(leader + codepage.handler) >> 2] !== this.#leaderHandler();
-  }
-
-  #recordAt(page: number, offset: number): number {
-    const { i32 } = this.#views;
-    const entry = i32[(page + codepage.entriesOffset + 4 * offset) >> 2]!;
-    return entry > 0 ? i32[(entry + codepage.link) >> 2]! : -entry;
+    return this.#collector.leader(page, offset);
   }
 
   /**
    * The region that starts at offset `start`, where there is a leader; undefined when its first instruction cannot be translated.
+   * @param large whether it is to take the place of smaller ones, which it copies
+   * @param pageAt the code page so many bytes further on, as it was when the leader became hot
    */
-  find(page: number, start: number, { cold, largestRegion }: TranslationOptions): Region | undefined {
-    const { i32, u8 } = this.#views;
-    const marks = this.#marks;
-    const found: number[] = [];
-    const work = [start];
-    const returns: number[] = [];
-    const hot = (offset: number): boolean => {
-      const leader = this.leader(page, offset);
-      if (leader === 0 || i32[(leader + codepage.heat) >> 2]! < cold) return false;
-      return offset === start || !this.isTranslated(leader);
-    };
-
-    const { ends, untranslatable } = this.#counters;
-    /** First pass: which instructions belong to it, and which of them start a block. Gives why straight-line code ended. */
-    const collectFrom = (blockStart: number): RegionEnd | undefined => {
-      for (let at = blockStart; at < pageSize; ) {
-        if (marks[at] !== 0) {
-          marks[at]! |= isStart;
-          return undefined;
-        }
-        if (found.length === largestRegion) return 'full';
-        const leader = this.leader(page, at);
-        // What is translated already is not translated again: control goes over to it.
-        if (leader !== 0 && at !== start && this.isTranslated(leader)) return 'translated';
-        const record = this.#recordAt(page, at);
-        if (record === 0) return 'cold';
-        const of = this.#formOf(i32[(record + codepage.handler) >> 2]!);
-        if (of === undefined) return 'notAnInstruction';
-        const jump = of.jumps ? 'elsewhere' : 'none';
-        if (this.#templates.find(of, this.#templates.shape(of, this.#views, record, jump)) === undefined) {
-          untranslatable[of.name] = (untranslatable[of.name] ?? 0) + 1;
-          return 'untranslatable';
-        }
-        marks[at] = at === blockStart ? seen | isStart : seen;
-        found.push(at);
-        const next = at + u8[record + codepage.length]!;
-        if (of.jumps) {
-          const target = i32[(record + codepage.immediate) >> 2]!;
-          if (this.#inPage(record)) {
-            if (hot(target)) work.push(target);
-            else ends.cold++;
-          }
-        }
-        if (of.jumps || of.ends) {
-          if (!of.ends) work.push(next);
-          else if (of.isCall && next < pageSize && hot(next)) returns.push(next);
-          return undefined;
-        }
-        at = next;
-      }
-      return undefined;
-    };
-    const collect = (): void => {
-      while (work.length > 0) {
-        const end = collectFrom(work.pop()!);
-        if (end !== undefined) ends[end]++;
-      }
-    };
-    collect();
-    if (found.length === 0) return undefined;
-    while (returns.length > 0 && found.length < largestRegion) {
-      work.push(returns.shift()!);
-      collect();
-    }
-
-    found.sort((a, b) => a - b);
+  find(
+    page: number,
+    start: number,
+    large: boolean,
+    pageAt: PageAt,
+    options: TranslationOptions,
+  ): Region | undefined {
+    const collected = this.#collector.collect(page, start, large, pageAt, options);
+    if (collected === undefined) return undefined;
+    const { parts } = collected;
     const instructions: RegionInstruction[] = [];
     const blocks: Block[] = [];
-    const numbers = this.#numbers;
-    const inside = (offset: number) => offset >= 0 && offset < pageSize && marks[offset]! !== 0;
+    parts.forEach((part, number) => {
+      this.#blocks(collected, part, number, instructions, blocks);
+    });
+    this.#connect(collected, instructions, blocks);
+    const entries = [parts[0]!.numbers[start]!];
+    for (const [number, block] of blocks.entries()) {
+      if (block.part !== 0 || block.start === start || block.end === 'over' || block.end === 'back') continue;
+      const leader = this.leader(page, block.start);
+      if (leader === 0) continue;
+      const size = this.#sizeOf(leader);
+      if (size === 'none' || (large && size === 'small')) entries.push(number);
+    }
+    const region = {
+      page,
+      parts: parts.map((part) => ({ page: part.page, distance: part.distance })),
+      instructions,
+      blocks,
+      entries,
+    };
+    this.#collector.release();
+    return region;
+  }
+
+  /** Makes the blocks of a part. */
+  #blocks(
+    { contexts }: Collected,
+    part: Part,
+    number: number,
+    instructions: RegionInstruction[],
+    blocks: Block[],
+  ): void {
+    const { u8, i32 } = this.#views;
+    const { page, marks, numbers, found, edges } = part;
+    const context = contexts[part.context]!;
+    const returns = context.caller !== undefined && this.#starts(context.caller, context.returnTo);
+    found.sort((a, b) => a - b);
     // Ascending, so that a start that is made on the way is met later. Instructions may overlap.
-    for (const blockStart of found) {
-      if ((marks[blockStart]! & isStart) === 0) continue;
+    for (const start of found) {
+      if ((marks[start]! & isStart) === 0) continue;
       const first = instructions.length;
       let end: BlockEnd = 'interpreted';
       let target = -1;
-      let next = blockStart;
+      let next = start;
       for (;;) {
         const at = next;
-        const record = this.#recordAt(page, at);
-        const of = this.#formOf(i32[(record + codepage.handler) >> 2]!)!;
+        const record = this.#collector.recordAt(page, at);
+        const of = this.#collector.formAt(record)!;
         next = at + u8[record + codepage.length]!;
         let jump: JumpTo = 'none';
-        if (of.jumps) {
-          const to = i32[(record + codepage.immediate) >> 2]!;
+        const edge = edges.get(at);
+        if (edge !== undefined && this.#starts(edge.part, edge.offset))
+          jump = edge.part.distance === part.distance ? 'inside' : 'across';
+        else if (of.jumps) {
           jump = 'elsewhere';
-          if (this.#inPage(record)) {
+          if (this.#collector.inPage(record)) {
             jump = 'within';
-            if (inside(to) && (marks[to]! & isStart) !== 0) {
+            const to = i32[(record + codepage.immediate) >> 2]!;
+            if (this.#starts(part, to)) {
               target = to;
               jump = 'inside';
             }
           }
-        }
+        } else if (of.isReturn && returns) jump = 'inside';
         const shape = this.#templates.shape(of, this.#views, record, jump);
         const variants = this.#templates.find(of, shape)!;
         instructions.push({ record, offset: at, length: next - at, of, shape, variants });
         if (of.ends) {
-          end = target < 0 ? 'leaves' : of.isCall ? 'calls' : 'jumps';
+          if (jump !== 'inside' && jump !== 'across') end = 'leaves';
+          else end = of.isCall || of.isReturn || edge !== undefined ? 'calls' : 'jumps';
           break;
         }
         if (of.jumps) {
           end = 'falls';
           break;
         }
-        if (!inside(next)) {
-          end = this.#isInterpreted(page, next) ? 'interpreted' : 'falls';
+        if (!this.#inside(part, next)) {
+          end = this.#collector.isInterpreted(page, next) ? 'interpreted' : 'falls';
           break;
         }
         if ((marks[next]! & isStart) !== 0 || instructions.length - first >= longestBlock) {
@@ -228,59 +215,72 @@ export class RegionFinder {
           break;
         }
       }
-      numbers[blockStart] = blocks.length;
-      blocks.push({
-        start: blockStart,
-        first,
-        count: instructions.length - first,
-        next,
-        end,
-        target,
-        successors: [],
-      });
+      numbers[start] = blocks.length;
+      const count = instructions.length - first;
+      const known = { part: number, start, first, count, next, end, target };
+      blocks.push({ ...known, taken: -1, follower: -1, successors: [] });
     }
-    const numberAt = (offset: number) =>
-      inside(offset) && (marks[offset]! & isStart) !== 0 ? numbers[offset]! : -1;
-    for (const block of blocks) {
-      const follow = (offset: number): void => {
-        const number = numberAt(offset);
-        if (number >= 0) block.successors.push(number);
-      };
-      if (block.end === 'falls') follow(block.next);
-      if (block.target >= 0) follow(block.target);
+  }
+
+  /** Finds which blocks follow each, and adds those without instructions. */
+  #connect(
+    { parts, contexts }: Collected,
+    instructions: readonly RegionInstruction[],
+    blocks: Block[],
+  ): void {
+    const numberOf = (part: Part, offset: number) =>
+      this.#starts(part, offset) ? part.numbers[offset]! : -1;
+    /** A block without instructions, behind the last instruction of another. */
+    const add = (
+      { part, first, count }: Block,
+      end: 'over' | 'back',
+      start: number,
+      taken: number,
+    ): number => {
+      const none = { count: 0, next: start, target: -1, follower: -1 };
+      blocks.push({ part, start, first: first + count, end, taken, successors: [taken], ...none });
+      return blocks.length - 1;
+    };
+    const backs = parts.map(() => -1);
+    for (const block of [...blocks]) {
+      const part = parts[block.part]!;
+      const last = instructions[block.first + block.count - 1]!;
+      const edge = part.edges.get(last.offset);
+      if (block.end === 'falls') block.follower = numberOf(part, block.next);
+      if (block.target >= 0) block.taken = numberOf(part, block.target);
+      else if (edge !== undefined) {
+        const to = numberOf(edge.part, edge.offset);
+        const inPage = edge.part.distance === part.distance;
+        const target = this.#views.i32[(last.record + codepage.immediate) >> 2]!;
+        block.taken = inPage || to < 0 ? to : add(block, 'over', target, to);
+      } else if (block.end === 'calls') {
+        const { caller, returnTo } = contexts[part.context]!;
+        if (backs[block.part]! < 0)
+          backs[block.part] = add(block, 'back', returnTo, numberOf(caller!, returnTo));
+        block.taken = backs[block.part]!;
+      }
+      for (const each of [block.follower, block.taken]) if (each >= 0) block.successors.push(each);
     }
-    const entries = [numbers[start]!];
-    for (const [number, block] of blocks.entries()) {
-      if (block.start !== start && this.leader(page, block.start) !== 0) entries.push(number);
-    }
-    for (const offset of found) marks[offset] = 0;
-    return { page, instructions, blocks, entries };
+  }
+
+  #inside({ marks }: Part, offset: number): boolean {
+    return offset >= 0 && offset < pageSize && marks[offset]! !== 0;
+  }
+
+  /** Whether a block starts there. */
+  #starts({ marks }: Part, offset: number): boolean {
+    return offset >= 0 && offset < pageSize && (marks[offset]! & isStart) !== 0;
   }
 
   /** Lets jumps leave the region whose edges have been taken out of its graph. */
   settleJumps({ blocks, instructions }: Region): void {
-    const starts = new Map(blocks.map((block, number) => [block.start, number]));
-    for (const { first, count, target, successors } of blocks) {
-      if (target < 0 || successors.includes(starts.get(target)!)) continue;
+    for (const { first, count, taken, successors } of blocks) {
+      if (taken < 0 || count === 0 || successors.includes(taken)) continue;
       const jump = instructions[first + count - 1]!;
-      jump.shape = this.#templates.shape(jump.of, this.#views, jump.record, 'within');
+      const to = !jump.of.jumps ? 'none' : this.#collector.inPage(jump.record) ? 'within' : 'elsewhere';
+      jump.shape = this.#templates.shape(jump.of, this.#views, jump.record, to);
       jump.variants = this.#templates.find(jump.of, jump.shape)!;
       this.#counters.ends.irreducible++;
     }
-  }
-
-  /** Whether there is an instruction that has been decoded and cannot be translated. */
-  #isInterpreted(page: number, offset: number): boolean {
-    const record = offset < pageSize ? this.#recordAt(page, offset) : 0;
-    if (record === 0) return false;
-    const of = this.#formOf(this.#views.i32[(record + codepage.handler) >> 2]!);
-    if (of === undefined) return true;
-    const shape = this.#templates.shape(of, this.#views, record, of.jumps ? 'elsewhere' : 'none');
-    return this.#templates.find(of, shape) === undefined;
-  }
-
-  /** Whether a direct jump's target is in its page. */
-  #inPage(record: number): boolean {
-    return this.#views.i32[(record + codepage.link) >> 2] !== -1;
   }
 }

@@ -21,8 +21,11 @@ import { type Code, labels, locals, localTypes, numbers } from './template.ts';
 /** Thrown when a meaning does something that only the interpreter can do. */
 export class NotTranslatable extends Error {}
 
-/** Where a direct jump leads. */
-export type JumpTo = 'none' | 'inside' | 'within' | 'elsewhere';
+/**
+ * Where a direct jump leads: within the region, or to a block of it that goes over to another page, or out of it, to the page or
+ * elsewhere. A return is `inside` when it is known where it should lead.
+ */
+export type JumpTo = 'none' | 'inside' | 'across' | 'within' | 'elsewhere';
 
 /** What a template is made for; see `shape.ts`. */
 export interface TemplateCase {
@@ -123,7 +126,7 @@ export class TemplateSemantics extends Semantics {
   /** Behind the instruction: where it may have made an interrupt possible or taken time, looks whether to stop. */
   end(): void {
     if (!this.#stopsSoon) return;
-    this.fn.if(this.#budget.get().ltS(0), () => this.#leaveBehind(leave.within));
+    this.fn.rarely(this.#budget.get().ltS(0), () => this.#leaveBehind(leave.within));
   }
 
   override charge(units: Value): void {
@@ -171,6 +174,7 @@ export class TemplateSemantics extends Semantics {
   override jumpDirect(): void {
     switch (this.#case.jump) {
       case 'inside':
+      case 'across':
         this.fn.outsideLabel(labels.taken).br();
         break;
       case 'within':
@@ -186,12 +190,13 @@ export class TemplateSemantics extends Semantics {
   }
 
   override checkDirectTarget(): void {
-    if (this.#case.jump === 'elsewhere') super.checkDirectTarget();
+    if (this.#case.jump === 'elsewhere' || this.#case.jump === 'across') super.checkDirectTarget();
   }
 
   override jumpTo(ip: Value): void {
     this.#local(locals.exitValue).set(ip);
-    this.#leaveBehind(leave.jump);
+    if (this.#case.jump === 'inside') this.fn.outsideLabel(labels.taken).br();
+    else this.#leaveBehind(leave.jump);
   }
 
   override resume(): void {
@@ -424,8 +429,8 @@ export class TemplateSemantics extends Semantics {
       .get()
       .add(
         linear
-          .shrU(12 - tlb.entryShift)
           .wrap()
+          .shrU(12 - tlb.entryShift)
           .and(tlb.entryMask),
       );
     const tag = fn.load('i64', entry, access === 'r' ? tlb.readTag : tlb.writeTag);
@@ -433,10 +438,13 @@ export class TemplateSemantics extends Semantics {
       tag.eq(linear.add(size - 1).and(-4096)),
       () => host.set(linear.wrap().add(fn.load('i32', entry, tlb.addend))),
       () => {
+        // V8 loads a tag that is used by the comparison alone twice, since the load might trap.
+        this.setState64(layout.missedTag, tag);
         const kind = size | (access === 'r' ? 0 : access === 'w' ? writes : writes | reads);
         host.set(fn.call(this.core.plainAccess, this.cpu, linear, kind));
-        fn.if(host.get().eqz(), () => this.#giveUp());
+        fn.rarely(host.get().eqz(), () => this.#giveUp());
       },
+      'likely',
     );
     return { host: host.get(), slow: undefined };
   }

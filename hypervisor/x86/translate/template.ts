@@ -5,6 +5,7 @@
  * not part of it: they are locals, whose numbers are filled in. Nor are displacements, most immediates and places.
  * What the lazy flags are before the instruction, and whether anybody sees those it sets, makes variants.
  */
+import type { BranchHint } from '../../wasm/emit.ts';
 import type { ValueType } from '../../wasm/opcodes.ts';
 import type { FlagState } from './flagstate.ts';
 
@@ -78,6 +79,8 @@ export interface Template {
   /** Places where LEB128 numbers belong, ascending; with each what belongs there: see {@link holeKinds}. */
   readonly holes: Int32Array;
   readonly codes: readonly Code[];
+  /** Ascending, by places in `bytes`. */
+  readonly hints: readonly BranchHint[];
   /** Types of its own locals, from `locals.scratch` on; and the how-manieth of its type each is. */
   readonly scratchTypes: readonly ValueType[];
   readonly scratchOrdinals: readonly number[];

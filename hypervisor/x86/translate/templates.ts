@@ -1,5 +1,6 @@
 /** The store of templates: finds or makes the one for a decoded instruction. */
-import { emitTemplate, type HoleSink } from '../../wasm/emit.ts';
+import { type BranchHint, emitTemplate, type HoleSink } from '../../wasm/emit.ts';
+import type { Expectation } from '../../wasm/function.ts';
 import type { ValueType } from '../../wasm/opcodes.ts';
 import * as codepage from '../codepage.ts';
 import type { Core } from '../core/core.ts';
@@ -31,6 +32,7 @@ export interface FormTemplates {
   /** Whether the last operand is a jump's target. */
   readonly jumps: boolean;
   readonly isCall: boolean;
+  readonly isReturn: boolean;
   /** Whether control never just goes on to the next instruction. */
   readonly ends: boolean;
   /** By shape; undefined for a shape that cannot be translated. */
@@ -43,8 +45,8 @@ export interface Variants {
   readonly others: Map<number, Template>;
 }
 
-const jumpNumbers: Record<JumpTo, number> = { none: 0, inside: 1, within: 2, elsewhere: 3 };
-const jumpNames: readonly JumpTo[] = ['none', 'inside', 'within', 'elsewhere'];
+const jumpNumbers: Record<JumpTo, number> = { none: 0, inside: 1, within: 2, elsewhere: 3, across: 4 };
+const jumpNames: readonly JumpTo[] = ['none', 'inside', 'within', 'elsewhere', 'across'];
 
 const kindsOfReg = new Set(['G', 'Z']);
 const kindsOfRm = new Set(['E', 'R']);
@@ -63,6 +65,7 @@ function describe(form: Form): FormTemplates {
     fixedImmediate: first?.size !== 'b' && operands.some((spec) => spec.kind === 'I' && spec.size === 'b'),
     jumps: operands.some((spec) => spec.kind === 'J'),
     isCall: name === 'CALL',
+    isReturn: name === 'RET',
     ends: options.ends === true,
     shapes: new Map(),
   };
@@ -79,7 +82,7 @@ const shapeOf = {
   segment: 2 ** 30,
   stack: 2 ** 32,
   jump: 2 ** 33,
-  immediate: 2 ** 35,
+  immediate: 2 ** 36,
 } as const;
 const bases = ['none', 'register', 'page'] as const;
 const segments = [layout.zero, layout.segmentOffset(layout.FS), layout.segmentOffset(layout.GS)];
@@ -194,7 +197,7 @@ export class Templates {
       segment: segments[field(shape, shapeOf.segment, 4)]!,
       stack: field(shape, shapeOf.stack, 2) === 1,
       immediate: of.fixedImmediate ? field(shape, shapeOf.immediate, 2 ** 24) : undefined,
-      jump: jumpNames[field(shape, shapeOf.jump, 4)]!,
+      jump: jumpNames[field(shape, shapeOf.jump, 8)]!,
       flags,
       flagsLive,
       setsOp,
@@ -230,6 +233,7 @@ export class Templates {
       localsAt: Uint16Array.from(sink.localsAt),
       holes: Int32Array.from(sink.holes),
       codes: c.codes,
+      hints: sink.hints,
       scratchTypes,
       scratchOrdinals,
       gprRead: mask(sink.read),
@@ -253,6 +257,7 @@ export class Templates {
 class Holes implements HoleSink {
   readonly localsAt: number[] = [];
   readonly holes: number[] = [];
+  readonly hints: BranchHint[] = [];
   readonly read = new Set<number>();
   readonly written = new Set<number>();
 
@@ -263,6 +268,10 @@ class Holes implements HoleSink {
 
   constant(at: number, what: number, type: ValueType): void {
     this.holes.push(at, type === 'i32' ? holeKinds.constant32 : holeKinds.constant64, what);
+  }
+
+  hint(at: number, expectation: Expectation): void {
+    this.hints.push({ at, expectation });
   }
 
   label(at: number, what: number, inside: number): void {

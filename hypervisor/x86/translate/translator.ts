@@ -3,15 +3,18 @@
  * handlers. What it makes depends on the code page's content alone, so every guest that executes the page uses it.
  */
 import type { HostMemory } from '../../memory/hostmemory.ts';
+import type { FunctionBody } from '../../wasm/emit.ts';
 import type { FunctionRef } from '../../wasm/function.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import * as codepage from '../codepage.ts';
 import { handlerType } from '../core/core.ts';
 import type { Special } from '../decode/special.ts';
 import type { HandlerEnvironment, Handlers } from '../interpret/handlers.ts';
-import { Composer, handlerTypeIndex, leaderEntry } from './compose.ts';
+import type { RegionSize } from './collect.ts';
+import { Composer, leaderEntry } from './compose.ts';
 import { CoreImports } from './coreimports.ts';
 import { translatorCounters } from './counters.ts';
+import { handlerTypeIndex } from './ends.ts';
 import { settleEntries } from './entries.ts';
 import { findFlow } from './flow.ts';
 import { LiveModules, type LiveRegion, leaderUsed } from './livemodules.ts';
@@ -30,6 +33,10 @@ const code64 = 2;
 interface Leader {
   readonly page: number;
   readonly offset: number;
+  /** Whether it is a region's, which is to be made anew. */
+  readonly busy: boolean;
+  /** Code pages around it when it became hot. */
+  readonly around: ReadonlyMap<number, number>;
 }
 
 /** See the top of this file. */
@@ -50,6 +57,10 @@ export class Translator {
   #hot: Leader[] = [];
   #waited = 0;
   readonly #live: LiveModules;
+  /** By table entry: whether it is a region that took the place of a smaller one. */
+  readonly #isLarge: Uint8Array;
+  /** By code page: the leaders that lead to regions of other pages which have code of it as well. */
+  readonly #borrowers = new Map<number, number[]>();
   /** Table entries that may be used again. */
   readonly #free = new FreeRanges();
   readonly counters = translatorCounters();
@@ -69,19 +80,27 @@ export class Translator {
     this.#options = options;
     this.#storeOf = storeOf;
     this.#live = new LiveModules(memory.i32);
+    this.#isLarge = new Uint8Array(environment.table.length);
     this.#templates = new Templates(this.#imports.core);
     this.#composer = new Composer(memory, this.#imports.core);
     this.#finder = new RegionFinder(
       memory,
       this.#templates,
       (handler) => this.#formOf(handler),
-      () => this.#leaderHandler,
+      (leader) => this.#sizeOf(leader),
       this.counters,
     );
   }
 
   get #leaderHandler(): number {
     return this.#handlers.special(this.#leader.name, this.#leader.build);
+  }
+
+  /** What a leader leads to. */
+  #sizeOf(leader: number): RegionSize {
+    const handler = this.#memory.i32[(leader + codepage.handler) >> 2]!;
+    if (handler === this.#leaderHandler) return 'none';
+    return this.#isLarge[handler] === 0 ? 'small' : 'large';
   }
 
   #formOf(handler: number): FormTemplates | undefined {
@@ -95,9 +114,12 @@ export class Translator {
     return known;
   }
 
-  /** The leader at an offset of a code page has become hot. */
-  hot(page: number, offset: number): void {
-    this.#hot.push({ page, offset });
+  /**
+   * The leader at an offset of a code page has become hot, or the region that it leads to is entered often.
+   * @param around code pages around that, by distance in bytes
+   */
+  hot(page: number, offset: number, around: ReadonlyMap<number, number>): void {
+    this.#hot.push({ page, offset, busy: this.isTranslated(page, offset), around });
   }
 
   /**
@@ -133,10 +155,23 @@ export class Translator {
     this.counters.detachedRegions += this.#live.ofPage(page).regions;
   }
 
+  /** A page has been decoded anew with other constants: gives up what other pages' regions have of it. Its own leaders lead to none. */
+  pageCorrected(page: number): void {
+    for (const leader of this.#borrowers.get(page) ?? []) this.#resetLeader(leader);
+    this.#borrowers.delete(page);
+  }
+
+  /** Has code counted again. */
+  #resetLeader(leader: number): void {
+    const { i32 } = this.#memory;
+    i32[(leader + codepage.handler) >> 2] = this.#leaderHandler;
+    i32[(leader + codepage.heat) >> 2] = 0;
+  }
+
   /** Whether the code that starts at an offset of a code page is translated. */
   isTranslated(page: number, offset: number): boolean {
     const leader = this.#finder.leader(page, offset);
-    return leader !== 0 && this.#finder.isTranslated(leader);
+    return leader !== 0 && this.#sizeOf(leader) !== 'none';
   }
 
   /** Whether a region has been entered there since it was made, or since it was last looked for what is cold. */
@@ -147,11 +182,12 @@ export class Translator {
 
   #translate(leaders: readonly Leader[], store: object): void {
     const first = this.#entries(leaders.length);
-    const bodies: Uint8Array[] = [];
+    const bodies: FunctionBody[] = [];
     const taken: number[] = [];
     const regions: LiveRegion[] = [];
-    for (const { page, offset } of leaders) {
-      const region = this.#region(page, offset);
+    for (const leader of leaders) {
+      const { page } = leader;
+      const region = this.#region(leader);
       if (region === undefined) continue;
       const structure = settleEntries(region);
       this.#finder.settleJumps(region);
@@ -160,10 +196,12 @@ export class Translator {
         .filter((number) => structure.order[number]! >= 0);
       sequence.sort((a, b) => structure.order[a]! - structure.order[b]!);
       const flow = findFlow(region, sequence, this.#templates);
-      const body = this.#composer.compose(region, structure, flow).slice();
+      const busyAfter = leader.busy ? 0 : this.#options.busyAfter;
+      const { bytes, hints } = this.#composer.compose(region, structure, flow, busyAfter);
+      this.#isLarge[first + bodies.length] = leader.busy ? 1 : 0;
       this.#place(region, first + bodies.length, taken);
-      bodies.push(body);
-      regions.push({ page, bytes: body.length });
+      bodies.push({ bytes: bytes.slice(), hints });
+      regions.push({ page, bytes: bytes.length });
       this.counters.regions++;
       this.counters.entries += region.entries.length;
       for (const number of sequence) this.counters.instructions += region.blocks[number]!.count;
@@ -193,8 +231,7 @@ export class Translator {
       const entry = i32[(leader + codepage.handler) >> 2]! - entries.first;
       // Leaders of pages that were decoded anew have been set back already.
       if (entry < 0 || entry >= entries.count) continue;
-      i32[(leader + codepage.handler) >> 2] = this.#leaderHandler;
-      i32[(leader + codepage.heat) >> 2] = 0;
+      this.#resetLeader(leader);
     }
     this.#drop(entries);
     this.counters.evictedModules++;
@@ -210,32 +247,47 @@ export class Translator {
     this.#free.give(entries);
   }
 
-  #region(page: number, offset: number): Region | undefined {
+  #region({ page, offset, busy, around }: Leader): Region | undefined {
     const { i32 } = this.#memory;
-    if (i32[(page + codepage.codeModeOffset) >> 2] !== code64) {
+    const mode = (each: number) => i32[(each + codepage.codeModeOffset) >> 2];
+    if (mode(page) !== code64) {
       this.counters.notCode64++;
       return undefined;
     }
-    // Another region may have taken it in meanwhile.
-    if (this.isTranslated(page, offset)) return undefined;
-    const region = this.#finder.find(page, offset, this.#options);
+    // Another region may have taken it in meanwhile, or it may have been evicted.
+    if (this.#sizeOf(this.#finder.leader(page, offset)) !== (busy ? 'small' : 'none')) return undefined;
+    // Pages of one store are dropped together.
+    const pageAt = (distance: number) => {
+      const other = around.get(distance) ?? 0;
+      return other !== 0 && mode(other) === code64 && this.#storeOf(other) === this.#storeOf(page)
+        ? other
+        : 0;
+    };
+    const region = this.#finder.find(page, offset, busy, pageAt, this.#options);
     if (region === undefined) this.counters.notTranslatable++;
     return region;
   }
 
   /** Makes the leaders of a region's entries lead to it, and adds them to `taken`. */
-  #place({ page, blocks, entries }: Region, tableEntry: number, taken: number[]): void {
+  #place({ page, parts, blocks, entries }: Region, tableEntry: number, taken: number[]): void {
     const { i32 } = this.#memory;
+    const first = taken.length;
     entries.forEach((entry, number) => {
       const leader = this.#finder.leader(page, blocks[entry]!.start);
       i32[(leader + codepage.handler) >> 2] = tableEntry;
       i32[(leader + leaderEntry) >> 2] = number;
       taken.push(leader);
     });
+    for (const other of new Set(parts.map((part) => part.page))) {
+      if (other === page) continue;
+      const borrowers = this.#borrowers.get(other) ?? [];
+      borrowers.push(...taken.slice(first));
+      this.#borrowers.set(other, borrowers);
+    }
   }
 
   /** Makes a module of regions; gives its size in bytes. */
-  #instantiate(bodies: readonly Uint8Array[], first: number): number {
+  #instantiate(bodies: readonly FunctionBody[], first: number): number {
     const module = new ModuleBuilder();
     const { table, memoryPages, core: exports } = this.#environment;
     module.importMemory('host', 'memory', memoryPages, memoryPages);
@@ -265,6 +317,8 @@ export class Translator {
   forget(store: object): void {
     this.#hot = this.#hot.filter(({ page }) => this.#storeOf(page) !== store);
     for (const { entries } of this.#live.take(store)) this.#drop(entries);
+    for (const page of this.#borrowers.keys())
+      if (this.#storeOf(page) === store) this.#borrowers.delete(page);
     this.#countLive();
   }
 }

@@ -76,13 +76,26 @@ interface Jump {
   readonly target: number;
 }
 
-/** The code of a seed. */
-function code(random: Random): Uint8Array {
+/** How blocks end: numbers of the cases in {@link code}. */
+const anyEnd = Array.from({ length: 12 }, (_, number) => number);
+/** More calls and returns, some of which go elsewhere, and no indirect jumps. */
+const callingEnds = [0, 1, 1, 1, 2, 2, 2, 4, 5, 5, 12, 13];
+
+/**
+ * The code of a seed.
+ * @param second where its second half starts, behind the first
+ */
+function code(random: Random, second?: number): Uint8Array {
+  const ends = second === undefined ? anyEnd : callingEnds;
   const bytes: number[] = [];
   const jumps: Jump[] = [];
   const starts: number[] = [];
   const count = 2 + random.below(14);
   for (let block = 0; block < count; block++) {
+    if (second !== undefined && block === count >> 1) {
+      bytes.push(0xe9, ...int32(second - bytes.length - 5));
+      while (bytes.length < second) bytes.push(0x90);
+    }
     starts.push(bytes.length);
     for (let left = random.below(6); left > 0; left--) bytes.push(...plain(random));
     const jump = (...opcode: number[]): void => {
@@ -90,7 +103,7 @@ function code(random: Random): Uint8Array {
       jumps.push({ at: bytes.length, target: random.below(count) });
       bytes.push(0, 0, 0, 0);
     };
-    switch (random.below(12)) {
+    switch (random.pick(ends)) {
       case 0:
         jump(0xe9);
         break;
@@ -107,6 +120,16 @@ function code(random: Random): Uint8Array {
         break;
       case 4:
         break;
+      case 12:
+        // LEA RAX, [RIP + target]; PUSH RAX; RET.
+        jump(0x48, 0x8d, 0x05);
+        bytes.push(0x50, 0xc3);
+        break;
+      case 13:
+        // LEA RAX, [RIP + target]; MOV [RSP], RAX; RET: where it goes instead of where it was called from.
+        jump(0x48, 0x8d, 0x05);
+        bytes.push(0x48, 0x89, 0x04, 0x24, 0xc3);
+        break;
       default:
         jump(0x0f, 0x80 | random.below(16));
     }
@@ -118,12 +141,17 @@ function code(random: Random): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-/** A machine state with random code, as vectors have it. */
-export function tangle(seed: number): VectorState {
+/**
+ * A machine state with random code, as vectors have it.
+ * @param places whether the code is in one place, or half of it is in the next page; then it calls and returns more often
+ */
+export function tangle(seed: number, places: 'one page' | 'two pages' = 'one page'): VectorState {
   const random = seededRandom(seed);
   const before = baseImage(seed, 'plain');
   const view = new DataView(before.buffer);
   const at = region('code').linear + 0x200 + random.below(0xd00);
+  const toNextPage = 0x1000 - (at & 0xfff);
+  const second = places === 'one page' ? undefined : Math.max(toNextPage, 0x300) + random.below(0x80);
   view.setBigUint64(imageOffset.rip, BigInt(at), true);
   view.setBigUint64(image(rbx), BigInt(region('data').linear + 0x100), true);
   view.setBigUint64(image(rsp), BigInt(region('stack').linear + 0x1800), true);
@@ -133,6 +161,6 @@ export function tangle(seed: number): VectorState {
   for (const segment of [0, 3]) view.setUint16(imageOffset.selectors + 2 * segment, 0, true);
   // No single steps, forward string instructions.
   view.setUint32(imageOffset.rflags, view.getUint32(imageOffset.rflags, true) & ~0x500, true);
-  const patch: MemoryBytes = { address: locate('long', at).physical, bytes: code(random) };
+  const patch: MemoryBytes = { address: locate('long', at).physical, bytes: code(random, second) };
   return { cpu: cpuState(before), pages: physicalLayout('long').pages, patches: [patch] };
 }

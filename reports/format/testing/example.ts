@@ -8,7 +8,7 @@ import { RunFolderWriter } from '../write.ts';
 const second = 1e9;
 
 /** Its manifest, as it is when the run begins. */
-export const exampleManifest: Omit<Manifest, 'complete' | 'reason' | 'finished' | 'files'> = {
+export const exampleManifest: Omit<Manifest, 'complete' | 'reason' | 'finished' | 'peakMemory' | 'files'> = {
   formatVersion,
   digest: 'ab'.repeat(32),
   pagefold: { version: '0.1.0', commit: null },
@@ -120,6 +120,7 @@ export async function beginExample(folder: string): Promise<RunFolderWriter> {
 /** What it ends with. */
 export const exampleEnd = {
   finished: '2026-01-02T03:05:05.000Z',
+  peakMemory: 600 << 20,
   latencies: [
     {
       scope: 'host',

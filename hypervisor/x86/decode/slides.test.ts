@@ -1,0 +1,161 @@
+/** Instructions of kernels at different addresses that reach from one shared page into the next. */
+import test from 'ava';
+import fc from 'fast-check';
+import { HostMemory, pageSize } from '../../memory/hostmemory.ts';
+import { hashPage } from '../../memory/pagehash.ts';
+import * as codepage from '../codepage.ts';
+import { Engine } from '../engine.ts';
+import type { Kernel } from './kerneltext.ts';
+
+const unit = 0x20_0000;
+const code64 = 2;
+const codeBytes = 48 << 20;
+
+const memory = new HostMemory(1 << 20, 64 << 20);
+const engine = new Engine(memory, hashPage(memory), codeBytes, false);
+
+/** Instructions with a 32-bit word behind three bytes, and how it moves. */
+const instructions = [
+  // MOV EAX, [RAX * 8 + word]
+  { bytes: [0x8b, 0x04, 0xc5], way: 1, word: -0x7e00_0000 },
+  // MOV RAX, word
+  { bytes: [0x48, 0xc7, 0xc0], way: 1, word: -0x7d01_2345 },
+  // MOV EAX, GS:[RIP + word]
+  { bytes: [0x65, 0x8b, 0x05], way: -1, word: 0x7ede_cba9 },
+  // MOV ECX, [RCX + RCX + word], which does not move.
+  { bytes: [0x8b, 0x8c, 0x09], way: 0, word: -0x7e54_3210 },
+] as const;
+
+type Instruction = (typeof instructions)[number];
+
+/** Two pages of a kernel with that slide; the instruction's word has `inFirst` bytes in the first one. */
+function text({ bytes, way, word }: Instruction, inFirst: number, slide: number): Uint8Array {
+  const all = new Uint8Array(2 * pageSize).fill(0x90);
+  const view = new DataView(all.buffer);
+  // In both pages there is an address by which the slide is found: MOV RAX, address.
+  for (const page of [0, pageSize]) {
+    all.set([0x48, 0xc7, 0xc0], page + 64);
+    view.setInt32(page + 67, -0x7f00_0000 + slide, true);
+  }
+  const at = pageSize - inFirst;
+  all.set(bytes, at - bytes.length);
+  view.setInt32(at, word + way * slide, true);
+  // RET
+  all[at + 4] = 0xc3;
+  return all;
+}
+
+/** A guest that executes these pages. */
+class Executer {
+  /** The slide of the first one is given: the others' are measured from it. */
+  readonly kernel: Kernel = { slide: undefined };
+  readonly slide: number;
+  readonly #pages = [0, 0];
+  readonly #frames: number;
+
+  readonly #isRelative: boolean;
+
+  constructor(number: number, instruction: Instruction, inFirst: number, slide: number) {
+    const content = text(instruction, inFirst, slide);
+    this.#isRelative = instruction.way < 0;
+    this.#frames = memory.framesStart + number * content.length;
+    this.slide = slide;
+    memory.u8.set(content, this.#frames);
+  }
+
+  /** It comes to execute the first page, or the second. */
+  visit(which: 0 | 1): void {
+    this.#pages[which] = engine.codePageFor(
+      this.#frames + which * pageSize,
+      code64,
+      100 + which,
+      this.kernel,
+      false,
+    );
+  }
+
+  /** The word of the instruction that begins at an offset of the first page, as it is executed. Both pages were visited. */
+  word(offset: number): number {
+    const [page, next] = this.#pages as [number, number];
+    const { i32, u8, u64 } = memory;
+    const leader = engine.code.decode(page, offset);
+    if (leader === 0) return Number.NaN;
+    const crossing = i32[(leader + codepage.link) >> 2]!;
+    let record = 0;
+    for (
+      let head = i32[(crossing + codepage.link) >> 2]!;
+      head !== 0;
+      head = i32[(head + codepage.link) >> 2]!
+    ) {
+      if (i32[(head + codepage.alternativePage) >> 2] === next) record = head + codepage.recordSize;
+    }
+    const { slide = 0 } = this.kernel;
+    if (record === 0) record = engine.code.decodeCrossing(crossing, page, next, slide);
+    const { row, slides } = engine.handlers.formOf(i32[record >> 2]!)!;
+    if (row.operands[1]?.kind === 'I') {
+      const immediate = BigInt.asIntN(64, u64[(record + codepage.immediate) / 8]!);
+      return Number(immediate) + slides.immediate * slide;
+    }
+    const raw = i32[(record + codepage.displacement) >> 2]! + slides.displacement * slide;
+    // What is relative to the instruction pointer was made relative to the page.
+    return this.#isRelative ? raw - offset - u8[record + codepage.length]! : raw;
+  }
+}
+
+const slides = fc.array(
+  fc.integer({ min: 0, max: 200 }).map((n) => n * unit),
+  { minLength: 2, maxLength: 8 },
+);
+
+test('every guest executes the word that its own memory holds, whoever executed the pages before', (t) => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...instructions),
+      fc.constantFrom(1, 2, 3),
+      slides,
+      fc.infiniteStream(fc.nat({ max: 1000 })),
+      (instruction, inFirst, each, chance) => {
+        engine.resetCode();
+        const guests = each.map((slide, number) => new Executer(number, instruction, inFirst, slide));
+        const visits = guests.flatMap((guest) => [0, 1].map((which) => ({ guest, which: which as 0 | 1 })));
+        guests[0]!.kernel.slide = guests[0]!.slide;
+        visits.sort(() => chance.next().value! - 500);
+        const seen = new Map<Executer, number>();
+        for (const { guest, which } of visits) {
+          guest.visit(which);
+          seen.set(guest, (seen.get(guest) ?? 0) + 1);
+          for (const [other, count] of seen) {
+            if (count < 2) continue;
+            const word = other.word(pageSize - inFirst - instruction.bytes.length);
+            t.is(word, instruction.word + instruction.way * other.slide);
+          }
+        }
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+test('an instruction between pages that were decoded for guests at different places ends no sharing', (t) => {
+  for (const instruction of instructions) {
+    for (const inFirst of [1, 2, 3]) {
+      engine.resetCode();
+      const { pages } = engine.counters.code;
+      const guests = [0, 3, 8, 0x18, 8].map(
+        (n, number) => new Executer(number, instruction, inFirst, n * unit),
+      );
+      guests[0]!.kernel.slide = 0;
+      guests[0]!.visit(1);
+      // The first page is the second guest's.
+      for (const guest of [guests[1]!, ...guests]) {
+        guest.visit(1);
+        guest.visit(0);
+        const word = guest.word(pageSize - inFirst - instruction.bytes.length);
+        t.is(word, instruction.word + instruction.way * guest.slide);
+      }
+      // A page whose last byte is a moving word's third serves only those that have the byte in common.
+      const most = inFirst === 3 && instruction.way !== 0 ? 6 : 2;
+      t.true(engine.counters.code.pages - pages <= most, `${engine.counters.code.pages - pages} pages`);
+    }
+  }
+});

@@ -1,0 +1,65 @@
+/** Regions that span pages, in a machine that executes them. */
+import test from 'ava';
+import * as exits from '../exits.ts';
+import { codeAt, FlatMachine } from '../isa/flatmachine.ts';
+import * as layout from '../layout.ts';
+import { usualTranslation } from './options.ts';
+
+const options = { ...usualTranslation, hotAfter: 5, cold: 1, busyAfter: 10, patience: 0 };
+const functionAt = codeAt + 0x1000;
+const calls = 5000;
+
+const bytes = (hex: string) => hex.split(' ').map((each) => Number.parseInt(each, 16));
+
+/** A loop that calls a function in the next page, which adds 3 to EAX: executed as far as it goes in 150 turns. */
+function called(translate: typeof options | false): FlatMachine {
+  const machine = new FlatMachine(translate);
+  machine.reset(true);
+  // MOV ECX, n; L: CALL function; DEC ECX; JNZ L; HLT
+  const loop = [0xb9, calls & 255, calls >> 8, 0, 0, ...bytes('e8 f6 0f 00 00 ff c9 75 f7 f4')];
+  machine.write(codeAt, loop);
+  machine.write(functionAt, bytes('83 c0 03 c3'));
+  const { vcpu } = machine;
+  vcpu.setGpr(0, 0n);
+  vcpu.set64(layout.rip, BigInt(codeAt));
+  for (let turn = 0; turn < 150; turn++) {
+    const exit = vcpu.run(0, 100);
+    if (exit !== exits.budget) throw new Error(`stopped with exit ${exit}`);
+  }
+  return machine;
+}
+
+/** The code page of a guest-physical address. */
+function codePage({ engine, vcpu }: FlatMachine, address: number): number {
+  return engine.memory.i32[((vcpu.get32(layout.codeMap) >>> 0) >> 2) + (address >> 12)]!;
+}
+
+test('a function in another page is copied to where it is called, and control stays in the region', (t) => {
+  const machine = called(options);
+  const { translator } = machine.engine.counters;
+  t.true(translator.inlined > 0);
+  const interpreted = called(false);
+  t.is(machine.vcpu.gpr(0), interpreted.vcpu.gpr(0));
+  t.is(machine.vcpu.get64(layout.rip), interpreted.vcpu.get64(layout.rip));
+  t.true(machine.vcpu.translatedInstructions > 10_000);
+});
+
+test('a first region copies nothing', (t) => {
+  t.is(called({ ...options, busyAfter: 1 << 30 }).engine.counters.translator.inlined, 0);
+});
+
+test('functions that are larger than allowed are not copied', (t) => {
+  t.is(called({ ...options, largestCalled: 1 }).engine.counters.translator.inlined, 0);
+  t.is(called({ ...options, deepestCall: 0 }).engine.counters.translator.inlined, 0);
+});
+
+test('when a page is decoded anew with other constants, regions that have code of it are given up', (t) => {
+  const machine = called(options);
+  const { translator, code } = machine.engine;
+  const loop = codePage(machine, codeAt);
+  t.true(translator.isTranslated(loop, 5));
+  code.onCorrected(loop);
+  t.true(translator.isTranslated(loop, 5));
+  code.onCorrected(codePage(machine, functionAt));
+  t.false(translator.isTranslated(loop, 5));
+});
