@@ -2,7 +2,6 @@
  * The process that pagefold's guests run in, all on one host. Its argument says in JSON what to boot (`OursBoot`).
  */
 import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { setImmediate as turn } from 'node:timers/promises';
 import { addGuest, type Guest } from '../../harness/cli/machine.ts';
 import { Host } from '../../hypervisor/host.ts';
@@ -29,11 +28,8 @@ const servedAfter = 2;
 
 const boot = JSON.parse(process.argv[2]!) as OursBoot;
 const [kernel, initrd] = [readFileSync(boot.kernel), readFileSync(boot.initrd)];
-const host = new Host({
-  memory: boot.capacity * boot.guestBytes,
-  translate: usualTranslation,
-  workers: Math.min(boot.guests, availableParallelism()),
-});
+// One thread: while guests boot, V8 compiles on another, and a second engine would translate all of it again.
+const host = new Host({ memory: boot.capacity * boot.guestBytes, translate: usualTranslation });
 const guests: Guest[] = [];
 const ended = new Set<number>();
 

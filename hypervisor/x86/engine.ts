@@ -149,6 +149,7 @@ export interface CoreExports {
   updateMode(cpu: number): void;
   flushTlb(cpu: number, keepGlobal: number): void;
   forgetFrame(cpu: number, frame: number): void;
+  forgetWrites(cpu: number, frame: number): void;
   deliver(cpu: number, vector: number, code: number, kind: number): number;
   allFlags(cpu: number): number;
 }

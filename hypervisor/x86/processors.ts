@@ -203,9 +203,7 @@ export class Processors implements Stateful {
     for (const vcpu of this.vcpus) vcpu.set64(layout.slide, BigInt(slide));
     this.space.setCode(page, decoded);
     // From now on a write must be told.
-    this.#forEntries((entry) => {
-      if (this.#frameOf(entry, tlb.writeTag) === frame) this.#setTag(entry, tlb.writeTag);
-    });
+    for (const vcpu of this.vcpus) this.engine.core.forgetWrites(vcpu.base, frame);
     return decoded;
   }
 
@@ -277,15 +275,6 @@ export class Processors implements Stateful {
 
   loadState(from: StateReader): void {
     this.engine.memory.u64[this.#latest] = from.u64();
-  }
-
-  /** Host address of the frame that an entry leads to, -1 when its tag is empty. */
-  #frameOf(entry: number, tag: number): number {
-    const { i32 } = this.engine.memory;
-    // An empty tag is -1; a page's low word ends in zeros.
-    const low = i32[(entry + tag) >> 2]!;
-    if ((low & (pageSize - 1)) !== 0) return -1;
-    return (low + i32[(entry + tlb.addend) >> 2]!) >>> 0;
   }
 
   #setTag(entry: number, tag: number): void {

@@ -13,7 +13,8 @@
 export const entries = 2048;
 /** log2 of an entry's size. */
 export const entryShift = 5;
-const setSize = entries << entryShift;
+/** Bytes of a set. */
+export const setSize = entries << entryShift;
 
 /** Fields of an entry. */
 export const readTag = 0;

@@ -404,6 +404,25 @@ export const access: CorePart = (define, core, host) => {
     });
   });
 
+  define('forgetWrites', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const frame = fn.parameter(1).get();
+    const left = fn.local('i32', fn.load('i32', cpu, layout.tlbUsed));
+    fn.block((end) => {
+      fn.loop((again) => {
+        end.brIf(left.get().eqz());
+        left.set(left.get().sub(1));
+        const entry = fn.local('i32', fn.load('i32', listPlace(cpu, left.get())));
+        const writeTag = fn.load('i64', entry.get(), tlb.writeTag);
+        const host = writeTag.wrap().add(fn.load('i32', entry.get(), tlb.addend));
+        fn.if(host.eq(frame).and(writeTag.ne(-1)), () =>
+          fn.store('i64', entry.get(), fn.i64(-1), tlb.writeTag),
+        );
+        again.br();
+      });
+    });
+  });
+
   define('flushPage', (fn) => {
     const cpu = fn.parameter(0).get();
     const page = fn.parameter(1).get().and(-4096);

@@ -83,11 +83,13 @@ export class KernelText {
     const { forward, backward } = this.#relocations.moved;
     const at = page + codepage.sharingOffset;
     const known = (u8[at]! & codepage.sharing.known) !== 0;
-    const same = [forward, backward].every((bits, i) => {
-      const start = page + (i === 0 ? codepage.forwardOffset : codepage.backwardOffset);
-      return bits.every((byte, k) => byte === u8[start + k]);
-    });
-    if (known) return same;
+    if (known) {
+      for (let i = 0; i < forward.length; i++) {
+        if (forward[i] !== u8[page + codepage.forwardOffset + i]) return false;
+        if (backward[i] !== u8[page + codepage.backwardOffset + i]) return false;
+      }
+      return true;
+    }
     if (!this.#decoded.explains(page, this.#relocations.moved)) return false;
     u8.set(forward, page + codepage.forwardOffset);
     u8.set(backward, page + codepage.backwardOffset);

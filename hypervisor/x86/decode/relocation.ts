@@ -52,12 +52,18 @@ export class RelocationFinder {
   readonly moved: Moved = { forward: new Uint8Array(bitmapSize), backward: new Uint8Array(bitmapSize) };
   /** The slide of the second against the first, as the last successful {@link compare} found it; 0 when the pages are equal. */
   slide = 0;
+  /** The memory of the comparison that is on, in bytes and in words. */
+  #bytes!: Uint8Array;
+  #words!: Int32Array;
 
   /**
    * True when the pages at `a` and `b` are the same but for one slide.
+   * @param bytes the whole of its buffer
    * @param slide what it must be; undefined when any will do
    */
   compare(bytes: Uint8Array, a: number, b: number, slide: number | undefined): boolean {
+    this.#bytes = bytes;
+    this.#words = new Int32Array(bytes.buffer);
     this.moved.forward.fill(0);
     this.moved.backward.fill(0);
     const found = slide ?? this.#findSlide(bytes, a, b);
@@ -66,11 +72,21 @@ export class RelocationFinder {
     return this.#follow(bytes, a, b, found);
   }
 
+  /** The first place from `at` on where the pages differ; the page's end when they do not. */
+  #differ(a: number, b: number, at: number): number {
+    const bytes = this.#bytes;
+    const words = this.#words;
+    for (let place = at; place < pageSize; place++) {
+      if ((place & 3) === 0 && words[(a + place) >>> 2] === words[(b + place) >>> 2]) place += 3;
+      else if (bytes[a + place] !== bytes[b + place]) return place;
+    }
+    return pageSize;
+  }
+
   /** The slide by the first word that differs and is an address, or leads to the start. */
   #findSlide(bytes: Uint8Array, a: number, b: number): number | undefined {
     let differs = false;
-    for (let at = 0; at < pageSize; at++) {
-      if (bytes[a + at] === bytes[b + at]) continue;
+    for (let at = this.#differ(a, b, 0); at < pageSize; at = this.#differ(a, b, at + 1)) {
       differs = true;
       for (const inWord of [2, 3]) {
         const start = at - inWord;
@@ -91,8 +107,7 @@ export class RelocationFinder {
   #follow(bytes: Uint8Array, a: number, b: number, slide: number): boolean {
     // The lowest byte of a word that differs is always the same one.
     const inWord = ((slide >> 16) & 0xff) !== 0 ? 2 : 3;
-    for (let at = 0; at < pageSize; at++) {
-      if (bytes[a + at] === bytes[b + at]) continue;
+    for (let at = this.#differ(a, b, 0); at < pageSize; at = this.#differ(a, b, at + 1)) {
       let last = at - inWord + 3;
       // All that moves of a word is in the page where the word ends, or pages are not shared that far: see `Slides`.
       if (last >= pageSize) return false;

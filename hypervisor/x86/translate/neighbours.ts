@@ -7,14 +7,17 @@ import * as tlb from '../tlb.ts';
 const farthest = 2 ** 30;
 
 /** The code pages in the present TLB set of the vCPU whose state is at `cpu`, by distance in bytes from the page that executes. */
-export function neighbours({ i32 }: HostMemory, cpu: number): Map<number, number> {
+export function neighbours({ i32, u32 }: HostMemory, cpu: number): Map<number, number> {
   /** An address as a number: it is canonical, so it fits. */
-  const address = (at: number) => i32[(at + 4) >> 2]! * 2 ** 32 + (i32[at >> 2]! >>> 0);
+  const address = (at: number) => i32[(at + 4) >> 2]! * 0x1_0000_0000 + u32[at >> 2]!;
   const base = address(cpu + layout.pageBase);
-  const set = i32[(cpu + layout.tlb) >> 2]! >>> 0;
+  const set = u32[(cpu + layout.tlb) >> 2]!;
+  const list = (cpu + layout.stateSize + tlb.size) >> 2;
+  const end = list + u32[(cpu + layout.tlbUsed) >> 2]!;
   const found = new Map<number, number>();
-  for (let entry = set; entry < set + tlb.entries * 2 ** tlb.entryShift; entry += 2 ** tlb.entryShift) {
-    if (i32[(entry + tlb.executeTag) >> 2] === -1) continue;
+  for (let place = list; place < end; place++) {
+    const entry = u32[place]!;
+    if (entry < set || entry >= set + tlb.setSize || i32[(entry + tlb.executeTag) >> 2] === -1) continue;
     const distance = address(entry + tlb.executeTag) - base;
     if (Math.abs(distance) < farthest) found.set(distance, i32[(entry + tlb.code) >> 2]! & tlb.codeMask);
   }
