@@ -4,7 +4,6 @@
  * The CPUs of a guest take turns of a few microseconds of virtual time each; a guest with one CPU runs from one event
  * to the next. Everything happens in an order that depends on the guest alone.
  */
-import type { BalloonBounds } from './balloon/settings.ts';
 import type { Costs } from './clock/costs.ts';
 import { STORAGE_PROFILES } from './clock/storage.ts';
 import { type Clock, TimerQueue } from './clock/timers.ts';
@@ -60,8 +59,6 @@ export interface GuestOptions {
   readonly disks: readonly BlockBackend[];
   /** Feature bits of the balloon (`balloon/settings.ts`, `virtio/balloon/features.ts`). */
   readonly balloonFeatures: readonly number[];
-  /** Within which bounds a policy moves the balloon; see `defaultBounds` when not given. */
-  readonly balloonBounds?: BalloonBounds;
   /** Virtual ns between requests for the balloon's statistics; none are asked for when not given. */
   readonly statsInterval?: number;
   /** The switch that its network card is connected to, and its place there: it makes the card's address. */

@@ -7,7 +7,6 @@
  */
 import { BalloonController, type BalloonEvent } from './balloon/controller.ts';
 import type { BalloonPolicy } from './balloon/policy.ts';
-import { defaultBounds } from './balloon/settings.ts';
 import { type Costs, costs } from './clock/costs.ts';
 import { Scheduler } from './clock/scheduler.ts';
 import { STORAGE_PROFILES, type StorageProfileName } from './clock/storage.ts';
@@ -57,7 +56,7 @@ export interface HostOptions {
   readonly oom?: OomPolicy;
   /** The cost model; the defaults when not given. */
   readonly costs?: Costs;
-  /** Who sets the guests' balloons; nobody when not given. */
+  /** Who sets the balloons of the guests that were given to {@link Host.balloons}; nobody when not given. */
   readonly balloonPolicy?: BalloonPolicy;
   /** Told of guests whose balloons do not follow the policy, and of those that do so again. */
   readonly onBalloonEvent?: (event: BalloonEvent, now: number) => void;
@@ -108,7 +107,7 @@ export class Host implements Stateful {
   readonly #byNumber = new Map<number, HostedGuest>();
   readonly #threads: GuestThreads;
   readonly network = new EthernetSwitch(networkDelay);
-  /** Carries the balloon policy out; undefined when there is none. */
+  /** Carries the balloon policy out for the guests that are added to it; undefined when there is none. */
   readonly balloons: BalloonController | undefined;
   readonly #scheduler: Scheduler;
   /** With the scheduler's number of each. */
@@ -194,15 +193,6 @@ export class Host implements Stateful {
     const housed = this.#threads.add(plain, ports, station);
     const { guest } = housed;
     this.guests.push(guest);
-    this.balloons?.add(
-      {
-        id: guest.space.id,
-        memory: options.memory,
-        bounds: options.balloonBounds ?? defaultBounds(options.memory),
-        balloon: guest.balloon,
-      },
-      this.#time,
-    );
     const entities = guest.cpus.map(() => this.#scheduler.add(options.cpuWeight));
     this.#members.set(guest, { ...housed, entities, serialOutput, ports });
     this.#byNumber.set(guest.space.id, guest);

@@ -4,11 +4,12 @@ import { createHash } from 'node:crypto';
 import test from 'ava';
 import type { BalloonEvent } from '../../hypervisor/balloon/controller.ts';
 import { MomPolicy } from '../../hypervisor/balloon/mom.ts';
-import { balloonFeatures } from '../../hypervisor/balloon/settings.ts';
+import { type BalloonBounds, balloonFeatures, defaultBounds } from '../../hypervisor/balloon/settings.ts';
 import { StaticPolicy } from '../../hypervisor/balloon/static.ts';
 import type { Guest } from '../../hypervisor/guest.ts';
 import { Host } from '../../hypervisor/host.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
+import type { HostedGuest } from '../../hypervisor/threads/hostedguest.ts';
 import { usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 import { Hints } from '../run/hints.ts';
 import { debianFiles, runToEnd, startDebian } from './testing/debian.ts';
@@ -21,6 +22,11 @@ const features = balloonFeatures({
   freePageHinting: false,
 });
 
+/** Puts a guest under the host's balloon policy. */
+function adopt(host: Host, { space, balloon }: HostedGuest, memory: number, bounds: BalloonBounds): void {
+  host.balloons!.add({ id: space.id, memory, bounds, balloon }, host.time);
+}
+
 test.serial('a guest gets the size that was set; one without a driver is named', async (t) => {
   const events: BalloonEvent[] = [];
   const host = new Host({
@@ -29,7 +35,7 @@ test.serial('a guest gets the size that was set; one without a driver is named',
     balloonPolicy: new StaticPolicy(),
     onBalloonEvent: (event) => events.push(event),
   });
-  const options = { balloonFeatures: features, balloonBounds: { minimum: 64 * MIB, size: 96 * MIB } };
+  const options = { balloonFeatures: features };
   const files = await debianFiles();
   const guests = [
     startDebian(host, files, { ...options, seed: 1, script: 'sleep 12; grep MemTotal /proc/meminfo' }),
@@ -40,6 +46,8 @@ test.serial('a guest gets the size that was set; one without a driver is named',
       parameters: 'module_blacklist=virtio_balloon',
     }),
   ];
+  const bounds = { minimum: 64 * MIB, size: 96 * MIB };
+  for (const { guest } of guests) adopt(host, guest, 128 * MIB, bounds);
   runToEnd(host, guests, 40e9);
   const [follows, deaf] = guests as [(typeof guests)[0], (typeof guests)[0]];
   t.is(follows.guest.balloon.actual * pageSize, 32 * MIB);
@@ -67,6 +75,7 @@ test.serial('MOM shrinks a guest that leaves memory unused while the host is sho
     // It touches memory that it does not need any more afterwards.
     script: 'head -c 60000000 /dev/zero > /tmp/once; rm /tmp/once; sleep 100',
   });
+  adopt(host, running.guest, 144 * MIB, defaultBounds(144 * MIB));
   const look = (time: number) => {
     runToEnd(host, [running], time);
     const { balloon } = running.guest;

@@ -1,9 +1,9 @@
 /** The balloons of a run: who decides how large they are, and what comes of it. */
-import { BalloonController, type BalloonEvent } from '../../hypervisor/balloon/controller.ts';
+import type { BalloonController, BalloonEvent } from '../../hypervisor/balloon/controller.ts';
 import { MomPolicy } from '../../hypervisor/balloon/mom.ts';
 import { defaultBounds } from '../../hypervisor/balloon/settings.ts';
 import { StaticPolicy } from '../../hypervisor/balloon/static.ts';
-import type { Host } from '../../hypervisor/host.ts';
+import type { Host, HostOptions } from '../../hypervisor/host.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import type { HostedGuest } from '../../hypervisor/threads/hostedguest.ts';
 import type { RunEvent } from '../../reports/format/lines.ts';
@@ -13,6 +13,19 @@ import { Hints } from './hints.ts';
 /** Guests are asked for balloon statistics so often, in virtual ns: as often as MOM looks, or oftener. */
 const statisticsInterval = 1e9;
 
+/** What a scenario says of balloons, as a host takes it: who decides, and who hears of guests that do not follow. `names` are by the ids of memories. */
+export function balloonOptions(
+  { policy }: Scenario['host']['balloon'],
+  names: ReadonlyMap<number, string>,
+  tell: (event: RunEvent) => void,
+): Pick<HostOptions, 'balloonPolicy' | 'onBalloonEvent'> {
+  if (policy === 'none') return {};
+  return {
+    balloonPolicy: policy === 'mom' ? new MomPolicy() : new StaticPolicy(),
+    onBalloonEvent: (event, now) => tell(eventOf(event, now, names)),
+  };
+}
+
 /** See the top of this file. */
 export class Balloons {
   readonly #scenario: Scenario['host']['balloon'];
@@ -20,23 +33,11 @@ export class Balloons {
   readonly #controller: BalloonController | undefined;
   readonly #hints: Hints | undefined;
 
-  /** `names` are those of the guests by the ids of their memory; `tell` takes events. */
-  constructor(
-    scenario: Scenario['host']['balloon'],
-    host: Host,
-    names: ReadonlyMap<number, string>,
-    tell: (event: RunEvent) => void,
-  ) {
+  constructor(scenario: Scenario['host']['balloon'], host: Host) {
     this.#scenario = scenario;
+    this.#controller = host.balloons;
     const { free_page_hinting: interval } = scenario;
     if (interval !== undefined) this.#hints = new Hints(interval);
-    if (scenario.policy === 'none') return;
-    const policy = scenario.policy === 'mom' ? new MomPolicy() : new StaticPolicy();
-    this.#controller = new BalloonController(policy, {
-      memory: host.pages.books.frames.count * pageSize,
-      free: () => host.pages.classes.free * pageSize,
-      onEvent: (event, now) => tell(eventOf(event, now, names)),
-    });
   }
 
   /** A guest was switched on, at virtual time `now`. */
@@ -62,15 +63,13 @@ export class Balloons {
     else this.#controller.configure(space.id, memory - bytes);
   }
 
-  /** When there is something to do, in virtual ns. */
+  /** When there is something to do between runs of the host, in virtual ns. */
   get next(): number {
-    const never = Number.POSITIVE_INFINITY;
-    return Math.min(this.#controller?.next ?? never, this.#hints?.next ?? never);
+    return this.#hints?.next ?? Number.POSITIVE_INFINITY;
   }
 
   /** Does what is due at virtual time `now`. */
   run(now: number): void {
-    if (this.#controller !== undefined && now >= this.#controller.next) this.#controller.run(now);
     if (this.#hints !== undefined && now >= this.#hints.next) this.#hints.run(now);
   }
 }

@@ -14,7 +14,7 @@ import { usualTranslation } from '../../hypervisor/x86/translate/options.ts';
 import type { RunEvent } from '../../reports/format/lines.ts';
 import { workloadPort } from '../../workloads/catalog.ts';
 import { epoch } from '../epoch.ts';
-import { Balloons } from './balloons.ts';
+import { Balloons, balloonOptions } from './balloons.ts';
 import type { FaultTimes, GuestEnding, GuestSetup, HostSetup, MergeTimes, RunHost, Times } from './host.ts';
 import { Sampler } from './sampler.ts';
 import { scannerOf } from './scanner.ts';
@@ -44,6 +44,7 @@ export async function makeHost(setup: HostSetup, means: Means = {}): Promise<Run
     workers: Math.min(setup.workers, setup.guests.length),
     translate,
     costs: costs(cost),
+    ...balloonOptions(setup.scenario.host.balloon, names, (event) => events.push(event)),
     onMemoryEvent: (event: MemoryEvent, now: number) => events.push(eventOf(event, now, names)),
   };
   const host =
@@ -85,9 +86,7 @@ class HypervisorHost implements RunHost {
     for (const [number, { space }] of this.#guests.entries()) {
       names.set(space.id, setup.guests[number]!.plan.name);
     }
-    this.#balloons = new Balloons(setup.scenario.host.balloon, host, names, (event) =>
-      this.#events.push(event),
-    );
+    this.#balloons = new Balloons(setup.scenario.host.balloon, host);
     this.#sampler = new Sampler(host, this.#guests, setup.scenario.host.cpus, ksmd);
     this.columns = this.#sampler.columns;
   }
