@@ -1,6 +1,6 @@
 /**
- * Twice the same: `node --no-wasm-inlining bench/twice.ts`. Debian guests on a host that merges, balloons and swaps are run twice, and for a shorter time
- * translated and interpreted. The host's state at every sample, each file of the run folder, and what the manifest says beside wall time
+ * Twice the same: `node --no-wasm-inlining bench/twice.ts`. Debian guests on a host that merges, balloons and swaps are run twice, on one thread and
+ * on two, and for a shorter time translated and interpreted. The host's state at every sample, each file of the run folder, and what the manifest says beside wall time
  * and memory must be equal; it ends with status 1 when they are not.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -26,7 +26,7 @@ interface Outcome {
   readonly manifest: unknown;
 }
 
-async function run(set: readonly string[], means: Means = {}): Promise<Outcome> {
+async function run(set: readonly string[], means: Means = {}, workers = 1): Promise<Outcome> {
   const out = mkdtempSync(join(tmpdir(), 'pagefold-bench-'));
   const states: string[] = [];
   try {
@@ -41,7 +41,7 @@ async function run(set: readonly string[], means: Means = {}): Promise<Outcome> 
         return host;
       },
       out,
-      workers: 1,
+      workers,
       check: true,
       signal: new AbortController().signal,
       progress: () => {},
@@ -70,7 +70,9 @@ function compare(what: string, one: Outcome, other: Outcome): void {
   if (unequal.length > 0) process.exitCode = 1;
 }
 
-compare('4 guests for 20 s, twice', await run(long), await run(long));
+const once = await run(long);
+compare('4 guests for 20 s, twice', once, await run(long));
+compare('4 guests for 20 s, on one thread and on two', once, await run(long, {}, 2));
 compare(
   '2 guests for 4 s, translated and interpreted',
   await run(short),

@@ -62,6 +62,8 @@ export interface HostOptions {
   readonly onBalloonEvent?: (event: BalloonEvent, now: number) => void;
   /** Told of what goes wrong with the host's memory. */
   readonly onMemoryEvent?: (event: MemoryEvent, now: number) => void;
+  /** Told of a guest that has ended by itself, when the round is over. */
+  readonly onGuestEnd?: (guest: HostedGuest) => void;
 }
 
 /** A thread of the host that works between rounds, with a CPU that it had in the one before: ksmd, kswapd. */
@@ -106,6 +108,7 @@ export class Host implements Stateful {
   readonly #members = new Map<HostedGuest, Member>();
   readonly #byNumber = new Map<number, HostedGuest>();
   readonly #threads: GuestThreads;
+  readonly #onGuestEnd: (guest: HostedGuest) => void;
   readonly network = new EthernetSwitch(networkDelay);
   /** Carries the balloon policy out for the guests that are added to it; undefined when there is none. */
   readonly balloons: BalloonController | undefined;
@@ -122,6 +125,7 @@ export class Host implements Stateful {
   constructor(options: HostOptions) {
     const { memory, translate, oom, costs: costModel = costs(), workers = 1 } = options;
     this.costs = costModel;
+    this.#onGuestEnd = options.onGuestEnd ?? (() => {});
     this.#scheduler = new Scheduler(options.cpus ?? manyCpus, round);
     this.memory = new HostMemory(memory, arenaBytes);
     const hash = hashPage(this.memory);
@@ -214,6 +218,12 @@ export class Host implements Stateful {
     this.#byNumber.delete(guest.space.id);
   }
 
+  /** Takes back the memory of a guest that has ended: what the end of an emulator's process gives a real host. Between rounds. */
+  release({ space }: HostedGuest): void {
+    this.#betweenRounds('memory is taken back');
+    this.pages.release(space);
+  }
+
   /** Adds a thread of the host, which works from now on. */
   addTask(task: HostTask): void {
     this.#tasks.push({ task, entity: this.#scheduler.add(task.weight) });
@@ -292,6 +302,7 @@ export class Host implements Stateful {
   }
 
   #endRound(end: number): void {
+    const ended = this.#running.filter((guest) => guest.end !== undefined);
     this.#running = [];
     this.pages.endRound(end);
     this.pages.serve(end, end + round);
@@ -299,6 +310,7 @@ export class Host implements Stateful {
     this.#threads.deliver(end);
     this.#account(end);
     this.#setBalloons(end);
+    for (const guest of ended) this.#onGuestEnd(guest);
   }
 
   #setBalloons(now: number): void {

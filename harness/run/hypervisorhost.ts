@@ -45,9 +45,10 @@ export async function makeHost(setup: HostSetup, means: Means = {}): Promise<Run
     translate,
     costs: costs(cost),
     ...balloonOptions(setup.scenario.host.balloon, names, (event) => events.push(event)),
+    onGuestEnd: (guest: HostedGuest) => host.release(guest),
     onMemoryEvent: (event: MemoryEvent, now: number) => events.push(eventOf(event, now, names)),
   };
-  const host =
+  const host: Host =
     swap === 'none'
       ? new Host(options)
       : withUnnamedFile((file) => new Host({ ...options, swap: { ...swap, file: openSwap(file) } }));
