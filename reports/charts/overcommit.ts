@@ -103,7 +103,10 @@ export function overcommitChart(study: Study): Chart | undefined {
         spec: (theme) => ({
           layer: [
             ...(bound === undefined ? [] : limit(theme, y, bound, `bound ${duration(bound)}`)),
-            ...tables.flatMap(({ setting }, order) => lineOf(setting, shapes[order]!, theme, x, y)),
+            ...tables.flatMap(({ setting }, order) =>
+              // Where points lie on each other, the earlier show around the later.
+              lineOf(setting, shapes[order]!, 80 + 90 * (tables.length - 1 - order), theme, x, y),
+            ),
           ],
         }),
       };
@@ -112,8 +115,8 @@ export function overcommitChart(study: Study): Chart | undefined {
   };
 }
 
-/** A setting's line with its points. */
-function lineOf(setting: Setting, shape: PointShape, theme: Theme, x: Spec, y: Spec): Spec[] {
+/** A setting's line with its points, of so many square pixels. */
+function lineOf(setting: Setting, shape: PointShape, size: number, theme: Theme, x: Spec, y: Spec): Spec[] {
   const color = theme[setting.colour];
   const transform = [{ filter: `datum.setting === ${JSON.stringify(setting.label)}` }];
   return [
@@ -130,7 +133,7 @@ function lineOf(setting: Setting, shape: PointShape, theme: Theme, x: Spec, y: S
         stroke: color,
         fill: setting.swap ? color : theme.background,
         strokeWidth: 1.8,
-        size: 80,
+        size,
         opacity: 1,
       },
       encoding: {
