@@ -1,7 +1,7 @@
 /**
  * Twice the same: `node --no-wasm-inlining bench/twice.ts`. Debian guests on a host that merges, balloons and swaps are run twice, on one thread and
- * on two, and for a shorter time translated and interpreted. The host's state at every sample, each file of the run folder, and what the manifest says beside wall time
- * and memory must be equal; it ends with status 1 when they are not.
+ * on two, and for a shorter time translated and interpreted. The host's state at every sample, each file of the run folder, and what the manifest says beside wall time,
+ * memory, machine and its threads must be equal; it ends with status 1 when they are not.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -47,7 +47,7 @@ async function run(set: readonly string[], means: Means = {}, workers = 1): Prom
       progress: () => {},
     });
     const file = readFileSync(join(folder, 'manifest.json'), 'utf8');
-    const { started, finished, peakMemory, ...manifest } = JSON.parse(file) as Manifest;
+    const { started, finished, peakMemory, machine, ...manifest } = JSON.parse(file) as Manifest;
     return { states, files: contents(folder), manifest };
   } finally {
     rmSync(out, { recursive: true });
