@@ -1,5 +1,5 @@
 /**
- * Speed of the engine's parts, each in a small guest of its own: `npm run bench` runs it in front of the boots. Times differ from
+ * Speed of the engine's parts, each in a small guest of its own: part of `npm run bench`. Times differ from
  * machine to machine and from hour to hour; what can be compared is the parts of one run with each other.
  */
 import { Bench } from 'tinybench';

@@ -1,5 +1,5 @@
 /**
- * Speed of the engine: `npm run bench`. Boots the Debian guest's kernel, interpreted and translated in turns, and
+ * Speed of boots, part of `npm run bench`. Boots the Debian guest's kernel, interpreted and translated in turns, and
  * reports guest instructions a second. Speeds differ from machine to machine and from hour to hour; the ratio within a run is what
  * can be compared.
  */
