@@ -28,7 +28,7 @@ export const runOptions = {
   workers: {
     type: 'string',
     requiresArg: true,
-    describe: 'Threads that run guests: the same results, sooner',
+    describe: 'Threads that run guests: the same results',
     default: '1',
   },
   check: {
