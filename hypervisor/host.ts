@@ -69,8 +69,6 @@ export interface HostOptions {
 /** A thread of the host that works between rounds, with a CPU that it had in the one before: ksmd, kswapd. */
 export interface HostTask {
   readonly name: string;
-  /** Its weight when physical CPUs are short; 100 when not given. */
-  readonly weight?: number;
   /** When it wants CPU time next, in virtual ns; Infinity while it sleeps. */
   readonly next: number;
   /** Works for `budget` ns of CPU time at most, at virtual time `now`; gives what it used. */
@@ -226,7 +224,7 @@ export class Host implements Stateful {
 
   /** Adds a thread of the host, which works from now on. */
   addTask(task: HostTask): void {
-    this.#tasks.push({ task, entity: this.#scheduler.add(task.weight) });
+    this.#tasks.push({ task, entity: this.#scheduler.add() });
   }
 
   /** Gives the host a scanner, which works when `Ksmd.start` was called: merging by it, and all that is measured of that. */

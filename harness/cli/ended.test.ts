@@ -1,7 +1,7 @@
 /** What a guest leaves that has ended by itself. */
 import test from 'ava';
 import { readRun } from '../../reports/format/read.ts';
-import { runText, temporaryFolder } from '../run/testing/micro.ts';
+import { contents, runText, temporaryFolder } from '../run/testing/micro.ts';
 
 /** One guest goes on; the kernel of the other finds no program to begin with, panics and starts anew, which ends the guest. */
 const scenario = `name: ended
@@ -15,6 +15,8 @@ guests:
 
 test('a guest that has ended gives its memory back to the host', async (t) => {
   const { folder } = await runText(scenario, temporaryFolder(t), { check: true });
+  const other = await runText(scenario, temporaryFolder(t), { check: true, workers: 2 });
+  t.deepEqual(contents(other.folder), contents(folder), 'on a worker, too');
   const { events, tables } = await readRun(folder);
   t.deepEqual(
     events.filter(({ event }) => event === 'guest_ended').map(({ guest, reason }) => [guest, reason]),

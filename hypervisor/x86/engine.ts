@@ -219,7 +219,7 @@ export class Engine {
       decodeCrossing: (slide: number, record: number, page: number, next: number) =>
         this.#decodeCrossing(record, page, next, slide),
       hot: (cpu: number, page: number, offset: number) => {
-        if (translate !== false) this.translator.hot(page, offset, neighbours(memory, cpu));
+        if (translate !== false) this.translator.hot(page, offset, () => neighbours(memory, cpu));
       },
       codeWritten: (vcpu: number, page: number) => vcpus[vcpu]!.codeWritten(page),
     };

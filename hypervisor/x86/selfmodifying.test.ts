@@ -32,13 +32,14 @@ interface Program {
 }
 
 function prepare(machine: FlatMachine, { code, entries }: Program): void {
-  for (const [address, content] of code) machine.write(address, content);
   for (const [index, entry] of entries.entries()) {
     const vcpu = machine.vcpus[index]!;
     machine.reset(true, vcpu);
     vcpu.set64(layout.rip, BigInt(entry));
     vcpu.setGpr(4, BigInt(stacks[index]!));
   }
+  // It may have page tables of its own.
+  for (const [address, content] of code) machine.write(address, content);
 }
 
 const halted = (vcpu: Vcpu) => vcpu.get32(layout.halted) !== 0;
@@ -122,6 +123,22 @@ test('code in another page changes between its calls', (t) => {
   const code = [...count(1000), ...bytes('31 c0 88 0c 25 02 10 01 00 e8 ed 0f 00 00 ff c9 75 f0 f4')];
   const program = {
     code: [
+      [codeAt, code],
+      [functionAt, addAndReturn],
+    ] as const,
+    entries: [codeAt],
+    result: sumOfBytes(1000),
+  };
+  for (const longest of [3, 40, 10_000]) inStep(t, program, longest);
+});
+
+test('code changes by writes at another address, where its page was written before it was code', (t) => {
+  // As above, but MOV [2 MiB + function + 2], CL
+  const code = [...count(1000), ...bytes('31 c0 88 0c 25 02 10 21 00 e8 ed 0f 00 00 ff c9 75 f0 f4')];
+  const program = {
+    code: [
+      // The second 2 MiB are the first once more: present, to write, for all, a page of 2 MiB.
+      [directory + 8, [...int32(0x87), ...int32(0)]],
       [codeAt, code],
       [functionAt, addAndReturn],
     ] as const,

@@ -384,42 +384,20 @@ export const access: CorePart = (define, core, host) => {
   });
 
   define('forgetFrame', (fn) => {
-    const cpu = fn.parameter(0).get();
     const frame = fn.parameter(1).get();
-    const left = fn.local('i32', fn.load('i32', cpu, layout.tlbUsed));
-    fn.block((end) => {
-      fn.loop((again) => {
-        end.brIf(left.get().eqz());
-        left.set(left.get().sub(1));
-        const entry = fn.local('i32', fn.load('i32', listPlace(cpu, left.get())));
-        const readTag = fn.load('i64', entry.get(), tlb.readTag);
-        const host = readTag.wrap().add(fn.load('i32', entry.get(), tlb.addend));
-        // Whatever may be written may be read, so a page's entry has a tag to read or to execute; the latter leads to no frame.
-        fn.if(host.eq(frame).and(readTag.ne(-1)), () => {
-          fn.store('i64', entry.get(), fn.i64(-1), tlb.readTag);
-          fn.store('i64', entry.get(), fn.i64(-1), tlb.writeTag);
-        });
-        again.br();
+    forUsedEntries(fn, (entry) => {
+      // Whatever may be written may be read, so a page's entry has a tag to read or to execute; the latter leads to no frame.
+      fn.if(leadsTo(fn, entry, tlb.readTag, frame), () => {
+        fn.store('i64', entry, fn.i64(-1), tlb.readTag);
+        fn.store('i64', entry, fn.i64(-1), tlb.writeTag);
       });
     });
   });
 
   define('forgetWrites', (fn) => {
-    const cpu = fn.parameter(0).get();
     const frame = fn.parameter(1).get();
-    const left = fn.local('i32', fn.load('i32', cpu, layout.tlbUsed));
-    fn.block((end) => {
-      fn.loop((again) => {
-        end.brIf(left.get().eqz());
-        left.set(left.get().sub(1));
-        const entry = fn.local('i32', fn.load('i32', listPlace(cpu, left.get())));
-        const writeTag = fn.load('i64', entry.get(), tlb.writeTag);
-        const host = writeTag.wrap().add(fn.load('i32', entry.get(), tlb.addend));
-        fn.if(host.eq(frame).and(writeTag.ne(-1)), () =>
-          fn.store('i64', entry.get(), fn.i64(-1), tlb.writeTag),
-        );
-        again.br();
-      });
+    forUsedEntries(fn, (entry) => {
+      fn.if(leadsTo(fn, entry, tlb.writeTag, frame), () => fn.store('i64', entry, fn.i64(-1), tlb.writeTag));
     });
   });
 
@@ -433,6 +411,27 @@ export const access: CorePart = (define, core, host) => {
     }
   });
 };
+
+/** Does something with each entry of a vCPU's TLB that has been filled since the last flush. */
+function forUsedEntries(fn: FunctionBuilder, visit: (entry: Value) => void): void {
+  const cpu = fn.parameter(0).get();
+  const left = fn.local('i32', fn.load('i32', cpu, layout.tlbUsed));
+  fn.block((end) => {
+    fn.loop((again) => {
+      end.brIf(left.get().eqz());
+      left.set(left.get().sub(1));
+      visit(fn.local('i32', fn.load('i32', listPlace(cpu, left.get()))).get());
+      again.br();
+    });
+  });
+}
+
+/** Whether an entry leads to a frame, by its tag for a kind of access. */
+function leadsTo(fn: FunctionBuilder, entry: Value, tag: number, frame: Value): Value {
+  const page = fn.load('i64', entry, tag);
+  const host = page.wrap().add(fn.load('i32', entry, tlb.addend));
+  return host.eq(frame).and(page.ne(-1));
+}
 
 /**
  * Copies between the scratch area and device registers, in accesses of 4 bytes, or of 1 and 2 where the length

@@ -43,6 +43,7 @@ export const coreTypes = {
   flushPage: type('i32 i64'),
   /** (cpu, host address of a frame): forgets translations that lead there to read or write. */
   forgetFrame: type('i32 i32'),
+  /** The same, to write alone. */
   forgetWrites: type('i32 i32'),
   // control.ts
   /** (cpu, linear, budget): goes on there. */

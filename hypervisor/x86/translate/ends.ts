@@ -90,11 +90,7 @@ export class RegionEnds {
     const entry = map[locals.tlb]!;
     const at = map[locals.exitCode]!;
     out.block();
-    out.get(locals.budget);
-    out.constant32(0);
-    out.op(codes.i32LeS);
-    out.expect('unlikely');
-    out.brIf(0);
+    this.#checkBudget();
     out.get(entry);
     out.get(target);
     out.op(codes.i32WrapI64);
@@ -127,15 +123,6 @@ export class RegionEnds {
     out.op(codes.i32WrapI64);
     out.constant32(0xfff);
     out.op(codes.i32And);
-    out.constant32(2);
-    out.op(codes.i32Shl);
-    out.op(codes.i32Add);
-    out.load32(codepage.entriesOffset);
-    out.tee(at);
-    out.constant32(0);
-    out.op(codes.i32LeS);
-    out.expect('unlikely');
-    out.brIf(0);
     this.#enter(at);
     out.end();
     out.get(locals.cpu);
@@ -144,9 +131,28 @@ export class RegionEnds {
     out.returnCall(this.#core.goOn.index);
   }
 
-  /** Goes on at the leader in a local. */
+  /** Leaves the innermost block when the budget is used up. */
+  #checkBudget(): void {
+    const out = this.#out;
+    out.get(locals.budget);
+    out.constant32(0);
+    out.op(codes.i32LeS);
+    out.expect('unlikely');
+    out.brIf(0);
+  }
+
+  /** Goes on at the leader, if there is one, of the code page and the offset in it that are on the stack. `leader` is a variable for it. */
   #enter(leader: number): void {
     const out = this.#out;
+    out.constant32(2);
+    out.op(codes.i32Shl);
+    out.op(codes.i32Add);
+    out.load32(codepage.entriesOffset);
+    out.tee(leader);
+    out.constant32(0);
+    out.op(codes.i32LeS);
+    out.expect('unlikely');
+    out.brIf(0);
     out.get(locals.cpu);
     out.get(leader);
     out.get(locals.budget);
@@ -179,11 +185,7 @@ export class RegionEnds {
     const out = this.#out;
     const leader = this.#map[locals.tlb]!;
     out.block();
-    out.get(locals.budget);
-    out.constant32(0);
-    out.op(codes.i32LeS);
-    out.expect('unlikely');
-    out.brIf(0);
+    this.#checkBudget();
     this.#field(exitFields.offset);
     out.tee(leader);
     out.constant32(pageSize);
@@ -193,15 +195,6 @@ export class RegionEnds {
     out.get(locals.cpu);
     out.load32(layout.codePage);
     out.get(leader);
-    out.constant32(2);
-    out.op(codes.i32Shl);
-    out.op(codes.i32Add);
-    out.load32(codepage.entriesOffset);
-    out.tee(leader);
-    out.constant32(0);
-    out.op(codes.i32LeS);
-    out.expect('unlikely');
-    out.brIf(0);
     this.#enter(leader);
     out.end();
     this.#atOffset(this.#core.within);

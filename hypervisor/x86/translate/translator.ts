@@ -30,6 +30,9 @@ const smallestBatch = 16;
 /** Code size of 64-bit code, the only one that is translated. */
 const code64 = 2;
 
+/** A first region does not look beyond its page. */
+const nothing: ReadonlyMap<number, number> = new Map();
+
 interface Leader {
   readonly page: number;
   readonly offset: number;
@@ -118,8 +121,9 @@ export class Translator {
    * The leader at an offset of a code page has become hot, or the region that it leads to is entered often.
    * @param around code pages around that, by distance in bytes
    */
-  hot(page: number, offset: number, around: ReadonlyMap<number, number>): void {
-    this.#hot.push({ page, offset, busy: this.isTranslated(page, offset), around });
+  hot(page: number, offset: number, around: () => ReadonlyMap<number, number>): void {
+    const busy = this.isTranslated(page, offset);
+    this.#hot.push({ page, offset, busy, around: busy ? around() : nothing });
   }
 
   /**
