@@ -8,7 +8,7 @@
  * so the order cannot be observed.
  */
 import { ByteBuffer } from './bytes.ts';
-import type { Block, Expectation, FunctionBuilder, Variable } from './function.ts';
+import type { Block, Expectation, FunctionBuilder, FunctionRef, Variable } from './function.ts';
 import type { PureOp, ValueType } from './opcodes.ts';
 import { valueTypeCode } from './opcodes.ts';
 import type { Value } from './value.ts';
@@ -56,6 +56,10 @@ export interface HoleSink {
   local(at: number, index: number, isSet: boolean): void;
   /** At `at` belongs a signed LEB128 number. */
   constant(at: number, what: number, type: ValueType): void;
+  /** At `at` belongs the unsigned LEB128 number of a load's or store's offset. */
+  offset(at: number, what: number): void;
+  /** A function is called. */
+  call(target: FunctionRef): void;
   /** At `at` belongs the depth of an outer label, `inside` constructs of the template lying between. */
   label(at: number, what: number, inside: number): void;
   /** The branch whose instruction is at `at` mostly goes that way. */
@@ -339,9 +343,11 @@ class Emitter {
       case 'store':
         out.bytes(node.op!.code as unknown as Uint8Array);
         out.byte(0);
-        out.unsigned(node.immediate);
+        if (node.immediate >= 0) out.unsigned(node.immediate);
+        else this.#holes!.offset(out.length, ~node.immediate);
         break;
       case 'call':
+        this.#holes?.call(node.target!);
         out.byte(0x10);
         out.unsigned(node.target!.index);
         break;

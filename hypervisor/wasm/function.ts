@@ -157,6 +157,11 @@ export class FunctionBuilder {
     return new Value(this, 'hole', type, undefined, undefined, what);
   }
 
+  /** The offset of a load or store that is filled in later. */
+  holeOffset(what: number): number {
+    return ~what;
+  }
+
   /** A label outside the template under construction; its depth is filled in when it is used. `what` is a negative number. */
   outsideLabel(what: number): Label {
     return new Label(this, what);

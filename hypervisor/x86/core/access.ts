@@ -6,7 +6,7 @@ import * as exceptions from '../exceptions.ts';
 import * as exits from '../exits.ts';
 import { AC } from '../flags.ts';
 import * as layout from '../layout.ts';
-import { quiet, reads, stack, supervisor, system, writes } from '../memoryaccess.ts';
+import { keeps, quiet, reads, stack, supervisor, system, writes, writesLater } from '../memoryaccess.ts';
 import { CR4, codeSizeMask, longMode } from '../mode.ts';
 import * as tlb from '../tlb.ts';
 import type { CorePart, Host } from './core.ts';
@@ -235,6 +235,14 @@ export const access: CorePart = (define, core, host) => {
     const size = kind.and(0xff);
     fn.if(linear.wrap().and(0xfff).add(size).gtU(4096), () => fn.return(0));
     fn.if(linear.shl(16).shrS(16).ne(linear), () => fn.return(0));
+    const entry = entryOf(fn.load('i32', cpu, layout.tlb), linear);
+    fn.if(
+      kind
+        .and(keeps)
+        .ne(0)
+        .and(fn.load('i64', entry, tlb.readTag).ne(-1)),
+      () => fn.return(0),
+    );
     fn.if(fn.load('i32', cpu, layout.tlb).eq(setAddress(cpu, tlb.alignmentCheckSet)), () => fn.return(0));
     fn.if(anyBreakpoint(fn), () => {
       fn.if(fn.call(core.breakpoints, cpu, linear.and(-4096), 4096, breakpointTypes.data), () =>
@@ -243,6 +251,26 @@ export const access: CorePart = (define, core, host) => {
     });
     const host = fn.call(core.page, cpu, linear, kind.or(quiet));
     fn.return(fn.select(host.eq(1), fn.i32(0), host));
+  });
+
+  define('rangeAccess', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const linear = fn.parameter(1).get();
+    const kind = fn.parameter(2).get();
+    const first = fn.parameter(3).get();
+    const last = fn.parameter(4).get();
+    const size = kind.and(0xff);
+    const entry = entryOf(fn.load('i32', cpu, layout.tlb), linear);
+    const tagFor = (write: Value) =>
+      fn.load('i64', entry.add(fn.select(write, fn.i32(tlb.writeTag), fn.i32(tlb.readTag))));
+    // The first access alone may fill the TLB, as it does in the interpreter, and with nothing but what it needs.
+    const page = linear.add(size.sub(1).extendU()).and(-4096);
+    fn.if(tagFor(kind.and(writes)).ne(page), () => {
+      fn.if(fn.call(core.plainAccess, cpu, linear, kind).eqz(), () => fn.return(0));
+    });
+    fn.if(first.xor(last).geU(4096), () => fn.return(0));
+    fn.if(tagFor(kind.and(writes | writesLater)).ne(first.and(-4096)), () => fn.return(0));
+    fn.return(fn.load('i32', entry, tlb.addend).add(first.wrap()));
   });
 
   define('commit', (fn) => {

@@ -35,6 +35,7 @@ export const coreTypes = {
   commit: type('i32'),
   /** (cpu, linear, kind) → host address of plain memory within one page; 0 for everything else, without any effect but TLB refill. */
   plainAccess: type('i32 i64 i32', 'i32'),
+  rangeAccess: type('i32 i64 i32 i64 i64', 'i32'),
   /** (cpu, linear) → decoded page to execute from, 0 after recording a fault. */
   fetch: type('i32 i64', 'i32'),
   /** (cpu, 1 to keep global pages): forgets translations. */

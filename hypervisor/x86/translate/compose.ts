@@ -8,12 +8,14 @@ import { type ValueType, valueTypeCode } from '../../wasm/opcodes.ts';
 import * as codepage from '../codepage.ts';
 import type { Core } from '../core/core.ts';
 import * as layout from '../layout.ts';
+import { keeps } from '../memoryaccess.ts';
 import * as tlb from '../tlb.ts';
 import { RegionEnds } from './ends.ts';
 import { leave, packExit, variableOp } from './exitcode.ts';
 import { opOf } from './flagstate.ts';
 import type { Flow } from './flow.ts';
 import type { Structure } from './graph.ts';
+import { type Grouped, registersOf } from './groups.ts';
 import { leaderUsed } from './livemodules.ts';
 import type { Block, Region, RegionInstruction } from './region.ts';
 import { holeKinds, locals, mostLocals, numbers, type Template } from './template.ts';
@@ -28,6 +30,12 @@ const exitLabel = -2;
 
 /** Where the leader says which of its region's entries it is. */
 export const leaderEntry = codepage.immediate;
+
+/** What is filled in where an access of a group says so. */
+function groupNumber({ offset, length }: Grouped, what: number): number {
+  if (what === numbers.groupOffset) return offset;
+  return what === numbers.groupFirst ? -offset : length - 1 - offset;
+}
 
 /** See the top of this file. One composer serves for all regions, one after the other. */
 export class Composer {
@@ -47,6 +55,8 @@ export class Composer {
   /** For going over to another page: where it is, and its TLB entry. */
   #newBase = 0;
   #entry = 0;
+  /** The first of those that have the host addresses of groups. */
+  #firstGroup = 0;
 
   constructor(views: RecordViews, core: Core) {
     this.#views = views;
@@ -107,7 +117,7 @@ export class Composer {
     this.#region.instructions.forEach((instruction, i) => {
       const template = this.#flow.templates[i];
       if (template === undefined) return;
-      const { reg, rm, index } = this.#registers(instruction);
+      const { reg, rm, index } = registersOf(this.#views, instruction);
       read |= template.gprRead;
       written |= template.gprWritten;
       if (template.usesReg) read |= 1 << reg;
@@ -136,6 +146,8 @@ export class Composer {
     for (const each of [locals.tlb, locals.ccOp, locals.exitCode]) map[each] = next++;
     this.#entryBudget = next++;
     this.#entry = next++;
+    this.#firstGroup = next;
+    next += this.#flow.groups.most;
     declared.i32 += next - first32;
     scratch.i32 = next;
     next += most.i32;
@@ -145,16 +157,6 @@ export class Composer {
     }
     this.#scratch = scratch;
     return { read, written, flags, declared };
-  }
-
-  #registers({ record }: RegionInstruction) {
-    const { u16 } = this.#views;
-    const number = (field: number) => ((u16[(record + field) >> 1]! - layout.gpr) >> 3) & 15;
-    return {
-      reg: number(codepage.reg),
-      rm: number(codepage.rm),
-      index: number(codepage.index),
-    };
   }
 
   /** Blocks that are reached by a branch, not only by going on from the one before. */
@@ -215,7 +217,6 @@ export class Composer {
       return;
     }
     const out = this.#out;
-    const { instructions } = this.#region;
     const { templates, before, settleAt, atStart } = this.#flow;
     // All its instructions are charged at once; when the budget does not reach, the interpreter goes on here.
     out.constant32(packExit(leave.interpret, block.start, block.count, opOf(atStart[number]!)));
@@ -236,7 +237,7 @@ export class Composer {
       if ((settle === i || template.writesFlags === 'maybe') && op !== variableOp) this.#settle(op);
       // A direct jump within the region is where control goes on.
       if (i === last - 1 && block.end === 'jumps' && block.successors.includes(block.taken)) break;
-      this.#instruction(instructions[i]!, template, last - i, op, block.taken);
+      this.#instruction(i, template, last - i, op, block.taken);
     }
     if (block.end === 'leaves' || block.end === 'calls') return;
     const stateAfter = settle === last ? opOf(this.#stateBehind(last - 1)) : variableOp;
@@ -343,24 +344,22 @@ export class Composer {
   }
 
   /** Writes an instruction's template. `left` counts the instructions of the block from it on. */
-  #instruction(
-    instruction: RegionInstruction,
-    template: Template,
-    left: number,
-    op: number,
-    taken: number,
-  ): void {
+  #instruction(number: number, template: Template, left: number, op: number, taken: number): void {
+    const instruction = this.#region.instructions[number]!;
+    const { grouped, inUse } = this.#flow.groups;
+    const group = grouped[number];
     const { i32 } = this.#views;
     const { record, offset, length } = instruction;
     const { bytes, holes, hints, localsAt, scratchTypes, scratchOrdinals } = template;
     const map = this.#map;
-    const { reg, rm, index } = this.#registers(instruction);
+    const { reg, rm, index } = registersOf(this.#views, instruction);
     map[locals.reg] = map[locals.gpr + reg]!;
     map[locals.rm] = map[locals.gpr + rm]!;
     map[locals.index] = map[locals.gpr + index]!;
     for (let k = 0; k < scratchTypes.length; k++) {
       map[locals.scratch + k] = this.#scratch[scratchTypes[k]!]! + scratchOrdinals[k]!;
     }
+    if (group !== undefined) map[locals.group] = this.#firstGroup + group.group;
     const out = this.#out;
     let from = 0;
     let atLocal = 0;
@@ -393,11 +392,17 @@ export class Composer {
           out.signed(
             what === numbers.immediate
               ? i32[(record + codepage.immediate) >> 2]!
-              : this.#code(template, what - numbers.code, instruction, left, op),
+              : what < numbers.code
+                ? groupNumber(group!, what)
+                : this.#code(template, what - numbers.code, instruction, left, op, inUse[number]!),
           );
           break;
+        case holeKinds.offset:
+          out.unsigned(groupNumber(group!, what));
+          break;
         default:
-          if (what === numbers.displacement) out.signed(i32[(record + codepage.displacement) >> 2]!);
+          if (what >= numbers.groupOffset) out.signed(groupNumber(group!, what));
+          else if (what === numbers.displacement) out.signed(i32[(record + codepage.displacement) >> 2]!);
           else if (what === numbers.offset) out.signed(offset);
           else if (what === numbers.nextOffset) out.signed(offset + length);
           else {
@@ -414,8 +419,10 @@ export class Composer {
     instruction: RegionInstruction,
     left: number,
     op: number,
+    inUse: boolean,
   ): number {
     const code = template.codes[number]!;
+    if (code.kind === 'access') return code.access | (inUse ? keeps : 0);
     if (code.kind === 'left') return left + code.add;
     if (code.kind === 'minusLeft') return code.add - left;
     const { offset, length, record } = instruction;

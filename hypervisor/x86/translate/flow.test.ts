@@ -65,6 +65,8 @@ function region(
   return { page: 0, parts: [{ page: 0, distance: 0 }], instructions, blocks: made, entries };
 }
 
+const noGroups = { grouped: [], inUse: [], most: 0 };
+
 /** What each instruction was asked for: the flags before it, and whether those behind it are seen. */
 function flow(it: Region) {
   const asked: { before: FlagState; live: boolean }[] = [];
@@ -81,7 +83,7 @@ function flow(it: Region) {
     },
   } as unknown as Templates;
   const order = it.blocks.map((_, number) => number);
-  return { ...findFlow(it, order, templates), asked };
+  return { ...findFlow(it, order, noGroups, templates), asked };
 }
 
 test('flags that are set anew before anybody can see them are dead', (t) => {

@@ -2,12 +2,14 @@
 
 import { variableOp } from './exitcode.ts';
 import { type FlagState, meet, opOf, unknownFlags } from './flagstate.ts';
+import type { Groups } from './groups.ts';
 import type { Block, Region, RegionInstruction } from './region.ts';
 import type { Template } from './template.ts';
 import type { Templates } from './templates.ts';
 
 /** The templates of a region's instructions, and the flags around them. */
 export interface Flow {
+  readonly groups: Groups;
   /** By instruction. */
   readonly templates: readonly Template[];
   /** What is known of the flags before each instruction. */
@@ -23,7 +25,12 @@ function behind({ variants: { general } }: RegionInstruction, before: FlagState)
 }
 
 /** @param sequence the blocks that can be reached, in reverse postorder; those that are entered from outside are `entries` */
-export function findFlow(region: Region, sequence: readonly number[], templates: Templates): Flow {
+export function findFlow(
+  region: Region,
+  sequence: readonly number[],
+  groups: Groups,
+  templates: Templates,
+): Flow {
   const { blocks, instructions } = region;
   const atStart: (FlagState | undefined)[] = blocks.map(() => undefined);
   for (const entry of region.entries) atStart[entry] = unknownFlags;
@@ -75,10 +82,12 @@ export function findFlow(region: Region, sequence: readonly number[], templates:
         instruction.variants,
         before[i]!,
         live,
+        groups.grouped[i]?.role ?? 'alone',
       );
       const anew = general.writesFlags === 'always' && !general.keepsFlags;
-      live = general.exits || general.readsFlags || (live && !anew);
+      live = chosen[i]!.exits || general.readsFlags || (live && !anew);
     }
   }
-  return { templates: chosen, before, settleAt, atStart: atStart.map((state) => state ?? unknownFlags) };
+  const known = atStart.map((state) => state ?? unknownFlags);
+  return { groups, templates: chosen, before, settleAt, atStart: known };
 }

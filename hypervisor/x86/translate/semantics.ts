@@ -6,17 +6,26 @@
  * whose effects have not begun, and the interpreter takes over there.
  */
 import { FunctionBuilder, type Label, type Variable } from '../../wasm/function.ts';
-import type { Value } from '../../wasm/value.ts';
+import type { LoadName } from '../../wasm/opcodes.ts';
+import type { Operand, Value } from '../../wasm/value.ts';
 import { type Core, handlerType } from '../core/core.ts';
 import { conditionOf, type FlagKind, kinds, type LazyFlags, RF } from '../flags.ts';
 import type { Form } from '../form.ts';
 import * as layout from '../layout.ts';
-import { type Access, type Probe, reads, writes } from '../memoryaccess.ts';
+import { type Access, type Probe, reads, writes, writesLater } from '../memoryaccess.ts';
 import { type Address, loadName, type RegisterPlace, Semantics, storeName } from '../semantics.ts';
 import * as tlb from '../tlb.ts';
 import { leave, variableOp } from './exitcode.ts';
 import { type FlagState, hasOther, knownFlags, opOf, unknownFlags } from './flagstate.ts';
-import { type Code, labels, locals, localTypes, numbers } from './template.ts';
+import {
+  type Code,
+  type GroupRole,
+  labels,
+  locals,
+  localTypes,
+  type MemoryAccess,
+  numbers,
+} from './template.ts';
 
 /** Thrown when a meaning does something that only the interpreter can do. */
 export class NotTranslatable extends Error {}
@@ -50,6 +59,7 @@ export interface TemplateCase {
    * an instruction is the same for all of its variants.
    */
   readonly setsOp: boolean;
+  readonly role: GroupRole;
 }
 
 /** Places that stand for whatever general register the instruction names; 1 is added for AH … BH. */
@@ -93,6 +103,15 @@ export class TemplateSemantics extends Semantics {
   readonly #budget: Variable;
   readonly #exit: Label;
   readonly #jump: Label;
+  /** Its accesses, each undefined when its address is nothing that another's may be compared with, or when it may not happen. */
+  readonly #accesses: (MemoryAccess | undefined)[] = [];
+  readonly #operandAddresses: Address[] = [];
+  readonly #stackAddresses = new Map<Address, number>();
+  /** How often RSP is written, and by how much it moves where that is known. */
+  #stackWrites = 0;
+  readonly #stackMoves: number[] = [];
+  /** The host address of an access within a group. */
+  #grouped: Probe | undefined;
   #stopsSoon = false;
   #called = false;
 
@@ -275,6 +294,7 @@ export class TemplateSemantics extends Semantics {
   }
 
   override writeRegister(place: RegisterPlace, size: number, value: Value): void {
+    if (place === layout.gprOffset(4)) this.#stackWrites++;
     const general = this.#general(place);
     if (general === undefined) {
       this.fn.store(storeName(size), this.cpu, value, place as number);
@@ -339,7 +359,9 @@ export class TemplateSemantics extends Semantics {
       const displacement = this.slid(this.#number(numbers.displacement), this.form.slides.displacement);
       offset = offset === undefined ? displacement : offset.add(displacement);
     }
-    return { segment, stack, offset: this.cut(offset ?? this.i64(0)) };
+    const address = { segment, stack, offset: this.cut(offset ?? this.i64(0)) };
+    this.#operandAddresses.push(address);
+    return address;
   }
 
   override dataSegment(): number {
@@ -422,17 +444,109 @@ export class TemplateSemantics extends Semantics {
   // Memory.
 
   override probe(address: Address, size: number, access: Access): Probe {
-    const { fn } = this;
     const linear = this.linear(address, size, access);
+    this.#accesses.push(this.#comparable(address, size, access));
+    switch (this.#case.role) {
+      case 'alone':
+        return this.#probeAlone(linear, size, access);
+      case 'member':
+        break;
+      default:
+        this.#probeGroup(linear, size, access, this.#case.role === 'firstToWrite');
+    }
+    const host = this.#local(locals.group).get().add(this.fn.hole('i32', numbers.groupOffset));
+    this.#grouped = { host, slow: undefined };
+    return this.#grouped;
+  }
+
+  override loadAt(target: Probe, size: number, name: LoadName = loadName(size)): Value {
+    if (target !== this.#grouped) return super.loadAt(target, size, name);
+    return this.fn.load(name, this.#local(locals.group).get(), this.fn.holeOffset(numbers.groupOffset));
+  }
+
+  override storeAt(target: Probe, size: number, value: Value): void {
+    if (target !== this.#grouped) super.storeAt(target, size, value);
+    else {
+      const offset = this.fn.holeOffset(numbers.groupOffset);
+      this.fn.store(storeName(size, value), this.#local(locals.group).get(), value, offset);
+    }
+  }
+
+  /** The instruction's access, when it has no other, as far as it can be compared with those of others. */
+  get onlyAccess(): MemoryAccess | undefined {
+    return this.#accesses.length === 1 ? this.#accesses[0] : undefined;
+  }
+
+  /** See {@link Template.stackMove}. */
+  get stackMove(): number | undefined {
+    if (this.#stackWrites !== this.#stackMoves.length) return undefined;
+    return this.#stackMoves.reduce((sum, each) => sum + each, 0);
+  }
+
+  override stackAddress(distance: Operand): Address {
+    const address = super.stackAddress(distance);
+    if (typeof distance === 'number') this.#stackAddresses.set(address, distance);
+    return address;
+  }
+
+  override moveStack(distance: Operand): void {
+    super.moveStack(distance);
+    if (typeof distance === 'number' && this.#isCertain) this.#stackMoves.push(distance);
+  }
+
+  /** Whether what is being emitted happens each time. */
+  get #isCertain(): boolean {
+    return this.fn.currentBlock === this.fn.body;
+  }
+
+  #comparable(address: Address, size: number, access: Access): MemoryAccess | undefined {
+    if (!this.#isCertain) return undefined;
+    const accessed = { size, writes: access !== 'r' };
+    const distance = this.#stackAddresses.get(address);
+    if (distance !== undefined) return { at: 'stack', distance, ...accessed };
+    // What addresses of 32 bits are cut to is no sum, and FS and GS have bases.
+    const plain = this.form.addressSize === 8 && this.#case.segment === layout.zero;
+    const isOperand = this.#operandAddresses.some(({ offset }) => offset === address.offset);
+    return plain && isOperand ? { at: 'operand', distance: 0, ...accessed } : undefined;
+  }
+
+  #kind(size: number, access: Access, more: number): Value {
+    const kind = access === 'r' ? 0 : access === 'w' ? writes : writes | reads;
+    return this.#code({ kind: 'access', access: size | kind | more });
+  }
+
+  /** The first access of a group: it finds where all of them go, whose bytes lie in one page; otherwise it gives up. */
+  #probeGroup(linear: Value, size: number, access: Access, write: boolean): void {
+    const { fn } = this;
+    const host = this.#local(locals.group);
+    const first = linear.add(this.#number(numbers.groupFirst));
+    const last = linear.add(this.#number(numbers.groupLast));
+    const entry = this.#entry(first);
+    const tag = fn.load('i64', entry, write ? tlb.writeTag : tlb.readTag);
+    fn.if(
+      tag.xor(last.and(-4096)).or(first.xor(last).and(-4096)).eqz(),
+      () => host.set(first.wrap().add(fn.load('i32', entry, tlb.addend))),
+      () => {
+        const kind = this.#kind(size, access, write ? writesLater : 0);
+        host.set(fn.call(this.core.rangeAccess, this.cpu, linear, kind, first, last));
+        fn.rarely(host.get().eqz(), () => this.#giveUp());
+      },
+      'likely',
+    );
+  }
+
+  #entry(linear: Value): Value {
+    const offset = linear
+      .wrap()
+      .shrU(12 - tlb.entryShift)
+      .and(tlb.entryMask);
+    return this.#local(locals.tlb).get().add(offset);
+  }
+
+  #probeAlone(linear: Value, size: number, access: Access): Probe {
+    const { fn } = this;
     const host = fn.local('i32');
-    const entry = this.#local(locals.tlb)
-      .get()
-      .add(
-        linear
-          .wrap()
-          .shrU(12 - tlb.entryShift)
-          .and(tlb.entryMask),
-      );
+    const entry = this.#entry(linear);
     const tag = fn.load('i64', entry, access === 'r' ? tlb.readTag : tlb.writeTag);
     fn.if(
       tag.eq(linear.add(size - 1).and(-4096)),
@@ -440,8 +554,7 @@ export class TemplateSemantics extends Semantics {
       () => {
         // V8 loads a tag that is used by the comparison alone twice, since the load might trap.
         this.setState64(layout.missedTag, tag);
-        const kind = size | (access === 'r' ? 0 : access === 'w' ? writes : writes | reads);
-        host.set(fn.call(this.core.plainAccess, this.cpu, linear, kind));
+        host.set(fn.call(this.core.plainAccess, this.cpu, linear, this.#kind(size, access, 0)));
         fn.rarely(host.get().eqz(), () => this.#giveUp());
       },
       'likely',

@@ -29,13 +29,19 @@ export const locals = {
   ccOther: 27,
   exitCode: 28,
   exitValue: 29,
+  /** Host address of the lowest byte that the accesses of a group go to (`groups.ts`). */
+  group: 30,
   /** First of the template's own. */
-  scratch: 30,
+  scratch: 31,
 } as const;
 
 /** Types of the locals that templates name, in order. */
 export const localTypes: readonly ValueType[] = Array.from({ length: locals.scratch }, (_, number) =>
-  number <= locals.budget || number === locals.tlb || number === locals.ccOp || number === locals.exitCode
+  number <= locals.budget ||
+  number === locals.tlb ||
+  number === locals.ccOp ||
+  number === locals.exitCode ||
+  number === locals.group
     ? 'i32'
     : 'i64',
 );
@@ -50,6 +56,10 @@ export const numbers = {
   offset: 2,
   nextOffset: 3,
   target: 4,
+  /** Of a group of accesses: distance of this one from the lowest byte, and of the lowest and the highest byte from this access. */
+  groupOffset: 5,
+  groupFirst: 6,
+  groupLast: 7,
   /** From here on: {@link Template.codes}. */
   code: 8,
 } as const;
@@ -68,8 +78,22 @@ export type Code =
       readonly op: number | undefined;
     }
   /** Instructions of the block from this one on, plus `add`; or the negative of that. */
+  /** Kind of an access as the core takes it (`memoryaccess.ts`); `keeps` is added where host addresses are in use. */
+  | { readonly kind: 'access'; readonly access: number }
   | { readonly kind: 'left'; readonly add: number }
   | { readonly kind: 'minusLeft'; readonly add: number };
+
+/** An instruction's only access to memory, where its address is one that others may be compared with (`groups.ts`). */
+export interface MemoryAccess {
+  /** At the memory operand's address, or at a distance from RSP. */
+  readonly at: 'operand' | 'stack';
+  readonly distance: number;
+  readonly size: number;
+  readonly writes: boolean;
+}
+
+/** What an access is within a group: the first one looks into the TLB, for reading alone or for writing as well, the others do not. */
+export type GroupRole = 'alone' | 'firstToRead' | 'firstToWrite' | 'member';
 
 /** Code of one instruction with holes. */
 export interface Template {
@@ -93,6 +117,11 @@ export interface Template {
   readonly usesReg: boolean;
   readonly usesRm: boolean;
   readonly usesIndex: boolean;
+  readonly access: MemoryAccess | undefined;
+  /** Whether it calls a routine of the core that may change the TLB other than by an access. */
+  readonly calls: boolean;
+  /** By how much it moves RSP; undefined when it sets RSP to something else. */
+  readonly stackMove: number | undefined;
   /** Whether it can leave the region at its start, or behind it. */
   readonly exits: boolean;
   /** Whether it can leave once its flags are set. */
@@ -106,4 +135,11 @@ export interface Template {
 }
 
 /** A hole is three numbers: place in the bytes, kind, and what: a number of `numbers`, or a label and the constructs inside. */
-export const holeKinds = { constant32: 0, constant64: 1, exitLabel: 2, takenLabel: 3, jumpLabel: 4 } as const;
+export const holeKinds = {
+  constant32: 0,
+  constant64: 1,
+  exitLabel: 2,
+  takenLabel: 3,
+  jumpLabel: 4,
+  offset: 5,
+} as const;

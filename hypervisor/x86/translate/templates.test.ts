@@ -181,7 +181,7 @@ test('what is known of the flags behind an instruction is the same for all its v
       if (first.writesFlags === 'never') continue;
       const states_ = first.readsFlags ? states : [unknownFlags];
       for (const state of states_) {
-        const each = templates.variant(of, shape, found, state, true);
+        const each = templates.variant(of, shape, found, state, true, 'alone');
         variants++;
         t.is(each.writesFlags, first.writesFlags, text);
         t.is(each.flagsAfter, first.flagsAfter, `${text}, flags before: ${state}`);

@@ -1,6 +1,6 @@
 /** The store of templates: finds or makes the one for a decoded instruction. */
 import { type BranchHint, emitTemplate, type HoleSink } from '../../wasm/emit.ts';
-import type { Expectation } from '../../wasm/function.ts';
+import type { Expectation, FunctionRef } from '../../wasm/function.ts';
 import type { ValueType } from '../../wasm/opcodes.ts';
 import * as codepage from '../codepage.ts';
 import type { Core } from '../core/core.ts';
@@ -17,7 +17,7 @@ import {
   TemplateSemantics,
   templateBuilder,
 } from './semantics.ts';
-import { holeKinds, labels, locals, mostLocals, type Template } from './template.ts';
+import { type GroupRole, holeKinds, labels, locals, mostLocals, type Template } from './template.ts';
 
 /** A form as the translator sees it. */
 export interface FormTemplates {
@@ -85,6 +85,7 @@ const shapeOf = {
   immediate: 2 ** 36,
 } as const;
 const bases = ['none', 'register', 'page'] as const;
+const roles: readonly GroupRole[] = ['alone', 'firstToRead', 'firstToWrite', 'member'];
 const segments = [layout.zero, layout.segmentOffset(layout.FS), layout.segmentOffset(layout.GS)];
 
 function field(shape: number, unit: number, size: number): number {
@@ -102,12 +103,16 @@ export interface RecordViews {
 export class Templates {
   readonly #core: Core;
   readonly #forms = new Map<Form, FormTemplates>();
+  /** Routines that change nothing, and those of accesses, which fill the TLB as they are told. */
+  readonly #harmless: ReadonlySet<FunctionRef>;
   /** Templates made, for statistics. */
   made = 0;
 
   /** @param core the routines as imports whose numbers are the same in every module of regions */
   constructor(core: Core) {
     this.#core = core;
+    const { plainAccess, rangeAccess, carryOf, allFlagsOf, conditions } = core;
+    this.#harmless = new Set([plainAccess, rangeAccess, carryOf, allFlagsOf, ...conditions]);
   }
 
   /** What the translator knows of a form. */
@@ -149,28 +154,29 @@ export class Templates {
   find(of: FormTemplates, shape: number): Variants | undefined {
     const known = of.shapes.get(shape);
     if (known !== undefined || of.shapes.has(shape)) return known;
-    const general = this.#make(of, shape, unknownFlags, true, false);
+    const general = this.#make(of, shape, unknownFlags, true, false, 'alone');
     const variants = general === undefined ? undefined : { general, others: new Map<number, Template>() };
     of.shapes.set(shape, variants);
     return variants;
   }
 
-  /** The template for what is known of the flags before the instruction, and whether those behind it are seen. */
+  /** The template for what is known of the flags before the instruction, whether those behind it are seen, and what its access is within a group. */
   variant(
     of: FormTemplates,
     shape: number,
     variants: Variants,
     flags: FlagState,
     flagsLive: boolean,
+    role: GroupRole,
   ): Template {
     const { general, others } = variants;
     const before = general.readsFlags || general.keepsFlags ? flags : unknownFlags;
     const live = flagsLive || general.writesFlags === 'never' || general.exitsBehind;
-    if (before === unknownFlags && live) return general;
-    const key = before * 2 + Number(live);
+    if (before === unknownFlags && live && role === 'alone') return general;
+    const key = (before * 2 + Number(live)) * roles.length + roles.indexOf(role);
     let found = others.get(key);
     if (found === undefined) {
-      found = this.#make(of, shape, before, live, general.flagsAfter === unknownFlags)!;
+      found = this.#make(of, shape, before, live, general.flagsAfter === unknownFlags, role)!;
       others.set(key, found);
     }
     return found;
@@ -182,6 +188,7 @@ export class Templates {
     flags: FlagState,
     flagsLive: boolean,
     setsOp: boolean,
+    role: GroupRole,
   ): Template | undefined {
     const { form } = of;
     const reg = field(shape, shapeOf.reg, 4096);
@@ -201,6 +208,7 @@ export class Templates {
       flags,
       flagsLive,
       setsOp,
+      role,
     };
     const fn = templateBuilder();
     const c = new TemplateSemantics(fn, this.#core, what);
@@ -211,7 +219,7 @@ export class Templates {
       if (error instanceof NotTranslatable) return undefined;
       throw error;
     }
-    const sink = new Holes();
+    const sink = new Holes(this.#harmless);
     const { bytes, locals: types } = emitTemplate(fn, sink);
     const scratchTypes = types.slice(locals.scratch - 3);
     if (locals.scratch + scratchTypes.length > mostLocals) return undefined;
@@ -243,6 +251,9 @@ export class Templates {
       usesReg: uses(locals.reg),
       usesRm: uses(locals.rm),
       usesIndex: uses(locals.index),
+      access: c.onlyAccess,
+      calls: sink.calls,
+      stackMove: c.stackMove,
       exits: c.exits,
       exitsBehind: c.exitsBehind,
       readsFlags: c.readsFlags,
@@ -260,6 +271,13 @@ class Holes implements HoleSink {
   readonly hints: BranchHint[] = [];
   readonly read = new Set<number>();
   readonly written = new Set<number>();
+  calls = false;
+  readonly #harmless: ReadonlySet<FunctionRef>;
+
+  /** @param harmless routines whose calls are not counted */
+  constructor(harmless: ReadonlySet<FunctionRef>) {
+    this.#harmless = harmless;
+  }
 
   local(at: number, index: number, isSet: boolean): void {
     if (index > locals.budget) this.localsAt.push(at);
@@ -268,6 +286,14 @@ class Holes implements HoleSink {
 
   constant(at: number, what: number, type: ValueType): void {
     this.holes.push(at, type === 'i32' ? holeKinds.constant32 : holeKinds.constant64, what);
+  }
+
+  offset(at: number, what: number): void {
+    this.holes.push(at, holeKinds.offset, what);
+  }
+
+  call(target: FunctionRef): void {
+    if (!this.#harmless.has(target)) this.calls = true;
   }
 
   hint(at: number, expectation: Expectation): void {

@@ -17,6 +17,7 @@ import { translatorCounters } from './counters.ts';
 import { handlerTypeIndex } from './ends.ts';
 import { settleEntries } from './entries.ts';
 import { findFlow } from './flow.ts';
+import { findGroups } from './groups.ts';
 import { LiveModules, type LiveRegion, leaderUsed } from './livemodules.ts';
 import type { TranslationOptions } from './options.ts';
 import { type EntryRange, FreeRanges } from './ranges.ts';
@@ -199,7 +200,7 @@ export class Translator {
         .map((_, number) => number)
         .filter((number) => structure.order[number]! >= 0);
       sequence.sort((a, b) => structure.order[a]! - structure.order[b]!);
-      const flow = findFlow(region, sequence, this.#templates);
+      const flow = findFlow(region, sequence, findGroups(region, sequence, this.#memory), this.#templates);
       const busyAfter = leader.busy ? 0 : this.#options.busyAfter;
       const { bytes, hints } = this.#composer.compose(region, structure, flow, busyAfter);
       this.#isLarge[first + bodies.length] = leader.busy ? 1 : 0;
