@@ -86,6 +86,13 @@ test.serial('tangles across two pages', (t) => {
   );
 });
 
+test.serial('tangles that work on frames of the stack', (t) => {
+  compare(
+    t,
+    Array.from({ length: 400 }, (_, seed) => tangle(seed, 'frames')),
+  );
+});
+
 for (const family of sequenceFamilies) {
   test.serial(`${family.name}, not as recorded`, (t) => {
     const isInside = (linear: number) =>

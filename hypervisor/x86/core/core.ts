@@ -244,7 +244,9 @@ export function importCore(module: Pick<ModuleBuilder, 'importFunction'>): Core 
   );
   const conditions = lazily(conditionNames, (name) => module.importFunction('core', name, conditionType));
   return Object.defineProperty(routines, 'conditions', {
-    value: new Proxy([], { get: (_, index) => conditions[`condition${String(index)}`] }),
+    value: new Proxy([], {
+      get: (_, name) => (name === 'length' ? conditionNames.length : conditions[`condition${String(name)}`]),
+    }),
   }) as Core;
 }
 

@@ -112,7 +112,7 @@ export class Templates {
   constructor(core: Core) {
     this.#core = core;
     const { plainAccess, rangeAccess, carryOf, allFlagsOf, conditions } = core;
-    this.#harmless = new Set([plainAccess, rangeAccess, carryOf, allFlagsOf, ...conditions]);
+    this.#harmless = new Set([plainAccess, rangeAccess, carryOf, allFlagsOf, ...Array.from(conditions)]);
   }
 
   /** What the translator knows of a form. */

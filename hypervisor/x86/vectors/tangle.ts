@@ -7,7 +7,7 @@ import { cpuState, layouts, locate, physicalLayout, userSelectors } from './layo
 import type { MemoryBytes, VectorState } from './machine.ts';
 import { type Random, seededRandom } from './random.ts';
 
-const [rax, rcx, rdx, rbx, rsp, rdi] = [0, 1, 2, 3, 4, 7];
+const [rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi] = [0, 1, 2, 3, 4, 5, 6, 7];
 /** Registers that instructions change; RBX, RSP and RDI keep pointers. */
 const free = [rax, rcx, rdx, 8, 9, 10, 11, 12, 14];
 
@@ -70,11 +70,73 @@ function plain(random: Random): number[] {
   }
 }
 
+/** ModRM, SIB and displacement of an operand in the frame: at RSP, RBP, RSI or RBX, at times with an index. */
+function inFrame(random: Random, reg: number): { readonly x: number; readonly operand: number[] } {
+  const base = random.pick([rsp, rsp, rbp, rsi, rbx]);
+  const field = (reg & 7) << 3;
+  const displacement =
+    random.pick([8 * random.below(10), random.below(120), 256 - 8 * random.below(8)]) & 255;
+  // R15, scaled.
+  if (random.oneIn(6))
+    return { x: 2, operand: [0x44 | field, (random.below(4) << 6) | 0x38 | base, displacement] };
+  return { x: 0, operand: [0x40 | field | base, ...(base === rsp ? [0x24] : []), displacement] };
+}
+
+/** An access in the frame, or a small move of what it is addressed by. */
+function framed(random: Random): number[] {
+  const a = random.pick(free);
+  const w = random.below(2);
+  const { x, operand } = inFrame(random, a);
+  const opcode = random.pick([0x8b, 0x8b, 0x89, 0x89, 0x8a, 0x88, 0x01, 0x03, 0x31, 0x39, 0x3b, 0x11]);
+  switch (random.below(9)) {
+    case 0:
+      // LEA RSI.
+      return [0x48, 0x8d, 0x74, 0x24, random.below(40)];
+    case 1:
+      return [0x48, 0x83, random.pick([0xc6, 0xee]), random.below(20)];
+    case 2:
+      // MOVUPS, MOVAPS.
+      return [0x40 | ((a >> 3) << 2) | x, 0x0f, random.pick([0x10, 0x11, 0x10, 0x11, 0x28]), ...operand];
+    default:
+      return [rex(w, a, 0) | x, opcode, ...operand];
+  }
+}
+
+/** Instructions that work on a frame of the stack, as those of compilers do, and leave RSP as it was. */
+function frame(random: Random): number[] {
+  const body = Array.from({ length: random.below(8) }, () =>
+    random.oneIn(3) ? plain(random) : framed(random),
+  ).flat();
+  const a = random.pick(free);
+  const b = random.pick(free);
+  switch (random.below(4)) {
+    case 0: {
+      // PUSH RBP; MOV RBP, RSP; SUB RSP, n … LEAVE.
+      return [0x55, 0x48, 0x89, 0xe5, 0x48, 0x83, 0xec, 8 * random.below(12), ...body, 0xc9];
+    }
+    case 1:
+      return [
+        ...[rex(0, 0, a), 0x50 | (a & 7), rex(0, 0, b), 0x50 | (b & 7)],
+        ...body,
+        ...[rex(0, 0, b), 0x58 | (b & 7), rex(0, 0, a), 0x58 | (a & 7)],
+      ];
+    case 2: {
+      const size = 8 * random.below(10);
+      return [0x48, 0x83, 0xec, size, ...body, 0x48, 0x83, 0xc4, size];
+    }
+    default:
+      return body;
+  }
+}
+
 interface Jump {
   /** Where its displacement stands. */
   readonly at: number;
   readonly target: number;
 }
+
+/** See {@link tangle}. */
+type Places = 'one page' | 'two pages' | 'frames';
 
 /** How blocks end: numbers of the cases in {@link code}. */
 const anyEnd = Array.from({ length: 12 }, (_, number) => number);
@@ -85,8 +147,8 @@ const callingEnds = [0, 1, 1, 1, 2, 2, 2, 4, 5, 5, 12, 13];
  * The code of a seed.
  * @param second where its second half starts, behind the first
  */
-function code(random: Random, second?: number): Uint8Array {
-  const ends = second === undefined ? anyEnd : callingEnds;
+function code(random: Random, places: Places, second?: number): Uint8Array {
+  const ends = places === 'one page' ? anyEnd : callingEnds;
   const bytes: number[] = [];
   const jumps: Jump[] = [];
   const starts: number[] = [];
@@ -97,7 +159,8 @@ function code(random: Random, second?: number): Uint8Array {
       while (bytes.length < second) bytes.push(0x90);
     }
     starts.push(bytes.length);
-    for (let left = random.below(6); left > 0; left--) bytes.push(...plain(random));
+    for (let left = random.below(6); left > 0; left--)
+      bytes.push(...(places === 'frames' ? frame(random) : plain(random)));
     const jump = (...opcode: number[]): void => {
       bytes.push(...opcode);
       jumps.push({ at: bytes.length, target: random.below(count) });
@@ -143,24 +206,35 @@ function code(random: Random, second?: number): Uint8Array {
 
 /**
  * A machine state with random code, as vectors have it.
- * @param places whether the code is in one place, or half of it is in the next page; then it calls and returns more often
+ * @param places whether the code is in one place, or half of it is in the next page; then it calls and returns more often. `frames`
+ * is code in one place that works on the stack, where its two pages meet, and on pages that may be written to or not.
  */
-export function tangle(seed: number, places: 'one page' | 'two pages' = 'one page'): VectorState {
+export function tangle(seed: number, places: Places = 'one page'): VectorState {
   const random = seededRandom(seed);
   const before = baseImage(seed, 'plain');
   const view = new DataView(before.buffer);
   const at = region('code').linear + 0x200 + random.below(0xd00);
   const toNextPage = 0x1000 - (at & 0xfff);
-  const second = places === 'one page' ? undefined : Math.max(toNextPage, 0x300) + random.below(0x80);
+  const second = places !== 'two pages' ? undefined : Math.max(toNextPage, 0x300) + random.below(0x80);
   view.setBigUint64(imageOffset.rip, BigInt(at), true);
   view.setBigUint64(image(rbx), BigInt(region('data').linear + 0x100), true);
   view.setBigUint64(image(rsp), BigInt(region('stack').linear + 0x1800), true);
   view.setBigUint64(image(rdi), BigInt(region('data').linear + 0x1000), true);
   view.setUint16(imageOffset.selectors + 2, userSelectors.code64, true);
   view.setUint16(imageOffset.selectors + 4, userSelectors.data, true);
+  if (places === 'frames') {
+    const linear = (name: string, distance: number) => BigInt(region(name).linear + distance);
+    const nearEnd = () => 0xf80 + 8 * random.below(32) - (random.oneIn(4) ? random.below(8) : 0);
+    view.setBigUint64(image(rsp), linear('stack', random.oneIn(3) ? 0x1800 : nearEnd()), true);
+    view.setBigUint64(image(rbp), linear('stack', 0x1000 + random.below(0x400)), true);
+    view.setBigUint64(image(rsi), linear('data', nearEnd()), true);
+    const written = random.below(3) > 0;
+    view.setBigUint64(image(rbx), written ? linear('data', nearEnd()) : linear('constant', 0x100), true);
+    view.setBigUint64(image(15), BigInt(random.below(16)), true);
+  }
   for (const segment of [0, 3]) view.setUint16(imageOffset.selectors + 2 * segment, 0, true);
   // No single steps, forward string instructions.
   view.setUint32(imageOffset.rflags, view.getUint32(imageOffset.rflags, true) & ~0x500, true);
-  const patch: MemoryBytes = { address: locate('long', at).physical, bytes: code(random, second) };
+  const patch: MemoryBytes = { address: locate('long', at).physical, bytes: code(random, places, second) };
   return { cpu: cpuState(before), pages: physicalLayout('long').pages, patches: [patch] };
 }
