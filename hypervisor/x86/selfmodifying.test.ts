@@ -148,6 +148,25 @@ test('code changes by writes at another address, where its page was written befo
   for (const longest of [3, 40, 10_000]) inStep(t, program, longest);
 });
 
+test('a group of accesses changes code, and writes to data beside it', (t) => {
+  const code = [
+    ...count(1000),
+    // MOV EBX, function; XOR EAX, EAX; L: MOV EDX, [RBX + 40H]; ADD [RBX + 44H], ECX; MOV [RBX + 2], CL
+    ...bytes('bb 00 10 01 00 31 c0 8b 53 40 01 4b 44 88 4b 02'),
+    // CALL function; DEC ECX; JNZ L; HLT
+    ...bytes('e8 e6 0f 00 00 ff c9 75 ee f4'),
+  ];
+  const program = {
+    code: [
+      [codeAt, code],
+      [functionAt, addAndReturn],
+    ] as const,
+    entries: [codeAt],
+    result: sumOfBytes(1000),
+  };
+  for (const longest of [3, 40, 10_000]) inStep(t, program, longest);
+});
+
 test('a write that reaches into a page of code changes it', (t) => {
   // MOV ECX, n; XOR EAX, EAX; L: MOV EDX, ECX; SHL RDX, 48; OR RDX, [function - 4]; …: the quadword at function - 4 gets CL as its byte 6.
   const code = [

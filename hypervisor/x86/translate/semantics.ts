@@ -524,9 +524,12 @@ export class TemplateSemantics extends Semantics {
     const entry = this.#entry(first);
     const tag = fn.load('i64', entry, write ? tlb.writeTag : tlb.readTag);
     fn.if(
-      tag.xor(last.and(-4096)).or(first.xor(last).and(-4096)).eqz(),
+      // The entry is that of the first byte: it never stands for the next page.
+      tag.eq(last.and(-4096)),
       () => host.set(first.wrap().add(fn.load('i32', entry, tlb.addend))),
       () => {
+        // V8 loads a tag that is used by the comparison alone twice, since the load might trap.
+        this.setState64(layout.missedTag, tag);
         const kind = this.#kind(size, access, write ? writesLater : 0);
         host.set(fn.call(this.core.rangeAccess, this.cpu, linear, kind, first, last));
         fn.rarely(host.get().eqz(), () => this.#giveUp());
@@ -552,7 +555,7 @@ export class TemplateSemantics extends Semantics {
       tag.eq(linear.add(size - 1).and(-4096)),
       () => host.set(linear.wrap().add(fn.load('i32', entry, tlb.addend))),
       () => {
-        // V8 loads a tag that is used by the comparison alone twice, since the load might trap.
+        // As above.
         this.setState64(layout.missedTag, tag);
         host.set(fn.call(this.core.plainAccess, this.cpu, linear, this.#kind(size, access, 0)));
         fn.rarely(host.get().eqz(), () => this.#giveUp());
