@@ -61,9 +61,15 @@ export const immediate = 16;
 export const offset = 24;
 /** Length of the instruction in bytes; 0 for records that are no instruction (u8). */
 export const length = 26;
-/** Bits 0 … 1: log2 of the address's scale. Bit 2: the address is in the stack segment. */
+/**
+ * Bits 0 … 1: log2 of the address's scale. Bit 2: the address is in the stack segment. Bits 3 … 7: how often a group of accesses that starts here
+ * could not be made as such (`translate/groups.ts`), up to {@link mostFailures}.
+ */
 export const addressFlags = 27;
+export const scaleMask = 3;
 export const stackFlag = 4;
+export const failuresShift = 3;
+export const mostFailures = 31;
 /**
  * For a direct jump: the record of its target; 0 when not yet known; −1 when the target is not in this page (i32).
  * For a crossing: the first alternative, and there the next one.

@@ -221,6 +221,7 @@ export class Engine {
       hot: (cpu: number, page: number, offset: number) => {
         if (translate !== false) this.translator.hot(page, offset, () => neighbours(memory, cpu));
       },
+      givenUp: (leader: number) => this.translator.giveUp(leader),
       codeWritten: (vcpu: number, page: number) => vcpus[vcpu]!.codeWritten(page),
     };
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(module.finish()), { host });

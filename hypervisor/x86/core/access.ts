@@ -1,7 +1,7 @@
 /** The slow path of memory accesses: TLB refill, accesses across pages, device registers. */
 import type { FunctionBuilder } from '../../wasm/function.ts';
 import type { Value } from '../../wasm/value.ts';
-import { codeEndShift, codeModeOffset } from '../codepage.ts';
+import { addressFlags, codeEndShift, codeModeOffset, failuresShift, mostFailures } from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
 import * as exits from '../exits.ts';
 import { AC } from '../flags.ts';
@@ -259,6 +259,8 @@ export const access: CorePart = (define, core, host) => {
     const kind = fn.parameter(2).get();
     const first = fn.parameter(3).get();
     const last = fn.parameter(4).get();
+    const record = fn.parameter(5).get();
+    const leader = fn.parameter(6).get();
     const size = kind.and(0xff);
     const entry = entryOf(fn.load('i32', cpu, layout.tlb), linear);
     const tagFor = (write: Value) =>
@@ -268,8 +270,22 @@ export const access: CorePart = (define, core, host) => {
     fn.if(tagFor(kind.and(writes)).ne(page), () => {
       fn.if(fn.call(core.plainAccess, cpu, linear, kind).eqz(), () => fn.return(0));
     });
-    fn.if(first.xor(last).geU(4096), () => fn.return(0));
-    fn.if(tagFor(kind.and(writes | writesLater)).ne(first.and(-4096)), () => fn.return(0));
+    const tag = tagFor(kind.and(writes | writesLater));
+    fn.if(
+      first
+        .xor(last)
+        .geU(4096)
+        .or(tag.ne(first.and(-4096))),
+      () => {
+        const flags = fn.load('i32_8u', record, addressFlags);
+        fn.if(
+          flags.shrU(failuresShift).ltU(mostFailures),
+          () => fn.store('i32_8', record, flags.add(1 << failuresShift), addressFlags),
+          () => fn.callAll(host.givenUp, leader),
+        );
+        fn.return(0);
+      },
+    );
     fn.return(fn.load('i32', entry, tlb.addend).add(first.wrap()));
   });
 

@@ -35,7 +35,8 @@ export const coreTypes = {
   commit: type('i32'),
   /** (cpu, linear, kind) → host address of plain memory within one page; 0 for everything else, without any effect but TLB refill. */
   plainAccess: type('i32 i64 i32', 'i32'),
-  rangeAccess: type('i32 i64 i32 i64 i64', 'i32'),
+  /** (cpu, address, kind, address of the group's first byte, of its last byte, the instruction's record, the region's leader) → where the group's first byte is, or 0. */
+  rangeAccess: type('i32 i64 i32 i64 i64 i32 i32', 'i32'),
   /** (cpu, linear) → decoded page to execute from, 0 after recording a fault. */
   fetch: type('i32 i64', 'i32'),
   /** (cpu, 1 to keep global pages): forgets translations. */
@@ -207,6 +208,8 @@ export const hostTypes = {
   decodeCrossing: type('i32 i32 i32 i32', 'i32'),
   /** (cpu, decoded page, offset): code there has been executed often. */
   hot: type('i32 i32 i32'),
+  /** (leader): its region does badly, since groups of accesses often fail. */
+  givenUp: type('i32'),
   /** (vCPU, guest page number): a page that has been decoded is about to be written. */
   codeWritten: type('i32 i32'),
 } as const;

@@ -74,7 +74,7 @@ class HandlerSemantics extends Semantics {
       fn.load('i64_32s', this.#record, record.displacement),
       this.form.slides.displacement,
     );
-    const scaled = index.shl(flags.and(3).extendU());
+    const scaled = index.shl(flags.and(record.scaleMask).extendU());
     return { segment, stack, offset: this.cut(base.add(scaled).add(displacement)) };
   }
 

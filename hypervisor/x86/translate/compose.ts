@@ -423,6 +423,7 @@ export class Composer {
   ): number {
     const code = template.codes[number]!;
     if (code.kind === 'access') return code.access | (inUse ? keeps : 0);
+    if (code.kind === 'record') return instruction.record;
     if (code.kind === 'left') return left + code.add;
     if (code.kind === 'minusLeft') return code.add - left;
     const { offset, length, record } = instruction;

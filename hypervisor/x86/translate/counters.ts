@@ -41,6 +41,8 @@ export interface TranslatorCounters {
   sharedBytes: number;
   /** Regions of pages that a guest wrote to: it lost them, though others may have them still. */
   detachedRegions: number;
+  /** Leaders whose regions were given up, since groups of accesses often failed in them. */
+  givenUp: number;
   /** Templates made. */
   templates: number;
   /** Hot code that was given up: it is of another code size, or begins with what cannot be translated. */
@@ -69,6 +71,7 @@ export function translatorCounters(): TranslatorCounters {
     sharedRegions: 0,
     sharedBytes: 0,
     detachedRegions: 0,
+    givenUp: 0,
     templates: 0,
     notCode64: 0,
     notTranslatable: 0,

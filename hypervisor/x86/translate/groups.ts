@@ -6,7 +6,8 @@
  * What the first access found stays true up to the last one. Nothing but accesses of the region itself changes the TLB meanwhile, since a
  * group ends where a routine of the core is called; and these fill no entry that stands for a page already (`keeps`). Where the bytes of a
  * group are not all in one page, or the page lacks a tag that a later access needs, the first access gives up, as on
- * anything out of the ordinary: it neither faults for the others nor fills the TLB for them.
+ * anything out of the ordinary: it neither faults for the others nor fills the TLB for them. When that happens often, as with a frame
+ * that lies across a page end for long, the region is given up, and in the next one these accesses stand alone.
  */
 import * as codepage from '../codepage.ts';
 import { operandSize } from '../form.ts';
@@ -96,7 +97,7 @@ class Contents {
     const base = place === layout.pageBase ? { origin: `page ${part}`, distance: 0 } : this.#registers[rm]!;
     if (u16[(record + codepage.index) >> 1] === layout.zero)
       return { key: `${base.origin}`, at: base.distance + at };
-    const scale = u8[record + codepage.addressFlags]! & 3;
+    const scale = u8[record + codepage.addressFlags]! & codepage.scaleMask;
     const scaled = this.#registers[index]!;
     return {
       key: `${base.origin} ${scaled.origin} ${scale}`,
@@ -164,6 +165,8 @@ interface Group {
   low: number;
   high: number;
   writes: boolean;
+  /** It failed too often: its accesses stand alone. */
+  readonly fails: boolean;
   readonly members: { readonly instruction: number; readonly at: number }[];
   number: number;
 }
@@ -186,6 +189,7 @@ function fits(group: Group, block: number, at: number, { size, writes }: MemoryA
 function groupBlock(
   { blocks, instructions }: Region,
   number: number,
+  views: RecordViews,
   before: Known,
   groupOf: (Group | undefined)[],
   all: Group[],
@@ -203,7 +207,10 @@ function groupBlock(
       const access = general.access!;
       let group = open.get(key);
       if (group === undefined || !fits(group, number, at, access)) {
-        group = { block: number, low: at, high: at, writes: false, members: [], number: 0 };
+        const fails =
+          views.u8[instruction.record + codepage.addressFlags]! >> codepage.failuresShift ===
+          codepage.mostFailures;
+        group = { block: number, low: at, high: at, writes: false, fails, members: [], number: 0 };
         open.set(key, group);
         all.push(group);
       }
@@ -240,7 +247,7 @@ export function findGroups(region: Region, sequence: readonly number[], views: R
   const nothing: Known = { contents: new Contents(views), open: new Map() };
   for (const number of sequence) {
     const start = goesOn(number) ? known[before[number]!]! : nothing;
-    known[number] = groupBlock(region, number, start, groupOf, all);
+    known[number] = groupBlock(region, number, views, start, groupOf, all);
   }
 
   // Backwards: which host addresses are in use.
@@ -252,7 +259,7 @@ export function findGroups(region: Region, sequence: readonly number[], views: R
     const used = new Set<Group>();
     for (const next of successors) if (goesOn(next)) for (const group of usedFrom[next]!) used.add(group);
     for (let i = first + count - 1; i >= first; i--) {
-      const group = groupOf[i];
+      const group = groupOf[i]?.fails === true ? undefined : groupOf[i];
       if (group !== undefined && group.members[0]!.instruction !== i) {
         used.add(group);
         continue;
@@ -269,8 +276,8 @@ export function findGroups(region: Region, sequence: readonly number[], views: R
   const grouped: (Grouped | undefined)[] = instructions.map(() => undefined);
   let most = 0;
   for (const group of all) {
-    const { low, high, writes, members } = group;
-    if (members.length === 1) continue;
+    const { low, high, writes, members, fails } = group;
+    if (members.length === 1 || fails) continue;
     const taken = new Set(beside.get(group)!.map(({ number }) => number));
     while (taken.has(group.number)) group.number++;
     if (group.number >= mostInUse) continue;

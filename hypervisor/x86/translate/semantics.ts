@@ -531,7 +531,9 @@ export class TemplateSemantics extends Semantics {
         // V8 loads a tag that is used by the comparison alone twice, since the load might trap.
         this.setState64(layout.missedTag, tag);
         const kind = this.#kind(size, access, write ? writesLater : 0);
-        host.set(fn.call(this.core.rangeAccess, this.cpu, linear, kind, first, last));
+        const record = this.#code({ kind: 'record' });
+        const leader = this.#local(locals.record).get();
+        host.set(fn.call(this.core.rangeAccess, this.cpu, linear, kind, first, last, record, leader));
         fn.rarely(host.get().eqz(), () => this.#giveUp());
       },
       'likely',

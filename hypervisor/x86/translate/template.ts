@@ -80,6 +80,8 @@ export type Code =
   /** Instructions of the block from this one on, plus `add`; or the negative of that. */
   /** Kind of an access as the core takes it (`memoryaccess.ts`); `keeps` is added where host addresses are in use. */
   | { readonly kind: 'access'; readonly access: number }
+  /** The instruction's record. */
+  | { readonly kind: 'record' }
   | { readonly kind: 'left'; readonly add: number }
   | { readonly kind: 'minusLeft'; readonly add: number };
 

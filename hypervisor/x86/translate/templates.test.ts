@@ -65,6 +65,7 @@ function holes({ holes: all, codes }: Template): string[] {
 test('numbers and places of an instruction are left open', (t) => {
   t.deepEqual(holes(general('48 01 d8')), [], 'ADD RAX, RBX');
   t.deepEqual(holes(general('48 8b 43 10')), [
+    'constant32 access',
     'constant64 displacement',
     'exit interpret offset',
     'exitLabel',
@@ -87,6 +88,7 @@ test('jumps are left open by where they lead', (t) => {
     'jumpLabel',
   ]);
   t.deepEqual(holes(general('e8 00 00 00 00', 'within')), [
+    'constant32 access',
     'constant64 nextOffset',
     'exit interpret offset',
     'exit within target',

@@ -136,7 +136,7 @@ export class Templates {
       if (rm === layout.pageBase) shape += 2 * shapeOf.base;
       else if (rm !== layout.zero) shape += shapeOf.base;
       if (u16[(record + codepage.index) >> 1] !== layout.zero) {
-        shape += shapeOf.hasIndex + (flags & 3) * shapeOf.scale;
+        shape += shapeOf.hasIndex + (flags & codepage.scaleMask) * shapeOf.scale;
       }
       if (i32[(record + codepage.displacement) >> 2] !== 0 || form.slides.displacement !== 0)
         shape += shapeOf.hasDisplacement;

@@ -166,6 +166,12 @@ export class Translator {
     this.#borrowers.delete(page);
   }
 
+  /** The region that a leader leads to does badly: its code is counted again, and then translated otherwise. */
+  giveUp(leader: number): void {
+    this.counters.givenUp++;
+    this.#resetLeader(leader);
+  }
+
   /** Has code counted again. */
   #resetLeader(leader: number): void {
     const { i32 } = this.#memory;
