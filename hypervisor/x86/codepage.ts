@@ -62,8 +62,8 @@ export const offset = 24;
 /** Length of the instruction in bytes; 0 for records that are no instruction (u8). */
 export const length = 26;
 /**
- * Bits 0 … 1: log2 of the address's scale. Bit 2: the address is in the stack segment. Bits 3 … 7: how often a group of accesses that starts here
- * could not be made as such (`translate/groups.ts`), up to {@link mostFailures}.
+ * Bits 0 … 1: log2 of the address's scale. Bit 2: the address is in the stack segment. Bits 3 … 7: how often the accesses of a group that starts here
+ * lay in two pages (`translate/groups.ts`), up to {@link mostFailures}.
  */
 export const addressFlags = 27;
 export const scaleMask = 3;

@@ -270,22 +270,17 @@ export const access: CorePart = (define, core, host) => {
     fn.if(tagFor(kind.and(writes)).ne(page), () => {
       fn.if(fn.call(core.plainAccess, cpu, linear, kind).eqz(), () => fn.return(0));
     });
-    const tag = tagFor(kind.and(writes | writesLater));
-    fn.if(
-      first
-        .xor(last)
-        .geU(4096)
-        .or(tag.ne(first.and(-4096))),
-      () => {
-        const flags = fn.load('i32_8u', record, addressFlags);
-        fn.if(
-          flags.shrU(failuresShift).ltU(mostFailures),
-          () => fn.store('i32_8', record, flags.add(1 << failuresShift), addressFlags),
-          () => fn.callAll(host.givenUp, leader),
-        );
-        fn.return(0);
-      },
-    );
+    fn.if(first.xor(last).geU(4096), () => {
+      const flags = fn.load('i32_8u', record, addressFlags);
+      fn.if(
+        flags.shrU(failuresShift).ltU(mostFailures),
+        () => fn.store('i32_8', record, flags.add(1 << failuresShift), addressFlags),
+        () => fn.callAll(host.givenUp, leader),
+      );
+      fn.return(0);
+    });
+    // Without the tag to write, the interpreter gets it by the write that is about to come.
+    fn.if(tagFor(kind.and(writes | writesLater)).ne(first.and(-4096)), () => fn.return(0));
     fn.return(fn.load('i32', entry, tlb.addend).add(first.wrap()));
   });
 

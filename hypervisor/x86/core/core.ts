@@ -208,7 +208,7 @@ export const hostTypes = {
   decodeCrossing: type('i32 i32 i32 i32', 'i32'),
   /** (cpu, decoded page, offset): code there has been executed often. */
   hot: type('i32 i32 i32'),
-  /** (leader): its region does badly, since groups of accesses often fail. */
+  /** (leader): its region does badly, since groups of accesses often lie in two pages. */
   givenUp: type('i32'),
   /** (vCPU, guest page number): a page that has been decoded is about to be written. */
   codeWritten: type('i32 i32'),

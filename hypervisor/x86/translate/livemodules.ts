@@ -56,6 +56,12 @@ export class LiveModules {
     for (const leader of module.leaders) this.#i32[(leader + leaderUsed) >> 2] = 1;
   }
 
+  /** The leaders that led to the regions of the module that has a table entry, when it was made. */
+  leadersAt(entry: number): readonly number[] {
+    const isIn = ({ entries: { first, count } }: LiveModule) => entry >= first && entry < first + count;
+    return this.#modules.find(isIn)?.leaders ?? [];
+  }
+
   /** Takes the coldest module out; undefined when there is none. */
   takeColdest(): LiveModule | undefined {
     for (;;) {

@@ -37,8 +37,9 @@ const nothing: ReadonlyMap<number, number> = new Map();
 interface Leader {
   readonly page: number;
   readonly offset: number;
-  /** Whether it is a region's, which is to be made anew. */
+  /** Whether it leads to a region, which a larger one is to replace; and whether a large one is made. */
   readonly busy: boolean;
+  readonly large: boolean;
   /** Code pages around it when it became hot. */
   readonly around: ReadonlyMap<number, number>;
 }
@@ -59,6 +60,8 @@ export class Translator {
   readonly #composer: Composer;
   readonly #forms: (FormTemplates | undefined)[] = [];
   #hot: Leader[] = [];
+  /** Leaders whose large regions were given up. */
+  readonly #largeAgain = new Set<number>();
   #waited = 0;
   readonly #live: LiveModules;
   /** By table entry: whether it is a region that took the place of a smaller one. */
@@ -124,7 +127,8 @@ export class Translator {
    */
   hot(page: number, offset: number, around: () => ReadonlyMap<number, number>): void {
     const busy = this.isTranslated(page, offset);
-    this.#hot.push({ page, offset, busy, around: busy ? around() : nothing });
+    const large = this.#largeAgain.delete(this.#finder.leader(page, offset)) || busy;
+    this.#hot.push({ page, offset, busy, large, around: large ? around() : nothing });
   }
 
   /**
@@ -166,10 +170,21 @@ export class Translator {
     this.#borrowers.delete(page);
   }
 
-  /** The region that a leader leads to does badly: its code is counted again, and then translated otherwise. */
+  /** The region that a leader leads to does badly: when control arrives there again, it is made anew. */
   giveUp(leader: number): void {
+    const { i32 } = this.#memory;
+    const { cold, hotAfter } = this.#options;
+    const region = i32[(leader + codepage.handler) >> 2]!;
+    if (region === this.#leaderHandler) return;
     this.counters.givenUp++;
-    this.#resetLeader(leader);
+    if (this.#isLarge[region] !== 0) this.#largeAgain.add(leader);
+    for (const other of this.#live.leadersAt(region)) {
+      if (i32[(other + codepage.handler) >> 2] !== region) continue;
+      this.#resetLeader(other);
+      // It is not cold, and the one that stays has its turn first.
+      i32[(other + codepage.heat) >> 2] = Math.min(cold, hotAfter - 1);
+    }
+    i32[(leader + codepage.heat) >> 2] = hotAfter - 1;
   }
 
   /** Has code counted again. */
@@ -207,9 +222,9 @@ export class Translator {
         .filter((number) => structure.order[number]! >= 0);
       sequence.sort((a, b) => structure.order[a]! - structure.order[b]!);
       const flow = findFlow(region, sequence, findGroups(region, sequence, this.#memory), this.#templates);
-      const busyAfter = leader.busy ? 0 : this.#options.busyAfter;
+      const busyAfter = leader.large ? 0 : this.#options.busyAfter;
       const { bytes, hints } = this.#composer.compose(region, structure, flow, busyAfter);
-      this.#isLarge[first + bodies.length] = leader.busy ? 1 : 0;
+      this.#isLarge[first + bodies.length] = leader.large ? 1 : 0;
       this.#place(region, first + bodies.length, taken);
       bodies.push({ bytes: bytes.slice(), hints });
       regions.push({ page, bytes: bytes.length });
@@ -258,7 +273,7 @@ export class Translator {
     this.#free.give(entries);
   }
 
-  #region({ page, offset, busy, around }: Leader): Region | undefined {
+  #region({ page, offset, busy, large, around }: Leader): Region | undefined {
     const { i32 } = this.#memory;
     const mode = (each: number) => i32[(each + codepage.codeModeOffset) >> 2];
     if (mode(page) !== code64) {
@@ -274,7 +289,7 @@ export class Translator {
         ? other
         : 0;
     };
-    const region = this.#finder.find(page, offset, busy, pageAt, this.#options);
+    const region = this.#finder.find(page, offset, large, pageAt, this.#options);
     if (region === undefined) this.counters.notTranslatable++;
     return region;
   }
@@ -327,6 +342,8 @@ export class Translator {
   /** Drops the translations of a store's code pages, which will be no more. */
   forget(store: object): void {
     this.#hot = this.#hot.filter(({ page }) => this.#storeOf(page) !== store);
+    // Their addresses are those of other records from now on.
+    this.#largeAgain.clear();
     for (const { entries } of this.#live.take(store)) this.#drop(entries);
     for (const page of this.#borrowers.keys())
       if (this.#storeOf(page) === store) this.#borrowers.delete(page);
