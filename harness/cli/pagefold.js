@@ -14,6 +14,7 @@ const flag = '--no-wasm-inlining';
 const major = (version) => Number.parseInt(version, 10);
 
 if (major(process.versions.node) >= floor) {
+  await import('./loading.js');
   await import('./main.ts');
 } else {
   handOver(bundledNode());

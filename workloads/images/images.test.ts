@@ -7,10 +7,11 @@ import test from 'ava';
 import { openApt, parseRecord } from './apt.ts';
 import { exportImage, importImage } from './archive.ts';
 import { buildImage } from './build.ts';
+import { cacheFolder } from './cachefolder.js';
 import { sha256 } from './digest.ts';
 import { readRecipe } from './recipe.ts';
 import { resolveImage } from './resolve.ts';
-import { cacheFolder, type Image, imageDigests, withTemporaryFolder } from './store.ts';
+import { type Image, imageDigests, withTemporaryFolder } from './store.ts';
 
 // These tests build real images from Debian's packages, in a cache of their own.
 const folder = mkdtempSync(join(tmpdir(), 'pagefold-images-'));

@@ -3,8 +3,8 @@
  * digest that the name stands for at present. An image appears whole or not at all.
  */
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { cacheFolder } from './cachefolder.js';
 import { sha256 } from './digest.ts';
 import { describeFile, type Manifest, parseManifest } from './manifest.ts';
 import { UserError } from './user-error.ts';
@@ -34,12 +34,6 @@ export interface ImageContent {
 
 /** The files of an image besides its manifest. */
 export const imageFiles = ['vmlinuz', 'initrd', 'disk'] as const;
-
-/** The cache's folder: `PAGEFOLD_CACHE`, or `pagefold` in the user's cache folder (XDG Base Directory). */
-export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
-  const { PAGEFOLD_CACHE: own, XDG_CACHE_HOME: caches } = environment;
-  return own || join(caches || join(homedir(), '.cache'), 'pagefold');
-}
 
 const imagesFolder = () => join(cacheFolder(), 'images');
 const imageFolder = (digest: string) => join(imagesFolder(), digest);
