@@ -11,6 +11,9 @@ export interface NodeMachine extends GrowingMachine {
   figures(): Promise<Figures>;
 }
 
+/** What pagefold's command loads first: the start of the process is that of a user who has started it before. */
+const loading = new URL('../../harness/cli/loading.js', import.meta.url).href;
+
 /** How much of what the process complains of is told. */
 const complaintTail = 2000;
 
@@ -30,7 +33,7 @@ export async function startNodeMachine(
   const processStarted = performance.now();
   const child = fork(fileURLToPath(new URL(program, import.meta.url)), [JSON.stringify(boot)], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    execArgv: [...execArgv],
+    execArgv: [...execArgv, '--import', loading],
   });
   const exited = once(child, 'exit');
   const send = (request: Request) => {

@@ -1,5 +1,6 @@
 /** What an emulator that runs in a Node process of its own and the bench say to each other, over Node's IPC channel. */
 import { once } from 'node:events';
+import { flushCompileCache } from 'node:module';
 
 /** From the bench to the emulator's process. */
 export type Request =
@@ -40,6 +41,8 @@ export function tell(notice: Notice): void {
 
 /** Calls `answer` with what the bench asks; the process ends with the bench. */
 export function onRequest(answer: (request: Request) => void): void {
+  // The bench kills the process; by itself Node keeps what it compiled when a process ends.
+  flushCompileCache();
   process.on('message', (message) => answer(message as Request));
   void once(process, 'disconnect').then(() => process.exit());
 }
