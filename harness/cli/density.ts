@@ -1,53 +1,20 @@
-/** `pagefold density`: finds how many guests fit on a host, for each policy. */
-import type { Argv } from 'yargs';
+/** What `pagefold density` does: finds how many guests fit on a host, for each policy. */
 import { searchDensity } from '../density/density.ts';
-import { policies, policiesNamed } from '../density/policies.ts';
+import { policiesNamed } from '../density/policies.ts';
 import type { RunProgress } from '../run/progress.ts';
 import { loadScenario } from '../scenario/load.ts';
 import { interruptible } from './interrupt.ts';
-import { reportIn } from './report.ts';
-import { hostOptions, type RunArguments, runOptions, settingsOf, shownProgress } from './run.ts';
+import { hostOptions, type RunArguments, reportOn, settingsOf, shownProgress } from './run.ts';
 import { progress, table } from './style.ts';
 import { parseInteger } from './values.ts';
-
-/** The options of `density`. */
-export const densityOptions = {
-  policy: {
-    type: 'string',
-    requiresArg: true,
-    describe: `Policy to search with; may be given several times [default: all]: ${policies.map(({ name }) => name).join(', ')}`,
-  },
-  most: { type: 'string', requiresArg: true, describe: 'Upper limit of the search', default: '64' },
-  ...runOptions,
-} as const;
-
-/** Adds the command. `status` takes its exit status. */
-export function addDensity(to: Argv, status: (status: number) => void): Argv {
-  return to.command(
-    'density <scenario>',
-    'Find how many guests fit',
-    (command) =>
-      command
-        .usage(
-          '$0 density SCENARIO\n\nFinds the largest number of guests (of the scenario’s first group) with which every guest comes up, ' +
-            'none is stopped, and every bound of the scenario’s slo is met, for each policy. Runs are kept and not run again.',
-        )
-        .positional('scenario', { type: 'string', demandOption: true, describe: 'Name or file' })
-        .options(densityOptions)
-        .example('$0 density density --most 6', 'all policies, up to 6 guests')
-        .example('$0 density density --policy none --policy ksm+balloon+swap', 'two of them'),
-    async ({ scenario, policy, most, ...given }) => {
-      status(await density(scenario, { ...given, policy: [policy ?? []].flat(), most }));
-    },
-  );
-}
 
 /** A run of the search in words. */
 function titleOf(policy: string, guests: number): string {
   return `${policy}, ${guests} ${guests === 1 ? 'guest' : 'guests'}`;
 }
 
-async function density(
+/** Runs the command. Gives the exit status. */
+export async function density(
   nameOrFile: string,
   given: RunArguments & { policy: string[]; most: string },
 ): Promise<number> {
@@ -81,7 +48,7 @@ async function density(
     ]);
     process.stdout.write(table([['POLICY', 'GUESTS', 'PER GIB'], ...rows], process.stdout.columns));
     if (interruption.status !== undefined) progress('Interrupted; the same command goes on.');
-    await reportIn(folder);
+    await reportOn(folder);
     return interruption.status ?? 0;
   } finally {
     interruption.release();

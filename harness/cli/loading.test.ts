@@ -59,3 +59,17 @@ test("the user's own folder for what Node compiles is taken", (t) => {
   t.deepEqual(entriesIn(cache), []);
   t.true(globSync('*/*', { cwd: own }).length > 0);
 });
+
+test('nothing of what commands do is loaded before one is chosen', (t) => {
+  const told = join(folder, 'told.mjs');
+  writeFileSync(
+    told,
+    `import { registerHooks } from 'node:module';
+     registerHooks({ load: (url, context, next) => (console.error(url), next(url, context)) });`,
+  );
+  const { stderr } = spawnSync(process.execPath, ['--import', told, entry, '--version'], {
+    encoding: 'utf8',
+  });
+  t.regex(stderr, /\/harness\/cli\/main\.ts$/m);
+  t.deepEqual(stderr.match(/^.*\/(?:hypervisor|zod|yaml|vega|@resvg)\/.*$/gm), null);
+});

@@ -1,16 +1,16 @@
-/** The command line: what there is to say, and which function answers it. */
+/**
+ * The command line: what there is to say, and which function answers it. What a command does is loaded when it is chosen: all of it
+ * together takes longer to load than a machine to switch on.
+ */
 import { readFile } from 'node:fs/promises';
 import yargs, { type Argv } from 'yargs';
-import { LockstepDifference } from '../../hypervisor/lockstep.ts';
 import { RunFolderError } from '../../reports/format/error.ts';
 import { nearest } from '../../workloads/images/nearest.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
-import { boot } from './boot.ts';
-import { addCheck, checkOptions } from './check.ts';
-import { addDensity, densityOptions } from './density.ts';
-import { build, exportTo, importFrom, list, show } from './guest.ts';
-import { addReport, reportOptions } from './report.ts';
-import { addRun, ownRunOptions } from './run.ts';
+import { addCheck, checkOptions } from './commands/check.ts';
+import { addDensity, densityOptions } from './commands/density.ts';
+import { addReport, reportOptions } from './commands/report.ts';
+import { addRun, ownRunOptions } from './commands/run.ts';
 import { complain } from './style.ts';
 
 const bootOptions = {
@@ -124,6 +124,7 @@ function commandLine(status: (status: number) => void, version: string): Argv {
           .example('$0 boot --image debian-busybox-rt --memory 1G --cpus 4', 'another kernel, a larger guest')
           .example('$0 boot --kernel bzImage --initrd initrd.img --append quiet', 'your own guest'),
       async (given) => {
+        const { boot } = await import('./boot.ts');
         const { disk, 'no-translate': interpret, ...options } = given;
         status(await boot({ ...options, translate: !interpret, disk: [disk ?? []].flat() }));
       },
@@ -140,9 +141,14 @@ function commandLine(status: (status: number) => void, version: string): Argv {
             sub
               .positional('image', { ...imageName, default: 'debian-busybox' })
               .example('$0 guest build debian-redis', 'from the packages that apt has now'),
-          ({ image }) => build(image),
+          async ({ image }) => (await guest()).build(image),
         )
-        .command('list', 'List the images', (sub) => sub.example('$0 guest list', 'all, built or not'), list)
+        .command(
+          'list',
+          'List the images',
+          (sub) => sub.example('$0 guest list', 'all, built or not'),
+          async () => (await guest()).list(),
+        )
         .command(
           'show <image>',
           'Show what an image was made of',
@@ -150,7 +156,7 @@ function commandLine(status: (status: number) => void, version: string): Argv {
             sub
               .positional('image', { ...imageName, demandOption: true })
               .example('$0 guest show debian-busybox', 'its packages, files and digests'),
-          ({ image }) => show(image),
+          async ({ image }) => (await guest()).show(image),
         )
         .command(
           'export <image> <file>',
@@ -160,7 +166,7 @@ function commandLine(status: (status: number) => void, version: string): Argv {
               .positional('image', { ...imageName, demandOption: true })
               .positional('file', { ...archiveFile, demandOption: true })
               .example('$0 guest export debian-busybox busybox.tar', 'for another machine, or to keep'),
-          ({ image, file }) => exportTo(image, file),
+          async ({ image, file }) => (await guest()).exportTo(image, file),
         )
         .command(
           'import <file>',
@@ -169,13 +175,16 @@ function commandLine(status: (status: number) => void, version: string): Argv {
             sub
               .positional('file', { ...archiveFile, demandOption: true })
               .example('$0 guest import busybox.tar', 'and prints the name that it has here'),
-          ({ file }) => importFrom(file),
+          async ({ file }) => (await guest()).importFrom(file),
         )
         .example('$0 guest list', 'what images there are')
         .example('$0 guest build debian-redis', 'builds one before it is first used')
         .demandCommand(1, noCommand),
     );
 }
+
+/** What `guest` does. */
+const guest = () => import('./guest.ts');
 
 /** What the parser says when no command is given; the help is the answer. */
 const noCommand = 'no command is given';
@@ -248,7 +257,7 @@ async function main(words: string[]): Promise<number> {
       complain(error.message);
       return 2;
     }
-    if (error instanceof LockstepDifference) {
+    if (error instanceof Error && error.name === 'LockstepDifference') {
       complain(error.message);
       return 1;
     }

@@ -1,5 +1,4 @@
-/** `pagefold run`: runs a scenario, or each run of its sweep, and prints where the results are. */
-import type { Argv } from 'yargs';
+/** What `pagefold run` does: runs a scenario, or each run of its sweep, and prints where the results are. */
 import { makeHost } from '../run/hypervisorhost.ts';
 import { planRuns } from '../run/plan.ts';
 import { RunProgress } from '../run/progress.ts';
@@ -8,69 +7,8 @@ import { runSweep } from '../run/sweep.ts';
 import { show } from '../scenario/explain.ts';
 import { type LoadedScenario, loadScenario } from '../scenario/load.ts';
 import { type Interruption, interruptible } from './interrupt.ts';
-import { reportIn } from './report.ts';
 import { progress } from './style.ts';
 import { parseInteger } from './values.ts';
-
-/** The options that `run` and `density` have in common. */
-export const runOptions = {
-  set: {
-    type: 'string',
-    requiresArg: true,
-    describe: 'PATH=VALUE: sets a key of the scenario; may be given several times',
-  },
-  seed: {
-    type: 'string',
-    requiresArg: true,
-    describe: "Where the guests' randomness starts from: --set seed=N",
-  },
-  out: { type: 'string', requiresArg: true, describe: 'Folder for the run folders', default: 'runs' },
-  workers: {
-    type: 'string',
-    requiresArg: true,
-    describe: 'Threads that run guests: the same results',
-    default: '1',
-  },
-  check: {
-    type: 'boolean',
-    describe: "Proves the books of the host's memory at each sample: the same results, later",
-    default: false,
-  },
-} as const;
-
-/** The options of `run`. */
-export const ownRunOptions = {
-  ...runOptions,
-  resume: {
-    type: 'boolean',
-    describe: 'Takes the finished runs of a sweep as they are',
-    default: false,
-  },
-} as const;
-
-/** Adds the command. `status` takes its exit status. */
-export function addRun(to: Argv, status: (status: number) => void): Argv {
-  return to.command(
-    'run [scenario]',
-    'Run a scenario',
-    (command) =>
-      command
-        .usage(
-          '$0 run [SCENARIO]\n\nRuns a scenario in virtual time: one of pagefold’s own by its name, or a YAML file. ' +
-            'The results are a folder of tables, charts and a summary; the same scenario gives the same.',
-        )
-        .positional('scenario', { type: 'string', default: 'quickstart', describe: 'Name or file' })
-        .options(ownRunOptions)
-        .example('$0 run', 'the scenario quickstart')
-        .example('$0 run ksm-sweep --set duration=30s', 'every run of a sweep, each shorter')
-        .example("$0 run ksm-sweep --set 'guests.0.count=[1, 2]'", 'with other values on one axis')
-        .example('$0 run ksm-sweep --resume', 'goes on with a sweep that was interrupted')
-        .example('$0 run ./mine.yaml --set host.ksm=off --seed 7', 'your own, changed'),
-    async ({ scenario, resume, ...given }) => {
-      status(await run(scenario, { ...given, resume }));
-    },
-  );
-}
 
 /** Options as they are given. */
 export interface RunArguments {
@@ -96,7 +34,8 @@ export function hostOptions({
   return { makeHost, out, workers: parseInteger('--workers', workers, 1, 64), check };
 }
 
-async function run(nameOrFile: string, given: RunArguments & { resume: boolean }): Promise<number> {
+/** Runs the command. Gives the exit status. */
+export async function run(nameOrFile: string, given: RunArguments & { resume: boolean }): Promise<number> {
   const options = hostOptions(given);
   const loaded = await loadScenario(nameOrFile, { set: settingsOf(given) });
   const interruption = interruptible();
@@ -122,7 +61,7 @@ async function runOne(
     progress: (state) => shown.update(state),
   }).finally(() => shown.done());
   if (!result.complete) progress(`The run was ${result.reason}; what there is of it is in its folder.`);
-  await reportIn(folder);
+  await reportOn(folder);
   return interruption.status ?? 0;
 }
 
@@ -156,7 +95,7 @@ async function runAll(
   }).finally(() => shown?.done());
   const whole = results.filter(({ complete }) => complete).length;
   progress(`${whole} of ${plans.length} runs are finished.`);
-  await reportIn(folder);
+  await reportOn(folder);
   if (whole < plans.length) progress('Go on with the same command and --resume.');
   return interruption.status ?? 0;
 }
@@ -164,4 +103,10 @@ async function runAll(
 /** Progress on standard error. */
 export function shownProgress(title: string): RunProgress {
   return new RunProgress(title, process.stderr, () => performance.now());
+}
+
+/** Makes the report of a folder. What draws charts is loaded when there is something to draw: it takes longer than to begin a run. */
+export async function reportOn(folder: string): Promise<void> {
+  const { reportIn } = await import('./report.ts');
+  await reportIn(folder);
 }
