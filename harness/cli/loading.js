@@ -22,3 +22,12 @@ function ownFolder() {
     return undefined;
   }
 }
+
+// A TypeScript file is named as it is, so Node need not look for it, nor for links and packages on the way to it.
+module.registerHooks({
+  resolve(specifier, context, next) {
+    const { parentURL } = context;
+    if (parentURL === undefined || !/^\.\.?\/.*\.ts$/.test(specifier)) return next(specifier, context);
+    return { url: new URL(specifier, parentURL).href, format: 'module-typescript', shortCircuit: true };
+  },
+});
