@@ -49,6 +49,7 @@ export class Composer {
   #region!: Region;
   #structure!: Structure;
   #flow!: Flow;
+  #checks: readonly number[] = [];
   #needsLabel: boolean[] = [];
   #scratch!: Record<ValueType, number>;
   #entryBudget = 0;
@@ -65,9 +66,17 @@ export class Composer {
 
   /**
    * The function's code; its bytes are valid until the next call.
+   * @param checks by block: what the budget must reach for; see {@link findChecks}
    * @param busyAfter number of times that it is entered by one of its leaders after which `core.busy` is called; 0: never
    */
-  compose(region: Region, structure: Structure, flow: Flow, busyAfter: number): FunctionBody {
+  compose(
+    region: Region,
+    structure: Structure,
+    flow: Flow,
+    checks: readonly number[],
+    busyAfter: number,
+  ): FunctionBody {
+    this.#checks = checks;
     this.#region = region;
     this.#structure = structure;
     this.#flow = flow;
@@ -219,16 +228,21 @@ export class Composer {
     const out = this.#out;
     const { templates, before, settleAt, atStart } = this.#flow;
     // All its instructions are charged at once; when the budget does not reach, the interpreter goes on here.
-    out.constant32(packExit(leave.interpret, block.start, block.count, opOf(atStart[number]!)));
-    out.set(this.#map[locals.exitCode]!);
+    const needed = this.#checks[number]!;
+    if (needed > 0) {
+      out.constant32(packExit(leave.interpret, block.start, block.count, opOf(atStart[number]!)));
+      out.set(this.#map[locals.exitCode]!);
+    }
     out.get(locals.budget);
     out.constant32(block.count);
     out.op(codes.i32Sub);
-    out.tee(locals.budget);
-    out.constant32(0);
-    out.op(codes.i32LtS);
-    out.expect('unlikely');
-    out.brIf(this.#depth(exitLabel));
+    if (needed > 0) {
+      out.tee(locals.budget);
+      out.constant32(needed - block.count);
+      out.op(codes.i32LtS);
+      out.expect('unlikely');
+      out.brIf(this.#depth(exitLabel));
+    } else out.set(locals.budget);
     const settle = settleAt[number]!;
     const last = block.first + block.count;
     for (let i = block.first; i < last; i++) {

@@ -112,7 +112,8 @@ export class TemplateSemantics extends Semantics {
   readonly #stackMoves: number[] = [];
   /** The host address of an access within a group. */
   #grouped: Probe | undefined;
-  #stopsSoon = false;
+  /** Whether it may change the budget by something else than its own execution. */
+  stopsSoon = false;
   #called = false;
 
   constructor(fn: FunctionBuilder, core: Core, what: TemplateCase) {
@@ -144,14 +145,14 @@ export class TemplateSemantics extends Semantics {
 
   /** Behind the instruction: where it may have made an interrupt possible or taken time, looks whether to stop. */
   end(): void {
-    if (!this.#stopsSoon) return;
+    if (!this.stopsSoon) return;
     this.fn.rarely(this.#budget.get().ltS(0), () => this.#leaveBehind(leave.within));
   }
 
   override charge(units: Value): void {
     this.#budget.set(this.#budget.get().sub(units));
     // What has been charged for the rest of the block may be more than is left now.
-    this.#stopsSoon = true;
+    this.stopsSoon = true;
     this.setState32(layout.charged, this.state32(layout.charged).add(units));
     this.#notExecuted(units);
   }
@@ -265,7 +266,7 @@ export class TemplateSemantics extends Semantics {
       this.#notExecuted(cut);
       this.#budget.set(this.#code({ kind: 'minusLeft', add: 1 + after }));
     });
-    this.#stopsSoon = true;
+    this.stopsSoon = true;
   }
 
   // Registers.

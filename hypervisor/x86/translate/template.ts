@@ -122,6 +122,8 @@ export interface Template {
   readonly access: MemoryAccess | undefined;
   /** Whether it calls a routine of the core that may change the TLB other than by an access. */
   readonly calls: boolean;
+  /** Whether it may change the budget by something else than its own execution: cut it, or charge it with time. */
+  readonly stopsSoon: boolean;
   /** By how much it moves RSP; undefined when it sets RSP to something else. */
   readonly stackMove: number | undefined;
   /** Whether it can leave the region at its start, or behind it. */

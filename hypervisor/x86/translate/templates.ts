@@ -253,6 +253,7 @@ export class Templates {
       usesIndex: uses(locals.index),
       access: c.onlyAccess,
       calls: sink.calls,
+      stopsSoon: c.stopsSoon,
       stackMove: c.stackMove,
       exits: c.exits,
       exitsBehind: c.exitsBehind,

@@ -10,6 +10,7 @@ import * as codepage from '../codepage.ts';
 import { handlerType } from '../core/core.ts';
 import type { Special } from '../decode/special.ts';
 import type { HandlerEnvironment, Handlers } from '../interpret/handlers.ts';
+import { findChecks } from './checks.ts';
 import type { RegionSize } from './collect.ts';
 import { Composer, leaderEntry } from './compose.ts';
 import { CoreImports } from './coreimports.ts';
@@ -222,8 +223,9 @@ export class Translator {
         .filter((number) => structure.order[number]! >= 0);
       sequence.sort((a, b) => structure.order[a]! - structure.order[b]!);
       const flow = findFlow(region, sequence, findGroups(region, sequence, this.#memory), this.#templates);
+      const checks = findChecks(region, structure, sequence, flow.templates);
       const busyAfter = leader.large ? 0 : this.#options.busyAfter;
-      const { bytes, hints } = this.#composer.compose(region, structure, flow, busyAfter);
+      const { bytes, hints } = this.#composer.compose(region, structure, flow, checks, busyAfter);
       this.#isLarge[first + bodies.length] = leader.large ? 1 : 0;
       this.#place(region, first + bodies.length, taken);
       bodies.push({ bytes: bytes.slice(), hints });
