@@ -313,6 +313,12 @@ export class Composer {
       out.expect('unlikely');
       out.brIf(this.#depth(jumpLabel));
     };
+    const needed = this.#checks[number]!;
+    if (needed > 0) {
+      out.get(locals.budget);
+      out.constant32(needed);
+      unless(codes.i32LtS);
+    }
     const { page, distance } = parts[blocks[block.taken]!.part]!;
     sum(pageBase, distance - parts[block.part]!.distance);
     out.set(this.#newBase);

@@ -26,7 +26,7 @@ export interface TranslationOptions {
 
 /** What is good for guests that run for seconds. */
 export const usualTranslation: TranslationOptions = {
-  hotAfter: 500,
+  hotAfter: 1000,
   cold: 50,
   largestRegion: 600,
   busyAfter: 50_000,

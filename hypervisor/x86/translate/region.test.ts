@@ -11,14 +11,14 @@ const calls = 5000;
 
 const bytes = (hex: string) => hex.split(' ').map((each) => Number.parseInt(each, 16));
 
-/** A loop that calls a function in the next page, which adds 3 to EAX: executed as far as it goes in 150 turns. */
-function called(translate: typeof options | false): FlatMachine {
+/** A loop that calls a function in the next page, which adds 3 to EAX so many times: executed as far as it goes in 150 turns. */
+function called(translate: typeof options | false, times = 1): FlatMachine {
   const machine = new FlatMachine(translate);
   machine.reset(true);
   // MOV ECX, n; L: CALL function; DEC ECX; JNZ L; HLT
   const loop = [0xb9, calls & 255, calls >> 8, 0, 0, ...bytes('e8 f6 0f 00 00 ff c9 75 f7 f4')];
   machine.write(codeAt, loop);
-  machine.write(functionAt, bytes('83 c0 03 c3'));
+  machine.write(functionAt, [...Array.from({ length: times }, () => bytes('83 c0 03')).flat(), 0xc3]);
   const { vcpu } = machine;
   vcpu.setGpr(0, 0n);
   vcpu.set64(layout.rip, BigInt(codeAt));
@@ -42,6 +42,18 @@ test('a function in another page is copied to where it is called, and control st
   t.is(machine.vcpu.gpr(0), interpreted.vcpu.gpr(0));
   t.is(machine.vcpu.get64(layout.rip), interpreted.vcpu.get64(layout.rip));
   t.true(machine.vcpu.translatedInstructions > 10_000);
+});
+
+test('a function that takes longer than what is left of the time is not begun', (t) => {
+  // Beyond so many instructions a region looks again whether its budget reaches; here, as it goes over to the other page.
+  const anyLength = { ...options, largestCalled: 400 };
+  for (const times of [20, 90, 126, 127, 128, 200]) {
+    const machine = called(anyLength, times);
+    t.true(machine.engine.counters.translator.inlined > 0);
+    const interpreted = called(false, times);
+    t.is(machine.vcpu.gpr(0), interpreted.vcpu.gpr(0));
+    t.is(machine.vcpu.get64(layout.rip), interpreted.vcpu.get64(layout.rip));
+  }
 });
 
 test('a first region copies nothing', (t) => {
