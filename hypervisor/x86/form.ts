@@ -38,10 +38,9 @@ export const noSlides: Slides = { displacement: 0, immediate: 0 };
 /** Numbers of forms without slides are below this. */
 const slidingUnit = 2 ** 22;
 
-/** The form of the same instruction with constants that slide, and its number. */
-export function slidingForm(form: Form, number: number, slides: Slides): [Form, number] {
-  const variant = 3 * (slides.displacement + 1) + slides.immediate + 2;
-  return [{ ...form, slides }, number + slidingUnit * variant];
+/** The number of the form of the same instruction with constants that slide. */
+export function slidingNumber(number: number, slides: Slides): number {
+  return number + slidingUnit * (3 * (slides.displacement + 1) + slides.immediate + 2);
 }
 
 /** Size in bytes of an operand of the given form; 0 when its size has no meaning here (a bare memory operand). */

@@ -296,7 +296,7 @@ export class CodeCache {
         break;
       }
       if (!this.#write(record, at, page)) return false;
-      if (this.#decoder.row.row.options.ends === true) break;
+      if (this.#decoder.row.ends) break;
       record += codepage.recordSize;
       at += this.#decoder.length;
     }

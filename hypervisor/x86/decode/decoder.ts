@@ -1,18 +1,17 @@
 /**
  * The decoder: from bytes to an instruction's form and operands (SDM vol. 2, chapter 2), for 16-, 32- and 64-bit code.
  */
-import {
-  type Form,
-  formNumber,
-  noSlides,
-  operandSize,
-  type Repeat,
-  type Slides,
-  slidingForm,
-} from '../form.ts';
-import type { OperandSpec } from '../isa/instruction.ts';
+import { type Form, formNumber, noSlides, type Repeat, type Slides, slidingNumber } from '../form.ts';
 import * as layout from '../layout.ts';
-import type { MappedRow, OpcodeMap } from './opcodemap.ts';
+import {
+  anything,
+  type ImmediateKind,
+  immediateKinds,
+  type MappedRow,
+  type OpcodeMap,
+  regKinds,
+  rmKinds,
+} from './opcodemap.ts';
 
 /** The longest instruction (SDM vol. 2, 2.3.11). */
 export const maximumLength = 15;
@@ -21,6 +20,29 @@ export const maximumLength = 15;
 export type DecodeOutcome = 'instruction' | 'undefined' | 'too long' | 'incomplete';
 
 const noPrefix = 0;
+
+/** What each byte is where a prefix may stand. */
+const prefixKinds = {
+  none: 0,
+  segment: 1,
+  FS: 2,
+  GS: 3,
+  operand: 4,
+  address: 5,
+  lock: 6,
+  repeat: 7,
+  rex: 8,
+} as const;
+const prefixOf = new Uint8Array(256);
+for (const byte of [0x26, 0x2e, 0x36, 0x3e]) prefixOf[byte] = prefixKinds.segment;
+prefixOf[0x64] = prefixKinds.FS;
+prefixOf[0x65] = prefixKinds.GS;
+prefixOf[0x66] = prefixKinds.operand;
+prefixOf[0x67] = prefixKinds.address;
+prefixOf[0xf0] = prefixKinds.lock;
+prefixOf[0xf2] = prefixKinds.repeat;
+prefixOf[0xf3] = prefixKinds.repeat;
+prefixOf.fill(prefixKinds.rex, 0x40, 0x50);
 
 /** Bytes under the decoder; it throws this when they end within an instruction. */
 class OutOfBytes extends Error {}
@@ -109,13 +131,22 @@ export class Decoder {
   }
 
   #u16(): number {
-    return this.#byte() | (this.#byte() << 8);
+    const at = this.#at;
+    if (at + 2 > this.#end) throw outOfBytes;
+    this.#at = at + 2;
+    const bytes = this.#bytes;
+    return bytes[at]! | (bytes[at + 1]! << 8);
   }
 
   #i32(): number {
-    return this.#u16() | (this.#u16() << 16);
+    const at = this.#at;
+    if (at + 4 > this.#end) throw outOfBytes;
+    this.#at = at + 4;
+    const bytes = this.#bytes;
+    return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
   }
 
+  /** Reads the prefixes, and gives the first byte of the opcode. */
   #prefixes(): number {
     this.#rex = 0;
     this.#operandPrefix = false;
@@ -125,64 +156,43 @@ export class Decoder {
     this.#segmentPrefix = -1;
     for (;;) {
       const byte = this.#byte();
-      switch (byte) {
-        case 0x26:
-        case 0x2e:
-        case 0x36:
-        case 0x3e:
+      switch (prefixOf[byte]) {
+        case prefixKinds.none:
+          return byte;
+        case prefixKinds.rex: {
+          if (this.#codeSize !== 2) return byte;
+          // A REX prefix counts only right before the opcode.
+          const next = this.#byte();
+          if (prefixOf[next] === prefixKinds.none) {
+            this.#rex = byte;
+            return next;
+          }
+          this.#at--;
+          break;
+        }
+        case prefixKinds.segment:
           // ES, CS, SS, DS are ignored in 64-bit mode, where they do not take back FS or GS either.
           if (this.#codeSize !== 2) this.#segmentPrefix = (byte >> 3) & 3;
           break;
-        case 0x64:
+        case prefixKinds.FS:
           this.#segmentPrefix = layout.FS;
           break;
-        case 0x65:
+        case prefixKinds.GS:
           this.#segmentPrefix = layout.GS;
           break;
-        case 0x66:
+        case prefixKinds.operand:
           this.#operandPrefix = true;
           break;
-        case 0x67:
+        case prefixKinds.address:
           this.#addressPrefix = true;
           break;
-        case 0xf0:
+        case prefixKinds.lock:
           this.#lock = true;
           break;
-        case 0xf2:
-        case 0xf3:
+        case prefixKinds.repeat:
           this.#repeatPrefix = byte;
           break;
-        default:
-          if (this.#codeSize === 2 && (byte & 0xf0) === 0x40) {
-            // A REX prefix counts only right before the opcode.
-            this.#rex = byte;
-            const next = this.#byte();
-            this.#at--;
-            if (!this.#isPrefix(next)) return this.#byte();
-            this.#rex = 0;
-            break;
-          }
-          return byte;
       }
-    }
-  }
-
-  #isPrefix(byte: number): boolean {
-    switch (byte) {
-      case 0x26:
-      case 0x2e:
-      case 0x36:
-      case 0x3e:
-      case 0x64:
-      case 0x65:
-      case 0x66:
-      case 0x67:
-      case 0xf0:
-      case 0xf2:
-      case 0xf3:
-        return true;
-      default:
-        return (byte & 0xf0) === 0x40;
     }
   }
 
@@ -199,55 +209,73 @@ export class Decoder {
     }
     const candidates = this.#map[map]![opcode]!;
     if (candidates.length === 0) return false;
-    let hasModrm = false;
-    for (const candidate of candidates) if (candidate.row.hasModrm) hasModrm = true;
     // All rows of an opcode agree on ModRM, but in the one-byte map some lose their meaning in 64-bit mode.
-    if (hasModrm) {
+    if (candidates[0]!.hasModrm) {
       if (this.#at >= this.#end) throw outOfBytes;
       this.#modrm = this.#bytes[this.#at]!;
     }
-    const found = candidates.find((candidate) => this.#matches(candidate));
-    if (found === undefined) return false;
-    this.row = found;
-    return this.#operands(found);
+    for (let i = 0; i < candidates.length; i++) {
+      const candidate = candidates[i]!;
+      if (!this.#matches(candidate)) continue;
+      this.row = candidate;
+      return this.#operands(candidate);
+    }
+    return false;
   }
 
-  #matches({ row, form }: MappedRow): boolean {
-    const { prefix, options } = row;
-    if (options.mode !== undefined && (options.mode === 'only64') !== (this.#codeSize === 2)) return false;
-    if (prefix !== undefined) {
+  #matches({ in64, prefix, modrm, digit, inMemory, b, w }: MappedRow): boolean {
+    if (in64 !== anything && in64 !== Number(this.#codeSize === 2)) return false;
+    if (prefix !== anything) {
       const present = this.#repeatPrefix !== 0 ? this.#repeatPrefix : this.#operandPrefix ? 0x66 : noPrefix;
       if (prefix !== present) return false;
     }
-    if (row.hasModrm) {
-      if (row.modrm !== undefined && row.modrm !== this.#modrm) return false;
-      if (row.digit !== undefined && row.digit !== ((this.#modrm >> 3) & 7)) return false;
-      if (form !== undefined && (form === 'reg') !== this.#modrm >= 0xc0) return false;
-    }
-    if (options.b !== undefined && options.b !== (this.#rex & 1)) return false;
-    return options.w === undefined || options.w === ((this.#rex >> 3) & 1);
+    if (modrm !== anything && modrm !== this.#modrm) return false;
+    if (digit !== anything && digit !== ((this.#modrm >> 3) & 7)) return false;
+    if (inMemory !== anything && inMemory !== Number(this.#modrm < 0xc0)) return false;
+    if (b !== anything && b !== (this.#rex & 1)) return false;
+    return w === anything || w === ((this.#rex >> 3) & 1);
   }
 
   #size(found: MappedRow): 2 | 4 | 8 {
-    const { options, prefix } = found.row;
-    if (options.size !== undefined && options.size !== 1) return options.size;
-    const narrow = this.#operandPrefix && prefix !== 0x66;
+    if (found.size !== 0) return found.size;
+    const narrow = this.#operandPrefix && found.prefix !== 0x66;
     if (this.#codeSize !== 2) return (this.#codeSize === 0) === narrow ? 4 : 2;
-    if (options.size64 === 'always') return 8;
-    if ((this.#rex & 8) !== 0) return 8;
+    if (found.always64 || (this.#rex & 8) !== 0) return 8;
     if (narrow) return 2;
-    return options.size64 === 'default' ? 8 : 4;
+    return found.defaults64 ? 8 : 4;
   }
 
   #operands(found: MappedRow): boolean {
-    const { row } = found;
     const size = this.#size(found);
     const codeSize = this.#codeSize;
     this.#addressSize =
       codeSize === 2 ? (this.#addressPrefix ? 4 : 8) : (codeSize === 0) === this.#addressPrefix ? 4 : 2;
     const memory =
       found.hasAbsolute ||
-      (row.hasModrm && this.#modrm < 0xc0 && row.modrm === undefined && !this.#ignoresMod(found));
+      (found.hasModrm && this.#modrm < 0xc0 && found.modrm === anything && !found.ignoresMod);
+    this.#clear();
+    this.segment = this.#segmentOf(layout.DS);
+    const repeat: Repeat =
+      !found.repeats || this.#repeatPrefix === 0 ? 'none' : this.#repeatPrefix === 0xf2 ? 'repne' : 'repe';
+    this.#setForm(found, size, memory, repeat);
+    if (found.hasModrm) {
+      this.#at++;
+      if (memory) this.#address();
+      else this.#setRm(found);
+    }
+    if (!this.#setReg(found)) return false;
+    if (found.hasAbsolute) this.#absolute();
+    const { immediates } = found;
+    for (let i = 0; i < immediates.length; i++) this.#immediate(immediates[i]!, size);
+    this.length = this.#at - this.#start;
+    if (this.ripRelative) this.displacement += this.#offset + this.length;
+    if (this.jumpTarget !== undefined) this.jumpTarget += this.#offset + this.length;
+    if (found.popAddress && memory && this.rm === layout.gprOffset(4)) this.displacement += size;
+    // Only now: a fault while the rest of the instruction is fetched comes first.
+    return !this.#lock || (found.mayLock && memory);
+  }
+
+  #clear(): void {
     this.reg = layout.zero;
     this.rm = layout.zero;
     this.index = layout.zero;
@@ -260,35 +288,6 @@ export class Decoder {
     this.displacementEnd = -1;
     this.immediateEnd = -1;
     this.stack = false;
-    this.segment = this.#segmentOf(layout.DS);
-    const repeat: Repeat =
-      row.options.repeats === undefined || this.#repeatPrefix === 0
-        ? 'none'
-        : this.#repeatPrefix === 0xf2
-          ? 'repne'
-          : 'repe';
-    this.#setForm(found, size, memory, repeat);
-    if (row.hasModrm) {
-      this.#at++;
-      if (memory) this.#address();
-    }
-    for (const spec of row.operands) {
-      if (!this.#register(spec)) return false;
-    }
-    if (found.hasAbsolute) this.#absolute();
-    for (const spec of found.immediates) this.#immediate(spec);
-    this.length = this.#at - this.#start;
-    if (this.ripRelative) this.displacement += this.#offset + this.length;
-    if (this.jumpTarget !== undefined) this.jumpTarget += this.#offset + this.length;
-    if (row.options.popAddress === true && memory && this.rm === layout.gprOffset(4))
-      this.displacement += size;
-    // Only now: a fault while the rest of the instruction is fetched comes first.
-    return !this.#lock || (row.options.lock === true && memory);
-  }
-
-  /** MOV to and from control and debug registers take ModRM.rm as a register whatever mod says. */
-  #ignoresMod(found: MappedRow): boolean {
-    return found.row.operands.some((spec) => spec.kind === 'C' || spec.kind === 'D');
   }
 
   #setForm(found: MappedRow, size: 2 | 4 | 8, memory: boolean, repeat: Repeat): void {
@@ -318,57 +317,58 @@ export class Decoder {
     return layout.segmentOffset(number);
   }
 
-  /** Offset into the state of general register `number` (0 … 15) of `size` bytes; 4 … 7 are AH … BH without REX. */
-  #gpr(number: number, size: number): number {
-    if (size === 1 && this.#rex === 0 && number >= 4) return layout.gprOffset(number - 4) + 1;
+  /** Offset into the state of general register `number` (0 … 15); of those of one byte, 4 … 7 are AH … BH without REX. */
+  #gpr(number: number, isByte: boolean): number {
+    if (isByte && this.#rex === 0 && number >= 4) return layout.gprOffset(number - 4) + 1;
     return layout.gprOffset(number);
   }
 
-  #register(spec: OperandSpec): boolean {
-    const size = operandSize(spec, this.form);
-    const reg = ((this.#modrm >> 3) & 7) | ((this.#rex & 4) << 1);
+  #setRm(found: MappedRow): void {
     const rm = (this.#modrm & 7) | ((this.#rex & 1) << 3);
-    switch (spec.kind) {
-      case 'G':
-        this.reg = this.#gpr(reg, size);
-        return true;
-      case 'Z':
-        this.reg = this.#gpr((this.row.row.opcode & 7) | ((this.#rex & 1) << 3), size);
-        return true;
-      case 'V':
+    switch (found.rm) {
+      case rmKinds.general:
+        this.rm = this.#gpr(rm, found.byteRm);
+        break;
+      case rmKinds.xmm:
+        this.rm = layout.xmmOffset(rm);
+        break;
+      case rmKinds.mmx:
+        this.rm = layout.fpr + 16 * (rm & 7);
+        break;
+    }
+  }
+
+  /** False when there is no such register. */
+  #setReg(found: MappedRow): boolean {
+    const reg = ((this.#modrm >> 3) & 7) | ((this.#rex & 4) << 1);
+    switch (found.reg) {
+      case regKinds.G:
+        this.reg = this.#gpr(reg, found.byteReg);
+        break;
+      case regKinds.Z:
+        this.reg = this.#gpr((found.row.opcode & 7) | ((this.#rex & 1) << 3), found.byteReg);
+        break;
+      case regKinds.V:
         this.reg = layout.xmmOffset(reg);
-        return true;
-      case 'P':
+        break;
+      case regKinds.P:
         this.reg = layout.fpr + 16 * (reg & 7);
-        return true;
-      case 'S':
+        break;
+      case regKinds.S:
         this.reg = reg & 7;
         return this.reg <= layout.GS;
-      case 'C':
+      case regKinds.C:
         this.reg = reg;
         return reg === 0 || (reg >= 2 && reg <= 4) || reg === 8;
-      case 'D':
+      case regKinds.D:
         this.reg = reg;
         return reg < 8;
-      case 'T':
+      case regKinds.T:
         // The x87's opcode as FOP has it (SDM vol. 1, 8.1.9); its low bits are the stack position.
-        this.reg = ((this.row.row.opcode & 7) << 8) | this.#modrm;
-        return true;
-      case 'E':
-      case 'R':
-        if (!this.form.memory) this.rm = this.#gpr(rm, size);
-        return true;
-      case 'W':
-      case 'U':
-        if (!this.form.memory) this.rm = layout.xmmOffset(rm);
-        return true;
-      case 'Q':
-      case 'N':
-        if (!this.form.memory) this.rm = layout.fpr + 16 * (rm & 7);
-        return true;
-      default:
-        return true;
+        this.reg = ((found.row.opcode & 7) << 8) | this.#modrm;
+        break;
     }
+    return true;
   }
 
   #address(): void {
@@ -426,12 +426,14 @@ export class Decoder {
 
   /** Takes the instruction for one whose constants slide; they are still as in its bytes. */
   slide(slides: Slides): void {
-    const number = this.formNumber;
-    const [form, sliding] = slidingForm(this.form, number, slides);
-    this.formNumber = sliding;
-    const known = this.#forms.get(sliding);
-    this.form = known ?? form;
-    if (known === undefined) this.#forms.set(sliding, form);
+    const number = slidingNumber(this.formNumber, slides);
+    let form = this.#forms.get(number);
+    if (form === undefined) {
+      form = { ...this.form, slides };
+      this.#forms.set(number, form);
+    }
+    this.formNumber = number;
+    this.form = form;
   }
 
   #useSegment(inStack: boolean): void {
@@ -452,48 +454,47 @@ export class Decoder {
     this.immediateHigh = value < 0 ? -1 : 0;
   }
 
-  #immediate(spec: OperandSpec): void {
-    const { size } = this.form;
-    switch (spec.size) {
-      case 'b':
-        if (spec.kind === 'J') this.jumpTarget = this.#signed8();
-        else if (this.row.immediates.length > 1 && spec === this.row.immediates[1]) {
-          // ENTER: the nesting level goes above the size.
-          this.immediateLow |= this.#byte() << 16;
-        } else this.#setImmediate(this.#byte());
+  #immediate(kind: ImmediateKind, size: 2 | 4 | 8): void {
+    switch (kind) {
+      case immediateKinds.Ib:
+        this.#setImmediate(this.#byte());
         break;
-      case 'bv':
+      case immediateKinds.nesting:
+        // It goes above the size.
+        this.immediateLow |= this.#byte() << 16;
+        break;
+      case immediateKinds.Ibv:
         this.#setImmediate(this.#signed8());
         break;
-      case 'w':
+      case immediateKinds.Iw:
         this.#setImmediate(this.#u16());
         break;
-      case 'z': {
-        const value = size === 2 ? (this.#u16() << 16) >> 16 : this.#i32();
-        if (spec.kind === 'J') this.jumpTarget = value;
-        else {
-          this.#setImmediate(value);
-          if (size !== 2) this.immediateEnd = this.#at - 1 - this.#start;
-        }
+      case immediateKinds.Iz:
+        this.#sizedImmediate(size);
         break;
-      }
-      case 'v':
-        if (size === 8) {
-          this.immediateLow = this.#i32();
-          this.immediateEnd = this.#at - 1 - this.#start;
-          this.immediateHigh = this.#i32();
-        } else {
-          this.#setImmediate(size === 2 ? (this.#u16() << 16) >> 16 : this.#i32());
-          if (size !== 2) this.immediateEnd = this.#at - 1 - this.#start;
-        }
+      case immediateKinds.Iv:
+        this.#sizedImmediate(size);
+        if (size === 8) this.immediateHigh = this.#i32();
         break;
-      case 'p':
+      case immediateKinds.Jb:
+        this.jumpTarget = this.#signed8();
+        break;
+      case immediateKinds.Jz:
+        this.jumpTarget = size === 2 ? (this.#u16() << 16) >> 16 : this.#i32();
+        break;
+      case immediateKinds.Ap:
         // Far address: offset, then selector in the upper half.
         this.immediateLow = size === 2 ? this.#u16() : this.#i32();
         this.immediateHigh = this.#u16();
         break;
-      default:
-        throw new Error(`immediate ${spec.kind}${spec.size} of ${this.row.row.name}`);
+    }
+  }
+
+  #sizedImmediate(size: 2 | 4 | 8): void {
+    if (size === 2) this.#setImmediate((this.#u16() << 16) >> 16);
+    else {
+      this.#setImmediate(this.#i32());
+      this.immediateEnd = this.#at - 1 - this.#start;
     }
   }
 }
