@@ -69,33 +69,34 @@ export class Slides {
    */
   takeOut(decoder: Decoder, offset: number, page: number, next: number, present: number): boolean {
     const { u8 } = this.#memory;
-    const slides = codepage.sharing.slides;
-    if (((u8[page + codepage.sharingOffset]! | u8[next + codepage.sharingOffset]!) & slides) === 0)
-      return true;
+    const how = u8[page + codepage.sharingOffset]! | u8[next + codepage.sharingOffset]!;
+    if ((how & codepage.sharing.slides) === 0) return true;
     let displacement: Slide = 0;
     let immediate: Slide = 0;
-    const ends = [offset + decoder.displacementEnd, offset + decoder.immediateEnd] as const;
+    const displacementEnd = offset + decoder.displacementEnd;
+    const immediateEnd = offset + decoder.immediateEnd;
     const raw = decoder.displacement - (decoder.ripRelative ? offset + decoder.length : 0);
     if (decoder.displacementEnd >= 0) {
       const isPerCpu = decoder.ripRelative && decoder.segment !== layout.zero && mayLeadToStart(raw);
       const guess = isPerCpu ? -1 : !decoder.ripRelative && mayBeAddress(raw) ? 1 : 0;
-      displacement = this.#slideOf(raw, ends[0], guess, page, next);
+      displacement = this.#slideOf(raw, displacementEnd, guess, page, next);
     }
     if (decoder.immediateEnd >= 0) {
       const guess = mayBeAddress(decoder.immediateLow) && decoder.immediateHigh === -1 ? 1 : 0;
-      immediate = this.#slideOf(decoder.immediateLow, ends[1], guess, page, next);
+      immediate = this.#slideOf(decoder.immediateLow, immediateEnd, guess, page, next);
     }
-    const moving = this.#movedWords(offset, decoder.length, page, next);
-    if (moving > Number(displacement !== 0) + Number(immediate !== 0)) return false;
+    if ((how & codepage.sharing.known) !== 0) {
+      const moving = this.#movedWords(offset, decoder.length, page, next);
+      if (moving > Number(displacement !== 0) + Number(immediate !== 0)) return false;
+    }
     if (displacement === 0 && immediate === 0) return true;
-    const correction = (word: number, end: number, slide: Slide) =>
-      this.#correction(word, end, slide, page, next, present);
-    decoder.displacement += correction(raw, ends[0], displacement);
+    decoder.displacement += this.#correction(raw, displacementEnd, displacement, page, next, present);
     if (decoder.displacement !== (decoder.displacement | 0)) return false;
     if (immediate !== 0) {
       const { immediateLow, immediateHigh } = decoder;
       const whole = (BigInt(immediateHigh) << 32n) | BigInt(immediateLow >>> 0);
-      const moved = whole + BigInt(correction(immediateLow, ends[1], immediate));
+      const correction = this.#correction(immediateLow, immediateEnd, immediate, page, next, present);
+      const moved = whole + BigInt(correction);
       decoder.immediateLow = Number(BigInt.asIntN(32, moved));
       decoder.immediateHigh = Number(BigInt.asIntN(32, moved >> 32n));
     }
