@@ -55,12 +55,14 @@ export class Slides {
     if (slide === 0) return 0;
     const { i32 } = this.#memory;
     const own = i32[((end < pageSize ? page : next) + codepage.slideOffset) >> 2]!;
-    if (end !== pageSize) return -slide * own;
+    // Not a product, which would be −0 at times: what is added to it would be kept as a floating-point number from then on.
+    const moved = slide > 0 ? own : 0 - own;
+    if (end !== pageSize) return 0 - moved;
     // The lower three bytes are in the page before, which serves only guests that have its last byte in common (`relocation.ts`):
     // they are as the present guest has them.
     const lower = (word - slide * present) & 0xff_ffff;
-    const whole = (word & ~0xff_ffff) | ((lower + slide * own) & 0xff_ffff);
-    return whole - slide * own - word;
+    const whole = (word & ~0xff_ffff) | ((lower + moved) & 0xff_ffff);
+    return whole - moved - word;
   }
 
   /**
@@ -93,12 +95,11 @@ export class Slides {
     decoder.displacement += this.#correction(raw, displacementEnd, displacement, page, next, present);
     if (decoder.displacement !== (decoder.displacement | 0)) return false;
     if (immediate !== 0) {
-      const { immediateLow, immediateHigh } = decoder;
-      const whole = (BigInt(immediateHigh) << 32n) | BigInt(immediateLow >>> 0);
+      const { immediateLow } = decoder;
       const correction = this.#correction(immediateLow, immediateEnd, immediate, page, next, present);
-      const moved = whole + BigInt(correction);
-      decoder.immediateLow = Number(BigInt.asIntN(32, moved));
-      decoder.immediateHigh = Number(BigInt.asIntN(32, moved >> 32n));
+      const moved = (immediateLow >>> 0) + correction;
+      decoder.immediateLow = moved | 0;
+      decoder.immediateHigh = (decoder.immediateHigh + Math.floor(moved / 2 ** 32)) | 0;
     }
     decoder.slide({ displacement, immediate });
     return true;
