@@ -219,33 +219,48 @@ export type HostName = keyof typeof hostTypes;
 /** The host's functions, to be called. */
 export type Host = { readonly [Name in HostName]: FunctionRef };
 
-function lazily<Name extends string>(
-  names: readonly Name[],
-  make: (name: Name) => FunctionRef,
-): { readonly [N in Name]: FunctionRef } {
-  const found = new Map<Name, FunctionRef>();
-  const result = {} as { [N in Name]: FunctionRef };
-  for (const name of names) {
-    Object.defineProperty(result, name, {
-      get: () => {
-        let ref = found.get(name);
-        if (ref === undefined) {
-          ref = make(name);
-          found.set(name, ref);
-        }
-        return ref;
-      },
-    });
+type Refs<Name extends string> = { readonly [N in Name]: FunctionRef };
+type LazyRefs<Name extends string> = new (make: (name: Name) => FunctionRef) => Refs<Name>;
+
+/**
+ * A class of objects that have a function under each of the names, made when it is first asked for. Modules are made often, and each uses a few of
+ * the many names.
+ */
+function lazily<Name extends string>(names: readonly Name[]): LazyRefs<Name> {
+  class Lazy {
+    readonly #made = new Map<Name, FunctionRef>();
+    readonly #make: (name: Name) => FunctionRef;
+
+    constructor(make: (name: Name) => FunctionRef) {
+      this.#make = make;
+    }
+
+    static {
+      for (const name of names) {
+        Object.defineProperty(Lazy.prototype, name, {
+          get(this: Lazy) {
+            let ref = this.#made.get(name);
+            if (ref === undefined) {
+              ref = this.#make(name);
+              this.#made.set(name, ref);
+            }
+            return ref;
+          },
+        });
+      }
+    }
   }
-  return result;
+  return Lazy as unknown as LazyRefs<Name>;
 }
+
+const LazyRoutines = lazily(Object.keys(coreTypes) as CoreName[]);
+const LazyConditions = lazily(conditionNames);
+const LazyHost = lazily(Object.keys(hostTypes) as HostName[]);
 
 /** The core as imports of another module; only what is used is imported. */
 export function importCore(module: Pick<ModuleBuilder, 'importFunction'>): Core {
-  const routines = lazily(Object.keys(coreTypes) as CoreName[], (name) =>
-    module.importFunction('core', name, coreTypes[name]),
-  );
-  const conditions = lazily(conditionNames, (name) => module.importFunction('core', name, conditionType));
+  const routines = new LazyRoutines((name) => module.importFunction('core', name, coreTypes[name]));
+  const conditions = new LazyConditions((name) => module.importFunction('core', name, conditionType));
   return Object.defineProperty(routines, 'conditions', {
     value: new Proxy([], {
       get: (_, name) => (name === 'length' ? conditionNames.length : conditions[`condition${String(name)}`]),
@@ -255,9 +270,7 @@ export function importCore(module: Pick<ModuleBuilder, 'importFunction'>): Core 
 
 /** The host's functions as imports; only what is used is imported. */
 export function importHost(module: ModuleBuilder): Host {
-  return lazily(Object.keys(hostTypes) as HostName[], (name) =>
-    module.importFunction('host', name, hostTypes[name]),
-  );
+  return new LazyHost((name) => module.importFunction('host', name, hostTypes[name]));
 }
 
 /** A part of the core: defines some of its routines. */
