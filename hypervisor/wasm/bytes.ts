@@ -86,15 +86,20 @@ export class ByteBuffer {
     this.bytes(new Uint8Array(new Float64Array([value]).buffer));
   }
 
-  bytes(value: Uint8Array): void {
-    this.#room(value.length);
+  bytes(value: ArrayLike<number>): void {
+    const { length } = value;
+    if (length < few) {
+      for (let i = 0; i < length; i++) this.byte(value[i]!);
+      return;
+    }
+    this.#room(length);
     this.#bytes.set(value, this.length);
-    this.length += value.length;
+    this.length += length;
   }
 
   /** A name: its length, then UTF-8. */
   name(value: string): void {
-    const encoded = new TextEncoder().encode(value);
+    const encoded = encoder.encode(value);
     this.unsigned(encoded.length);
     this.bytes(encoded);
   }
@@ -110,3 +115,7 @@ export class ByteBuffer {
     return this.#bytes.subarray(0, this.length);
   }
 }
+
+const encoder = new TextEncoder();
+/** So few bytes are copied faster one by one. */
+const few = 32;

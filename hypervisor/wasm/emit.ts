@@ -66,6 +66,9 @@ export interface HoleSink {
   hint(at: number, expectation: Expectation): void;
 }
 
+/** Where instructions are written before they are copied to where they belong: one function is written at a time. */
+const instructions = new ByteBuffer(4096);
+
 class Emitter {
   readonly #fn: FunctionBuilder;
   readonly #holes: HoleSink | undefined;
@@ -74,7 +77,7 @@ class Emitter {
   /** Where the last `local.set` ends, and its local: a `local.get` of the same makes it a `local.tee`. */
   #setEnd = -1;
   #setLocal = -1;
-  readonly #out = new ByteBuffer(512);
+  readonly #out = instructions;
   /** Types of the locals behind the parameters. */
   readonly #locals: ValueType[];
   readonly #free = new Map<ValueType, number[]>();
@@ -84,6 +87,7 @@ class Emitter {
   #mark = 0;
 
   constructor(fn: FunctionBuilder, holes?: HoleSink) {
+    this.#out.clear();
     this.#fn = fn;
     this.#holes = holes;
     this.#set = fn.variables.filter((variable) => variable.sets > 0);
@@ -160,6 +164,7 @@ class Emitter {
     };
     /** Computes waiting nodes for which `hazard` holds and which the statement about to be written does not contain. */
     const settle = (hazard: (node: Value) => boolean): void => {
+      if (waiting.length === 0) return;
       waiting = waiting.filter((node) => node.uses > 0);
       for (const node of waiting) {
         if (node.uses > 0 && node.mark !== this.#mark && this.#reads(node, hazard)) intoLocal(node);
@@ -324,7 +329,7 @@ class Emitter {
         break;
       case 'op': {
         const op = node.op as PureOp;
-        out.bytes(op.code as unknown as Uint8Array);
+        out.bytes(op.code);
         if (op.lane) out.byte(node.immediate);
         if (node.list !== undefined) for (const lane of node.list) out.byte(lane);
         break;
@@ -341,7 +346,7 @@ class Emitter {
         break;
       case 'load':
       case 'store':
-        out.bytes(node.op!.code as unknown as Uint8Array);
+        out.bytes(node.op!.code);
         out.byte(0);
         if (node.immediate >= 0) out.unsigned(node.immediate);
         else this.#holes!.offset(out.length, ~node.immediate);

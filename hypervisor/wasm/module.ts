@@ -31,6 +31,8 @@ class DefinedFunction implements FunctionRef {
 export class ModuleBuilder {
   readonly #types: FunctionType[] = [];
   readonly #typeNumbers = new Map<string, number>();
+  /** The same by the types themselves: most are given again and again. */
+  readonly #knownTypes = new Map<FunctionType, number>();
   readonly #imports: Import[] = [];
   #importedFunctions = 0;
   readonly #functions: { type: number; name: string; body: () => FunctionBody }[] = [];
@@ -41,6 +43,8 @@ export class ModuleBuilder {
 
   /** Number of a function type, adding it when it is new. */
   typeIndex(type: FunctionType): number {
+    const known = this.#knownTypes.get(type);
+    if (known !== undefined) return known;
     const key = `${type.parameters.join()}>${type.results.join()}`;
     let index = this.#typeNumbers.get(key);
     if (index === undefined) {
@@ -48,6 +52,7 @@ export class ModuleBuilder {
       this.#types.push(type);
       this.#typeNumbers.set(key, index);
     }
+    this.#knownTypes.set(type, index);
     return index;
   }
 
@@ -143,9 +148,10 @@ export class ModuleBuilder {
     const bodies = this.#functions.map(({ body }) => body());
     const out = new ByteBuffer(4096);
     out.bytes(new Uint8Array([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]));
+    const contents = new ByteBuffer(4096);
     const section = (id: number, count: number, write: (to: ByteBuffer) => void) => {
       if (count === 0) return;
-      const contents = new ByteBuffer(1024);
+      contents.clear();
       contents.unsigned(count);
       write(contents);
       out.byte(id);
