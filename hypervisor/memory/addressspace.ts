@@ -255,7 +255,7 @@ export class AddressSpace extends SpaceBlock implements Stateful, MergeSpace, Li
   /** Gives a page without contents a frame of zeros. */
   #fill(page: number): number {
     const frame = this.#take();
-    this.memory.u8.fill(0, frame, frame + pageSize);
+    this.memory.zeroPage(frame);
     this.own(page, frame);
     this.#log(logged.touch, page, frame, 0);
     return frame;
@@ -283,7 +283,7 @@ export class AddressSpace extends SpaceBlock implements Stateful, MergeSpace, Li
     const slot = this.slot(page);
     const old = frameIn(slot);
     const frame = this.#take();
-    if (old === this.#books.zeroFrame) this.memory.u8.fill(0, frame, frame + pageSize);
+    if (old === this.#books.zeroFrame) this.memory.zeroPage(frame);
     else this.memory.u8.copyWithin(frame, old, old + pageSize);
     this.own(page, frame);
     this.onRemap(old);

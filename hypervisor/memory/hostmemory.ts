@@ -75,6 +75,11 @@ export class HostMemory {
     return this.u8.length / wasmPageSize;
   }
 
+  /** Fills a page with zeros. JavaScript fills shared memory element by element, so large elements are best. */
+  zeroPage(at: number): void {
+    this.f64.fill(0, at / 8, (at + pageSize) / 8);
+  }
+
   /** Reserves `size` bytes, zeroed. `alignment` is a power of two. Throws RangeError when the room is used up. */
   allocate(size: number, alignment = 16): number {
     for (const [index, gap] of this.#gaps.entries()) {
