@@ -27,12 +27,13 @@ class DefinedFunction implements FunctionRef {
   }
 }
 
+/** What types are the same: most are given again and again, to many modules. */
+const typeKeys = new WeakMap<FunctionType, string>();
+
 /** Builds a module. */
 export class ModuleBuilder {
   readonly #types: FunctionType[] = [];
   readonly #typeNumbers = new Map<string, number>();
-  /** The same by the types themselves: most are given again and again. */
-  readonly #knownTypes = new Map<FunctionType, number>();
   readonly #imports: Import[] = [];
   #importedFunctions = 0;
   readonly #functions: { type: number; name: string; body: () => FunctionBody }[] = [];
@@ -43,16 +44,17 @@ export class ModuleBuilder {
 
   /** Number of a function type, adding it when it is new. */
   typeIndex(type: FunctionType): number {
-    const known = this.#knownTypes.get(type);
-    if (known !== undefined) return known;
-    const key = `${type.parameters.join()}>${type.results.join()}`;
+    let key = typeKeys.get(type);
+    if (key === undefined) {
+      key = `${type.parameters.join()}>${type.results.join()}`;
+      typeKeys.set(type, key);
+    }
     let index = this.#typeNumbers.get(key);
     if (index === undefined) {
       index = this.#types.length;
       this.#types.push(type);
       this.#typeNumbers.set(key, index);
     }
-    this.#knownTypes.set(type, index);
     return index;
   }
 
