@@ -1,16 +1,17 @@
-#!/usr/bin/env -S node --no-wasm-inlining
+#!/usr/bin/env -S node --no-wasm-inlining --v8-pool-size=2
 // The command's entry, in plain JavaScript that any Node since 18 runs: pagefold itself is TypeScript, which
 // Node runs as it is from version 24 on. An older Node hands over to the one among pagefold's dependencies.
 //
 // V8 is told not to look for WebAssembly functions to inline: there are none in translated guest code, and the look-out costs
-// its baseline code a call at every entry of a function, a tenth of a boot's time. It cannot be told later.
+// its baseline code a call at every entry of a function, a tenth of a boot's time. Its compilers have two threads instead of four: on
+// a machine of two CPUs four push aside the one that executes guests, which takes another tenth. Neither can be told later.
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 
 const floor = 24;
-const flag = '--no-wasm-inlining';
+const flags = ['--no-wasm-inlining', '--v8-pool-size=2'];
 const major = (version) => Number.parseInt(version, 10);
 
 if (major(process.versions.node) >= floor) {
@@ -43,7 +44,7 @@ function bundledNode() {
 
 /** Runs the command by that Node in this one's place: same arguments, terminal, signals and exit status. */
 function handOver(node) {
-  const child = spawn(node, [flag, ...process.argv.slice(1)], { stdio: 'inherit' });
+  const child = spawn(node, [...flags, ...process.argv.slice(1)], { stdio: 'inherit' });
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
   for (const signal of signals) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {

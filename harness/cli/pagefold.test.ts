@@ -31,11 +31,11 @@ function checkout(name: string, version = '26.0.0', script?: string): string {
 }
 
 test('an older Node hands arguments over to the Node among the dependencies, and takes its exit status', (t) => {
-  const file = checkout('status', '26.0.0', 'echo "$1"; shift 2; echo "$#: $*"; exit 7');
+  const file = checkout('status', '26.0.0', 'echo "$1 $2"; shift 3; echo "$#: $*"; exit 7');
   const { status, stdout } = spawnSync(process.execPath, ['--import', older, file, 'boot', 'a b'], {
     encoding: 'utf8',
   });
-  t.deepEqual({ status, stdout }, { status: 7, stdout: '--no-wasm-inlining\n2: boot a b\n' });
+  t.deepEqual({ status, stdout }, { status: 7, stdout: '--no-wasm-inlining --v8-pool-size=2\n2: boot a b\n' });
 });
 
 test('a signal is passed on, and its status comes back', async (t) => {
