@@ -35,7 +35,10 @@ test('an older Node hands arguments over to the Node among the dependencies, and
   const { status, stdout } = spawnSync(process.execPath, ['--import', older, file, 'boot', 'a b'], {
     encoding: 'utf8',
   });
-  t.deepEqual({ status, stdout }, { status: 7, stdout: '--no-wasm-inlining --v8-pool-size=2\n2: boot a b\n' });
+  t.deepEqual(
+    { status, stdout },
+    { status: 7, stdout: '--no-wasm-inlining --v8-pool-size=2\n2: boot a b\n' },
+  );
 });
 
 test('a signal is passed on, and its status comes back', async (t) => {
