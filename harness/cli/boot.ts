@@ -1,19 +1,17 @@
 /** `pagefold boot`: boots one guest, with its console on the terminal or to run one command in it. */
 import { once } from 'node:events';
-import { accessSync, constants } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
 import { MAX_CPUS } from '../../hypervisor/platform/acpi/tables.ts';
 import type { DiskImage } from '../../hypervisor/threads/hostedguest.ts';
 import { ControlError, controlParameter, controlPort, outputPort } from '../../workloads/guest/control.ts';
 import { resolveImage } from '../../workloads/images/resolve.ts';
-import { writeWhole } from '../../workloads/images/store.ts';
 import { UserError } from '../../workloads/images/user-error.ts';
 import { runOnPipes, runOnTerminal } from './console.ts';
 import { countersTable } from './counters.ts';
 import { diskOf } from './disk.ts';
 import { execInGuest, powerOff } from './exec.ts';
 import { createGuest, type Guest, type GuestOptions, type StepEnd } from './machine.ts';
+import { mustBeWritable, writeOutput } from './outputfile.ts';
 import { complain, progress } from './style.ts';
 import { parseInteger, parseSize } from './values.ts';
 
@@ -268,16 +266,6 @@ function mustFitLockstep({ translate }: BootArguments, disks: readonly DiskImage
   }
 }
 
-/** Fails early, before the guest has run for nothing. */
-function mustBeWritable(file: string): void {
-  try {
-    accessSync(dirname(resolve(file)), constants.W_OK);
-  } catch (error) {
-    const cause = (error as Error).message;
-    throw new UserError({ file, cause, remedy: 'name a file in a folder that can be written' });
-  }
-}
-
 async function writeFigures(file: string, guest: Guest, imageDigest: string | null, wallMs: number) {
   const figures = {
     imageDigest,
@@ -289,5 +277,5 @@ async function writeFigures(file: string, guest: Guest, imageDigest: string | nu
     stateHash: guest.stateHash(),
     engine: guest.counters,
   };
-  await writeWhole(file, `${JSON.stringify(figures, null, 2)}\n`);
+  await writeOutput(file, `${JSON.stringify(figures, null, 2)}\n`);
 }
