@@ -1,8 +1,6 @@
-// How modules are loaded and code is compiled, to be imported before anything else: loading takes longer than all else that stands
-// before a guest.
+// How modules are loaded, to be imported before anything else: loading takes longer than all else that stands before a guest.
 import module from 'node:module';
 import { join } from 'node:path';
-import v8 from 'node:v8';
 import { cacheFolder } from '../../workloads/images/cachefolder.js';
 
 // Node keeps the compiled form of each module in pagefold's cache, or where the user has told it to by `NODE_COMPILE_CACHE`, and
@@ -33,7 +31,3 @@ module.registerHooks({
     return { url: new URL(specifier, parentURL).href, format: 'module-typescript', shortCircuit: true };
   },
 });
-
-// V8 optimizes a WebAssembly function once its baseline code has executed about so many bytes, 13 million of its own accord. What is
-// worth translating here is worth optimizing sooner: eight guests boot in 0.94 of the time.
-v8.setFlagsFromString('--wasm-tiering-budget=3000000');

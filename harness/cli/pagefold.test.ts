@@ -31,13 +31,13 @@ function checkout(name: string, version = '26.0.0', script?: string): string {
 }
 
 test('an older Node hands arguments over to the Node among the dependencies, and takes its exit status', (t) => {
-  const file = checkout('status', '26.0.0', 'echo "$1 $2"; shift 3; echo "$#: $*"; exit 7');
+  const file = checkout('status', '26.0.0', 'echo "$1 $2 $3"; shift 4; echo "$#: $*"; exit 7');
   const { status, stdout } = spawnSync(process.execPath, ['--import', older, file, 'boot', 'a b'], {
     encoding: 'utf8',
   });
   t.deepEqual(
     { status, stdout },
-    { status: 7, stdout: '--no-wasm-inlining --v8-pool-size=2\n2: boot a b\n' },
+    { status: 7, stdout: '--no-wasm-inlining --v8-pool-size=2 --wasm-tiering-budget=3000000\n2: boot a b\n' },
   );
 });
 

@@ -95,6 +95,21 @@ function sumOfBytes(n: number): number {
   return sum >>> 0;
 }
 
+/** Runs code that changes the function and calls it, n times, and adds up what that adds: in step, in short and in long turns. */
+function changesFunction(
+  t: ExecutionContext,
+  code: readonly number[],
+  n: number,
+  ...more: readonly Program['code'][number][]
+): void {
+  const program: Program = {
+    code: [...more, [codeAt, code], [functionAt, addAndReturn]],
+    entries: [codeAt],
+    result: sumOfBytes(n),
+  };
+  for (const longest of [3, 40, 10_000]) inStep(t, program, longest);
+}
+
 /** MOV ECX, n; XOR EAX, EAX; L: MOV DL, CL; AND DL, 7; MOV [the immediate], DL; ADD EAX, immediate; DEC ECX; JNZ L; HLT */
 const changesNext: Program = {
   code: [
@@ -121,31 +136,15 @@ test('an instruction changes the next one', (t) => {
 test('code in another page changes between its calls', (t) => {
   // MOV ECX, n; XOR EAX, EAX; L: MOV [function + 2], CL; CALL function; DEC ECX; JNZ L; HLT
   const code = [...count(1000), ...bytes('31 c0 88 0c 25 02 10 01 00 e8 ed 0f 00 00 ff c9 75 f0 f4')];
-  const program = {
-    code: [
-      [codeAt, code],
-      [functionAt, addAndReturn],
-    ] as const,
-    entries: [codeAt],
-    result: sumOfBytes(1000),
-  };
-  for (const longest of [3, 40, 10_000]) inStep(t, program, longest);
+  changesFunction(t, code, 1000);
 });
 
 test('code changes by writes at another address, where its page was written before it was code', (t) => {
   // As above, but MOV [2 MiB + function + 2], CL
   const code = [...count(1000), ...bytes('31 c0 88 0c 25 02 10 21 00 e8 ed 0f 00 00 ff c9 75 f0 f4')];
-  const program = {
-    code: [
-      // The second 2 MiB are the first once more: present, to write, for all, a page of 2 MiB.
-      [directory + 8, [...int32(0x87), ...int32(0)]],
-      [codeAt, code],
-      [functionAt, addAndReturn],
-    ] as const,
-    entries: [codeAt],
-    result: sumOfBytes(1000),
-  };
-  for (const longest of [3, 40, 10_000]) inStep(t, program, longest);
+  // The second 2 MiB are the first once more: present, to write, for all, a page of 2 MiB.
+  const aliased = [directory + 8, [...int32(0x87), ...int32(0)]] as const;
+  changesFunction(t, code, 1000, aliased);
 });
 
 test('a group of accesses changes code, and writes to data beside it', (t) => {
@@ -156,15 +155,7 @@ test('a group of accesses changes code, and writes to data beside it', (t) => {
     // CALL function; DEC ECX; JNZ L; HLT
     ...bytes('e8 e6 0f 00 00 ff c9 75 ee f4'),
   ];
-  const program = {
-    code: [
-      [codeAt, code],
-      [functionAt, addAndReturn],
-    ] as const,
-    entries: [codeAt],
-    result: sumOfBytes(1000),
-  };
-  for (const longest of [3, 40, 10_000]) inStep(t, program, longest);
+  changesFunction(t, code, 1000);
 });
 
 test('a write that reaches into a page of code changes it', (t) => {
@@ -177,15 +168,7 @@ test('a write that reaches into a page of code changes it', (t) => {
     // CALL function; DEC ECX; JNZ L; HLT
     ...bytes('e8 d8 0f 00 00 ff c9 75 db f4'),
   ];
-  const program = {
-    code: [
-      [codeAt, code],
-      [functionAt, addAndReturn],
-    ] as const,
-    entries: [codeAt],
-    result: sumOfBytes(300),
-  };
-  for (const longest of [3, 40, 10_000]) inStep(t, program, longest);
+  changesFunction(t, code, 300);
 });
 
 test('another CPU changes the code that one executes', (t) => {

@@ -77,11 +77,11 @@ export type Code =
       readonly refund: number;
       readonly op: number | undefined;
     }
-  /** Instructions of the block from this one on, plus `add`; or the negative of that. */
   /** Kind of an access as the core takes it (`memoryaccess.ts`); `keeps` is added where host addresses are in use. */
   | { readonly kind: 'access'; readonly access: number }
   /** The instruction's record. */
   | { readonly kind: 'record' }
+  /** Instructions of the block from this one on, plus `add`; or the negative of that. */
   | { readonly kind: 'left'; readonly add: number }
   | { readonly kind: 'minusLeft'; readonly add: number };
 

@@ -1,12 +1,12 @@
 /** Templates of real instructions: what is left open in them, what they share, and what their variants have in common. */
 import test from 'ava';
-import * as codepage from '../codepage.ts';
 import { Decoder } from '../decode/decoder.ts';
 import { buildOpcodeMap } from '../decode/opcodemap.ts';
 import { ccOpOf, kinds } from '../flags.ts';
 import { rows } from '../isa/rows.ts';
 import { loadVectors } from '../vectors/load.ts';
 import { CoreImports } from './coreimports.ts';
+import { writeOperands } from './decodedrecord.ts';
 import { leave, variableOp } from './exitcode.ts';
 import { knownFlags, opOf, unknownFlags } from './flagstate.ts';
 import type { JumpTo } from './semantics.ts';
@@ -24,14 +24,7 @@ function decode(bytes: ArrayLike<number>): FormTemplates | undefined {
   const code = new Uint8Array(64);
   code.set(Array.from(bytes).slice(0, 15));
   if (decoder.decode(code, 0, code.length, 0, 2) !== 'instruction') return undefined;
-  const { i32, u16, u8 } = views;
-  u16[(record + codepage.reg) >> 1] = decoder.reg;
-  u16[(record + codepage.rm) >> 1] = decoder.rm;
-  u16[(record + codepage.index) >> 1] = decoder.index;
-  u16[(record + codepage.segment) >> 1] = decoder.segment;
-  i32[(record + codepage.displacement) >> 2] = decoder.displacement;
-  i32[(record + codepage.immediate) >> 2] = decoder.jumpTarget ?? decoder.immediateLow;
-  u8[record + codepage.addressFlags] = decoder.scale | (decoder.stack ? codepage.stackFlag : 0);
+  writeOperands(views, record, decoder);
   return templates.of(decoder.form);
 }
 
