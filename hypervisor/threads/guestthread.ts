@@ -16,7 +16,7 @@ import {
 export type ThreadSetup = Omit<WorkerSetup, 'port' | 'control' | 'room' | 'codeBytes'>;
 
 /** Room for a worker's engine beside the store of decoded code, in bytes. */
-const engineBytes = 1 << 16;
+const engineBytes = 1 << 18;
 
 /** See the top of this file. */
 export class GuestThread {

@@ -99,7 +99,11 @@ export class ByteBuffer {
 
   /** A name: its length, then UTF-8. */
   name(value: string): void {
-    const encoded = encoder.encode(value);
+    let encoded = names.get(value);
+    if (encoded === undefined) {
+      encoded = encoder.encode(value);
+      names.set(value, encoded);
+    }
     this.unsigned(encoded.length);
     this.bytes(encoded);
   }
@@ -117,5 +121,7 @@ export class ByteBuffer {
 }
 
 const encoder = new TextEncoder();
+/** Names that have been written: the same few stand in every module. */
+const names = new Map<string, Uint8Array>();
 /** So few bytes are copied faster one by one. */
 const few = 32;

@@ -82,6 +82,10 @@ export const link = 28;
  * translation.
  */
 export const heat = displacement;
+/** Of a leader: its heat when it was last looked at; see `translate/lulls.ts` (i32). */
+export const heatBefore = index;
+/** Of a leader: the host address of the entry that names it (i32). */
+export const leaderOf = reg;
 
 /**
  * An instruction that reaches into the next page depends on that page as well. Its record is a `crossing`, which

@@ -50,7 +50,9 @@ import { buildOpcodeMap } from './decode/opcodemap.ts';
 import { leader } from './decode/special.ts';
 import { Handlers } from './interpret/handlers.ts';
 import { rows } from './isa/rows.ts';
+import { leaderCacheBytes } from './leadercache.ts';
 import type { TranslatorCounters } from './translate/counters.ts';
+import { Lulls } from './translate/lulls.ts';
 import { neighbours } from './translate/neighbours.ts';
 import { type TranslationOptions, usualTranslation } from './translate/options.ts';
 import { Translator } from './translate/translator.ts';
@@ -165,6 +167,8 @@ export interface EngineCounters {
 export class Engine {
   readonly memory: HostMemory;
   readonly core: CoreExports;
+  /** Host address of the leaders that jumps went to lately; see `leadercache.ts`. */
+  readonly leaderCache: number;
   readonly handlers: Handlers;
   readonly code: CodeCache;
   /**
@@ -177,6 +181,8 @@ export class Engine {
   #full: CodeCache;
   readonly #vcpus: (VcpuHost | undefined)[] = [];
   readonly #codeUsers = new Set<CodeUser>();
+  /** Undefined when nothing is translated. */
+  readonly #lulls: Lulls | undefined;
   /** Pages of the small store at which it is looked at again. */
   #lookAt = fewPages;
 
@@ -191,6 +197,7 @@ export class Engine {
     translate: false | TranslationOptions = usualTranslation,
   ) {
     this.memory = memory;
+    this.leaderCache = memory.allocate(leaderCacheBytes, 64);
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: tableSize, maximum: tableSize });
     const pages = memory.wasmPages;
     const module = new ModuleBuilder();
@@ -238,6 +245,8 @@ export class Engine {
     this.translator = new Translator(memory, environment, this.handlers, counting, options, (page) =>
       this.#storeOf(page),
     );
+    const hot = (page: number, offset: number) => this.translator.hot(page, offset, () => new Map());
+    if (translate !== false) this.#lulls = new Lulls(memory.i32, this.code, options.hotAfter, hot);
     for (const store of [this.code, this.changingCode])
       store.onCorrected = (page) => this.translator.pageCorrected(page);
   }
@@ -297,8 +306,12 @@ export class Engine {
     this.#codeUsers.delete(user);
   }
 
-  /** Does what can only be done while no vCPU runs. To be called between runs, often. */
-  work(): void {
+  /**
+   * Does what can only be done while no vCPU runs. To be called between runs, often.
+   * @param units of time that passed in the last one
+   */
+  work(units: number): void {
+    this.#lulls?.pass(units);
     this.translator.work();
     // Contents that were overwritten leave their decoded forms behind. In the large store another guest may come to the same contents.
     const pages = this.changingCode.pageCount;
@@ -347,6 +360,7 @@ export class Engine {
     if (keep.size > enough) keep.clear();
     this.translator.forget(store);
     const moved = store.reset(keep);
+    this.memory.u8.fill(0, this.leaderCache, this.leaderCache + leaderCacheBytes);
     for (const user of this.#codeUsers) user.follow(store, moved);
   }
 

@@ -164,6 +164,8 @@ export const timeBase = field('timeBase', 8);
 export const shared = field('shared', 4);
 /** Base of the TLB for the present privilege; see `tlb.ts`. */
 export const tlb = field('tlb', 4);
+/** Host address of the leaders that jumps went to lately; see `leadercache.ts`. */
+export const leaderCache = field('leaderCache', 4);
 /** Entries of the TLB in the list of those in use. */
 export const tlbUsed = field('tlbUsed', 4);
 /** Linear address of the code page that is executing. */
@@ -221,8 +223,6 @@ export const slotCount = field('slotCount', 4);
 export const codeMap = field('codeMap', 4);
 /** Number of the vCPU among all of the process: what JavaScript is told when code calls it. */
 export const number = field('number', 4);
-/** The tag that a region's access did not find to be its page's. Nobody reads it; see `translate/semantics.ts`. */
-export const missedTag = field('missedTag', 8);
 /** Results of a routine beyond what it returns. */
 export const result0 = field('result0', 8);
 export const result1 = field('result1', 8);

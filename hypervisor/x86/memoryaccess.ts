@@ -22,15 +22,6 @@ export const stack = 0x400;
 /** An implicit access of the system (descriptor tables, TSS): as supervisor, whatever the privilege level. */
 export const system = 0x800;
 
-/** Fails without a trace where the host would have to act. */
-export const quiet = 0x2000;
-
-/** Fails without a trace where the TLB entry holds a page that may be read: whoever has its host address goes on using it. */
-export const keeps = 0x4000;
-
-/** The page must have its write tag as well: others will write to it without having looked. */
-export const writesLater = 0x8000;
-
 /** An access as at a privilege level below 3, which the processor is about to take: the stack of an inner level. */
 export const supervisor = 0x1000;
 

@@ -1,7 +1,7 @@
 /**
  * The software TLB: guest-linear page → host address, by kind of access.
  *
- * A set has 2048 entries of 32 bytes, found by bits 12 … 22 of the linear address. Each entry has a tag for
+ * A set has 8192 entries of 32 bytes, found by bits 12 … 24 of the linear address. Each entry has a tag for
  * reading, writing and executing: the linear address of the page, or −1. One comparison of a tag with the page of
  * the access's last byte rejects a miss, a missing permission, an access across a page end, and every page that
  * needs attention (device registers, shared or code-bearing frames on writes): those never have the tag.
@@ -10,7 +10,7 @@
  */
 
 /** Entries in a set. */
-export const entries = 2048;
+export const entries = 8192;
 /** log2 of an entry's size. */
 export const entryShift = 5;
 /** Bytes of a set. */

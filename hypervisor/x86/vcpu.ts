@@ -47,6 +47,7 @@ export class Vcpu implements Stateful {
     this.#room = memory.room;
     this.base = memory.room.allocate(vcpuBytes, pageSize);
     this.#emptyTlb();
+    this.set32(layout.leaderCache, engine.leaderCache);
     this.set32(layout.slots, memory.slots);
     this.set32(layout.codeMap, memory.codeMap);
     this.set32(layout.slotCount, memory.pageCount);
@@ -192,7 +193,7 @@ export class Vcpu implements Stateful {
     this.set32(layout.charged, 0);
     this.set32(layout.exit, exits.budget);
     this.engine.core.run(this.base);
-    this.engine.work();
+    this.engine.work(this.elapsed);
     return this.get32(layout.exit);
   }
 

@@ -1,17 +1,17 @@
 /** The slow path of memory accesses: TLB refill, accesses across pages, device registers. */
 import type { FunctionBuilder } from '../../wasm/function.ts';
 import type { Value } from '../../wasm/value.ts';
-import { addressFlags, codeEndShift, codeModeOffset, failuresShift, mostFailures } from '../codepage.ts';
+import { codeEndShift, codeModeOffset } from '../codepage.ts';
 import * as exceptions from '../exceptions.ts';
 import * as exits from '../exits.ts';
 import { AC } from '../flags.ts';
 import * as layout from '../layout.ts';
-import { keeps, quiet, reads, stack, supervisor, system, writes, writesLater } from '../memoryaccess.ts';
+import { reads, stack, supervisor, system, writes } from '../memoryaccess.ts';
 import { CR4, codeSizeMask, longMode } from '../mode.ts';
 import * as tlb from '../tlb.ts';
 import type { CorePart, Host } from './core.ts';
 import { anyBreakpoint, breakpointTypes, trapBehind } from './debug.ts';
-import { physicalQuiet, walkFetch, walkGlobal, walkOpen, walkQuiet, walkUser } from './paging.ts';
+import { walkFetch, walkGlobal, walkOpen, walkUser } from './paging.ts';
 
 const csBase = layout.segmentOffset(layout.CS);
 
@@ -99,11 +99,10 @@ export const access: CorePart = (define, core, host) => {
       fn.select(isOpen, fn.i32(walkOpen), fn.i32(walkUser)),
     );
     const write = kind.and(writes).ne(0);
-    const isQuiet = kind.and(quiet).ne(0);
-    const found = fn.call(core.walk, cpu, linear, privilege.or(write).or(isQuiet.mul(walkQuiet)));
+    const found = fn.call(core.walk, cpu, linear, privilege.or(write));
     fn.if(found.eq(-1), () => fn.return(0));
     const physical = found.and(-4096);
-    const at = fn.call(core.physical, cpu, physical, write.or(isQuiet.mul(physicalQuiet)));
+    const at = fn.call(core.physical, cpu, physical, write);
     fn.if(at.eqz(), () => fn.return(0));
     fn.if(at.eq(-1), () => {
       fn.store('i64', cpu, physical.or(linear.and(0xfff)), layout.result0);
@@ -226,62 +225,6 @@ export const access: CorePart = (define, core, host) => {
       trapBehind(fn, fn.call(core.breakpoints, cpu, linear, size, types));
     });
     fn.return(scratch);
-  });
-
-  define('plainAccess', (fn) => {
-    const cpu = fn.parameter(0).get();
-    const linear = fn.parameter(1).get();
-    const kind = fn.parameter(2).get();
-    const size = kind.and(0xff);
-    fn.if(linear.wrap().and(0xfff).add(size).gtU(4096), () => fn.return(0));
-    fn.if(linear.shl(16).shrS(16).ne(linear), () => fn.return(0));
-    const entry = entryOf(fn.load('i32', cpu, layout.tlb), linear);
-    fn.if(
-      kind
-        .and(keeps)
-        .ne(0)
-        .and(fn.load('i64', entry, tlb.readTag).ne(-1)),
-      () => fn.return(0),
-    );
-    fn.if(fn.load('i32', cpu, layout.tlb).eq(setAddress(cpu, tlb.alignmentCheckSet)), () => fn.return(0));
-    fn.if(anyBreakpoint(fn), () => {
-      fn.if(fn.call(core.breakpoints, cpu, linear.and(-4096), 4096, breakpointTypes.data), () =>
-        fn.return(0),
-      );
-    });
-    const host = fn.call(core.page, cpu, linear, kind.or(quiet));
-    fn.return(fn.select(host.eq(1), fn.i32(0), host));
-  });
-
-  define('rangeAccess', (fn) => {
-    const cpu = fn.parameter(0).get();
-    const linear = fn.parameter(1).get();
-    const kind = fn.parameter(2).get();
-    const first = fn.parameter(3).get();
-    const last = fn.parameter(4).get();
-    const record = fn.parameter(5).get();
-    const leader = fn.parameter(6).get();
-    const size = kind.and(0xff);
-    const entry = entryOf(fn.load('i32', cpu, layout.tlb), linear);
-    const tagFor = (write: Value) =>
-      fn.load('i64', entry.add(fn.select(write, fn.i32(tlb.writeTag), fn.i32(tlb.readTag))));
-    // The first access alone may fill the TLB, as it does in the interpreter, and with nothing but what it needs.
-    const page = linear.add(size.sub(1).extendU()).and(-4096);
-    fn.if(tagFor(kind.and(writes)).ne(page), () => {
-      fn.if(fn.call(core.plainAccess, cpu, linear, kind).eqz(), () => fn.return(0));
-    });
-    fn.if(first.xor(last).geU(4096), () => {
-      const flags = fn.load('i32_8u', record, addressFlags);
-      fn.if(
-        flags.shrU(failuresShift).ltU(mostFailures),
-        () => fn.store('i32_8', record, flags.add(1 << failuresShift), addressFlags),
-        () => fn.callAll(host.givenUp, leader),
-      );
-      fn.return(0);
-    });
-    // Without the tag to write, the interpreter gets it by the write that is about to come.
-    fn.if(tagFor(kind.and(writes | writesLater)).ne(first.and(-4096)), () => fn.return(0));
-    fn.return(fn.load('i32', entry, tlb.addend).add(first.wrap()));
   });
 
   define('commit', (fn) => {

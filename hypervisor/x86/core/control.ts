@@ -6,6 +6,7 @@ import * as exceptions from '../exceptions.ts';
 import * as exits from '../exits.ts';
 import { AC, TF, VM } from '../flags.ts';
 import * as layout from '../layout.ts';
+import { leaderAt } from '../leadercache.ts';
 import { CR0, CR4, codeSizeMask, EFER, longMode, protectedMode, virtual8086 } from '../mode.ts';
 import * as tlb from '../tlb.ts';
 import { supervisorSetOf } from './access.ts';
@@ -28,6 +29,15 @@ function ipOf(fn: FunctionBuilder, cpu: Value, at: Value): Value {
 export function cutIp(fn: FunctionBuilder, cpu: Value, ip: Value): Value {
   const code64 = fn.load('i32', cpu, layout.mode).and(2);
   return fn.select(code64, ip, ip.and(0xffff_ffff));
+}
+
+/** The record of an instruction of the present page that has been decoded: not its leader, which would start its translation. */
+function recordAt(fn: FunctionBuilder, cpu: Value, offset: Value): Value {
+  const code = fn.load('i32', cpu, layout.codePage);
+  const entry = fn.load('i32', code.add(offset.shl(2)), record.entriesOffset);
+  const at = fn.local('i32', entry.negate());
+  fn.if(entry.gtS(0), () => at.set(fn.load('i32', entry, record.link)));
+  return at.get();
 }
 
 /** Leaves before the instruction at `linear`, since the store of decoded code is full. The budget is in the state. */
@@ -73,7 +83,8 @@ export const control: CorePart = (define, core, host) => {
     fn.store('i64', cpu, page, layout.pageBase);
     fn.store('i32', cpu, code.get(), layout.codePage);
     const offset = linear.wrap().and(0xfff);
-    const at = fn.local('i32', fn.load('i32', code.get().add(offset.shl(2)), record.entriesOffset));
+    const entryAt = code.get().add(offset.shl(2)).add(record.entriesOffset);
+    const at = fn.local('i32', leaderAt(fn, cpu, linear.wrap(), entryAt));
     fn.rarely(at.get().leS(0), () => {
       fn.store('i32', cpu, budget.get(), layout.budget);
       at.set(fn.call(host.decode, fn.load('i32', cpu, layout.number), code.get(), offset));
@@ -118,13 +129,27 @@ export const control: CorePart = (define, core, host) => {
     const cpu = fn.parameter(0).get();
     const offset = fn.parameter(1).get();
     const budget = fn.parameter(2).get();
-    const code = fn.load('i32', cpu, layout.codePage);
-    const entry = fn.load('i32', code.add(offset.shl(2)), record.entriesOffset);
-    const at = fn.local('i32', entry.negate());
-    // A leader would start the translation again.
-    fn.if(entry.gtS(0), () => at.set(fn.load('i32', entry, record.link)));
-    fn.rarely(budget.leS(0), () => fn.returnCall(core.stop, cpu, at.get(), budget));
-    fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget);
+    const at = recordAt(fn, cpu, offset);
+    fn.rarely(budget.leS(0), () => fn.returnCall(core.stop, cpu, at, budget));
+    fn.returnCallIndirect(handlerType, fn.load('i32', at, record.handler), cpu, at, budget);
+  });
+
+  define('missed', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const offset = fn.parameter(1).get();
+    const budget = fn.parameter(2).get();
+    const inTwoPages = fn.parameter(3).get().and(0x1000).ne(0);
+    const leader = fn.parameter(4).get();
+    fn.if(inTwoPages, () => {
+      const at = recordAt(fn, cpu, offset);
+      const flags = fn.load('i32_8u', at, record.addressFlags);
+      fn.if(
+        flags.shrU(record.failuresShift).ltU(record.mostFailures),
+        () => fn.store('i32_8', at, flags.add(1 << record.failuresShift), record.addressFlags),
+        () => fn.callAll(host.givenUp, leader),
+      );
+    });
+    fn.returnCall(core.interpret, cpu, offset, budget);
   });
 
   define('link', (fn) => {

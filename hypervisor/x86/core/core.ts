@@ -22,7 +22,7 @@ export const coreTypes = {
   /** (cpu) → all six arithmetic flags of the state. */
   allFlags: type('i32', 'i32'),
   // paging.ts
-  /** (cpu, physical address, bits `physicalWrite`, `physicalQuiet`) → host address; 0 when the host must act first; −1 when there is no memory. */
+  /** (cpu, physical address, 0 or `physicalWrite`) → host address; 0 when the host must act first; −1 when there is no memory. */
   physical: type('i32 i64 i32', 'i32'),
   /** (cpu, linear, access) → physical address of the page with attributes, or −1 after recording a fault. */
   walk: type('i32 i64 i32', 'i64'),
@@ -33,10 +33,6 @@ export const coreTypes = {
   page: type('i32 i64 i32', 'i32'),
   /** Completes the write that `access` left in the scratch area. */
   commit: type('i32'),
-  /** (cpu, linear, kind) → host address of plain memory within one page; 0 for everything else, without any effect but TLB refill. */
-  plainAccess: type('i32 i64 i32', 'i32'),
-  /** (cpu, address, kind, address of the group's first byte, of its last byte, the instruction's record, the region's leader) → where the group's first byte is, or 0. */
-  rangeAccess: type('i32 i64 i32 i64 i64 i32 i32', 'i32'),
   /** (cpu, linear) → decoded page to execute from, 0 after recording a fault. */
   fetch: type('i32 i64', 'i32'),
   /** (cpu, 1 to keep global pages): forgets translations. */
@@ -58,6 +54,11 @@ export const coreTypes = {
   busy: type('i32 i32'),
   /** (cpu, offset, budget): interprets from that offset of the present page on, which has been decoded. */
   interpret: type('i32 i32 i32'),
+  /**
+   * (cpu, offset, budget, bit 12: whether the group's bytes lie in two pages, the region's leader): as `interpret`, for an instruction whose access is
+   * the first of a group (`translate/groups.ts`), and the TLB has no entry that serves for all of the group.
+   */
+  missed: type('i32 i32 i32 i64 i32'),
   /** (cpu, record of a direct jump within its page, budget): finds the target's record, links it, goes on there. */
   link: type('i32 i32 i32'),
   /** (cpu, record, budget): goes on at an instruction that reaches into the next page. */

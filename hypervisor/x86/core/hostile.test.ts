@@ -102,7 +102,7 @@ test('any program with any tables runs, halts or shuts down, in both tiers alike
       const [first, again] = [0, 1].map(() => run(it));
       return known.has(first!.exit) && first!.exit === again!.exit && first!.state.equals(again!.state);
     }),
-    { numRuns: 800, seed: 20261123 },
+    { numRuns: 2000, seed: 20261123 },
   );
 
   function run(it: Machine): { exit: number; state: Buffer } {

@@ -16,20 +16,11 @@ export const walkFetch = 4;
 /** Supervisor access to user pages is open (RFLAGS.AC). */
 export const walkOpen = 8;
 
-/** Only what needs no help from the host: otherwise it fails without a trace. */
-export const walkQuiet = 16;
-
 /** Attributes in the low bits of a walk's result. */
 export const walkGlobal = 1;
 
-/** Bits of the last parameter of `physical`. */
+/** Last parameter of `physical` for a write. */
 export const physicalWrite = 1;
-export const physicalQuiet = 2;
-
-/** The bit of {@link physicalQuiet} that a walk's access asks for. */
-function quietly(fn: FunctionBuilder): Value {
-  return fn.parameter(2).get().and(walkQuiet).shrU(3);
-}
 
 // Bits of a paging-structure entry (SDM vol. 3, tables 4-14 to 4-19).
 const P = 1n;
@@ -48,8 +39,7 @@ export const paging: CorePart = (define, core, host) => {
   define('physical', (fn) => {
     const cpu = fn.parameter(0).get();
     const address = fn.parameter(1).get();
-    const write = fn.parameter(2).get().and(physicalWrite);
-    const quiet = fn.parameter(2).get().and(physicalQuiet);
+    const write = fn.parameter(2).get();
     const page = address.shrU(12);
     fn.if(page.geU(fn.load('i32', cpu, layout.slotCount).extendU()), () => fn.return(-1));
     const number = page.wrap();
@@ -63,7 +53,6 @@ export const paging: CorePart = (define, core, host) => {
     const wanted = fn.select(write, fn.i32(slots.present | slots.writable), fn.i32(slots.present));
     fn.if(entry.get().and(missing).ne(wanted), () => {
       fn.if(entry.get().and(slots.hole), () => fn.return(-1));
-      fn.if(quiet, () => fn.return(0));
       // A write to decoded code: tell the decoder, which clears the mark.
       fn.if(
         entry
@@ -151,7 +140,7 @@ function checkPermissions(fn: FunctionBuilder, user: Value, writable: Value, noE
 /** Reads an entry of `size` bytes into `entry`, leaving the walk when the host must act; memory that is not there reads as not present. */
 function readEntry(fn: FunctionBuilder, core: Core, address: Value, entry: Variable, size: 4 | 8): void {
   const cpu = fn.parameter(0).get();
-  const at = fn.call(core.physical, cpu, address, quietly(fn));
+  const at = fn.call(core.physical, cpu, address, 0);
   fn.if(at.eqz(), () => fn.return(-1));
   fn.if(
     at.eq(-1),
@@ -164,7 +153,7 @@ function readEntry(fn: FunctionBuilder, core: Core, address: Value, entry: Varia
 function mark(fn: FunctionBuilder, core: Core, address: Value, entry: Value, bits: Value, size: 4 | 8): void {
   const cpu = fn.parameter(0).get();
   fn.if(entry.and(bits).ne(bits), () => {
-    const at = fn.call(core.physical, cpu, address, quietly(fn).or(physicalWrite));
+    const at = fn.call(core.physical, cpu, address, physicalWrite);
     fn.if(at.eqz(), () => fn.return(-1));
     fn.if(at.ne(-1), () => fn.store(size === 8 ? 'i64' : 'i64_32', at, entry.or(bits)));
   });

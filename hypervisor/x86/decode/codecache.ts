@@ -65,6 +65,7 @@ export class CodeCache {
   /** Leaders are taken from the present block of theirs upwards. */
   #nextLeader: number;
   #leaderEnd: number;
+  readonly #leaderBlocks: number[] = [];
   readonly #joined = new Uint8Array(maximumLength * 2);
   readonly #text: KernelText;
   readonly #slides: Slides;
@@ -263,6 +264,7 @@ export class CodeCache {
     if (first === 0 || leader === 0) return 0;
     this.#special(leader, offset, this.#leader);
     i32[entry] = leader;
+    i32[(leader + codepage.leaderOf) >> 2] = 4 * entry;
     i32[(leader + codepage.link) >> 2] = first;
     if (known <= 0 && !this.#decodeRun(page, offset, first)) return 0;
     this.#handlers.make();
@@ -374,12 +376,23 @@ export class CodeCache {
     if (this.#nextLeader === this.#leaderEnd) {
       const block = this.#takeBlock(leaderBlock);
       if (block === 0) return 0;
+      this.#leaderBlocks.push(block);
       this.#nextLeader = block;
       this.#leaderEnd = block + leaderBlock * codepage.recordSize;
     }
     const leader = this.#nextLeader;
     this.#nextLeader += codepage.recordSize;
     return leader;
+  }
+
+  /** Calls `visit` with every leader. */
+  forLeaders(visit: (leader: number) => void): void {
+    for (const block of this.#leaderBlocks) {
+      const end = block + leaderBlock * codepage.recordSize;
+      // Only the block that leaders are taken from is not full.
+      const last = end === this.#leaderEnd ? this.#nextLeader : end;
+      for (let leader = block; leader < last; leader += codepage.recordSize) visit(leader);
+    }
   }
 
   /** A block for so many records from the store's end, filled with zeros; 0 when there is no room. */
@@ -435,6 +448,7 @@ export class CodeCache {
     this.#nextRecord = this.#end;
     this.#nextLeader = this.#end;
     this.#leaderEnd = this.#end;
+    this.#leaderBlocks.length = 0;
     this.counters.resets++;
     return moved;
   }

@@ -8,7 +8,6 @@ import { type ValueType, valueTypeCode } from '../../wasm/opcodes.ts';
 import * as codepage from '../codepage.ts';
 import type { Core } from '../core/core.ts';
 import * as layout from '../layout.ts';
-import { keeps } from '../memoryaccess.ts';
 import * as tlb from '../tlb.ts';
 import { RegionEnds } from './ends.ts';
 import { leave, packExit, variableOp } from './exitcode.ts';
@@ -96,12 +95,15 @@ export class Composer {
     this.#tree(several ? region.blocks.length : region.entries[0]!);
     this.#labels.pop();
     out.end();
-    ends.writeBack(written, flags, this.#entryBudget);
-    ends.jump();
+    ends.writeBack(written, flags, false, this.#entryBudget);
+    ends.jump(this.#entryBudget, this.#entry);
     this.#labels.pop();
     out.end();
-    ends.writeBack(written, flags, this.#entryBudget);
-    ends.leave();
+    ends.writeBack(written, flags, true, this.#entryBudget);
+    const { page, blocks, entries } = region;
+    const first = page + codepage.entriesOffset + 4 * blocks[entries[0]!]!.start;
+    // A region keeps no hold of the leader that it was entered by, for the sake of a register.
+    ends.leave(this.#views.i32[first >> 2]!);
     out.end();
 
     const body = this.#body;
@@ -248,7 +250,7 @@ export class Composer {
     for (let i = block.first; i < last; i++) {
       const template = templates[i]!;
       const op = opOf(before[i]!);
-      if ((settle === i || template.writesFlags === 'maybe') && op !== variableOp) this.#settle(op);
+      if (settle === i || template.jumps || template.writesFlags === 'maybe') this.#settle(op);
       // A direct jump within the region is where control goes on.
       if (i === last - 1 && block.end === 'jumps' && block.successors.includes(block.taken)) break;
       this.#instruction(i, template, last - i, op, block.taken);
@@ -260,7 +262,7 @@ export class Composer {
       if (block.successors.includes(block.taken)) this.#goTo(number, block.taken);
     } else if (block.end === 'falls') {
       if (block.successors.includes(block.follower)) this.#goTo(number, block.follower);
-      else this.#exit(leave.within, block.next, last - 1);
+      else this.#goWithin(block.next, last - 1);
     } else this.#exit(leave.interpret, block.next, last - 1);
   }
 
@@ -270,7 +272,9 @@ export class Composer {
     return template.writesFlags === 'never' ? this.#flow.before[i]! : template.flagsAfter;
   }
 
+  /** Has the operation of the flags in its variable, where it is known. */
   #settle(op: number): void {
+    if (op === variableOp) return;
     this.#out.constant32(op);
     this.#out.set(this.#map[locals.ccOp]!);
   }
@@ -293,7 +297,8 @@ export class Composer {
     const pageBase = map[locals.pageBase]!;
     const target = map[locals.exitValue]!;
     const op = opOf(this.#flow.atStart[number]!);
-    out.constant32(packExit(leave.jump, 0, 0, op));
+    this.#settle(op);
+    out.constant32(packExit(leave.jump, 0, 0, 0));
     out.set(map[locals.exitCode]!);
     const sum = (local: number, distance: number) => {
       out.get(local);
@@ -352,8 +357,21 @@ export class Composer {
     out.get(locals.cpu);
     out.constant32(page);
     out.store32(layout.codePage);
-    if (this.#flow.settleAt[number] === block.first) this.#settle(op);
     this.#goTo(number, block.taken);
+  }
+
+  /** Leaves for a place of the page, behind an instruction. */
+  #goWithin(offset: number, last: number): void {
+    const out = this.#out;
+    const map = this.#map;
+    out.get(map[locals.pageBase]!);
+    out.constant64(offset);
+    out.op(codes.i64Add);
+    out.set(map[locals.exitValue]!);
+    this.#settle(opOf(this.#stateBehind(last)));
+    out.constant32(packExit(leave.within, 0, 0, 0));
+    out.set(map[locals.exitCode]!);
+    out.br(this.#depth(jumpLabel));
   }
 
   #exit(kind: number, offset: number, last: number): void {
@@ -366,7 +384,7 @@ export class Composer {
   /** Writes an instruction's template. `left` counts the instructions of the block from it on. */
   #instruction(number: number, template: Template, left: number, op: number, taken: number): void {
     const instruction = this.#region.instructions[number]!;
-    const { grouped, inUse } = this.#flow.groups;
+    const { grouped } = this.#flow.groups;
     const group = grouped[number];
     const { i32 } = this.#views;
     const { record, offset, length } = instruction;
@@ -414,7 +432,7 @@ export class Composer {
               ? i32[(record + codepage.immediate) >> 2]!
               : what < numbers.code
                 ? groupNumber(group!, what)
-                : this.#code(template, what - numbers.code, instruction, left, op, inUse[number]!),
+                : this.#code(template, what - numbers.code, instruction, left, op),
           );
           break;
         case holeKinds.offset:
@@ -439,20 +457,12 @@ export class Composer {
     instruction: RegionInstruction,
     left: number,
     op: number,
-    inUse: boolean,
   ): number {
     const code = template.codes[number]!;
-    if (code.kind === 'access') return code.access | (inUse ? keeps : 0);
-    if (code.kind === 'record') return instruction.record;
     if (code.kind === 'left') return left + code.add;
     if (code.kind === 'minusLeft') return code.add - left;
-    const { offset, length, record } = instruction;
-    const at =
-      code.at === 'offset'
-        ? offset
-        : code.at === 'nextOffset'
-          ? offset + length
-          : this.#views.i32[(record + codepage.immediate) >> 2]!;
+    const { offset, length } = instruction;
+    const at = code.at === 'offset' ? offset : offset + length;
     return packExit(code.leave, at, left + code.refund, code.op ?? op);
   }
 

@@ -1,10 +1,9 @@
 /** The ends of a region's function, where control comes from all its blocks: writes the state back and goes on elsewhere. */
-import { pageSize } from '../../memory/hostmemory.ts';
 import { type CodeBuffer, codes } from '../../wasm/codebuffer.ts';
-import type { FunctionRef } from '../../wasm/function.ts';
 import * as codepage from '../codepage.ts';
 import type { Core } from '../core/core.ts';
 import * as layout from '../layout.ts';
+import { leaderCacheMask, leaderCacheMultiplier, leaderCacheShift } from '../leadercache.ts';
 import * as tlb from '../tlb.ts';
 import { exitFields, leave, variableOp } from './exitcode.ts';
 import { locals } from './template.ts';
@@ -37,8 +36,15 @@ export class RegionEnds {
     out.op(codes.i32And);
   }
 
-  /** Behind all blocks: writes the state back. */
-  writeBack(written: number, flags: boolean, entryBudget: number): void {
+  /**
+   * Behind all blocks: writes the state back.
+   * @param written the general registers that may have changed, a bit each
+   * @param flags whether the lazy flags may have
+   * @param packed whether their operation and the refund are in the exit code; where control comes by a jump the one is in its variable, and
+   * there is no other
+   * @param entryBudget the variable of what the budget was when the region was entered
+   */
+  writeBack(written: number, flags: boolean, packed: boolean, entryBudget: number): void {
     const out = this.#out;
     const map = this.#map;
     for (let number = 0; number < 16; number++) {
@@ -50,12 +56,14 @@ export class RegionEnds {
     if (flags) {
       out.get(locals.cpu);
       out.get(map[locals.ccOp]!);
-      this.#field(exitFields.op);
-      out.tee(map[locals.ccOp]!);
-      out.get(map[locals.ccOp]!);
-      out.constant32(variableOp);
-      out.op(codes.i32Eq);
-      out.op(codes.select);
+      if (packed) {
+        this.#field(exitFields.op);
+        out.tee(map[locals.ccOp]!);
+        out.get(map[locals.ccOp]!);
+        out.constant32(variableOp);
+        out.op(codes.i32Eq);
+        out.op(codes.select);
+      }
       out.store32(layout.ccOp);
       for (const [field, local] of [
         [layout.ccDst, locals.ccDst],
@@ -66,10 +74,12 @@ export class RegionEnds {
         out.store64(field);
       }
     }
-    out.get(locals.budget);
-    this.#field(exitFields.refund);
-    out.op(codes.i32Add);
-    out.set(locals.budget);
+    if (packed) {
+      out.get(locals.budget);
+      this.#field(exitFields.refund);
+      out.op(codes.i32Add);
+      out.set(locals.budget);
+    }
     out.get(locals.cpu);
     out.get(locals.cpu);
     out.load64(layout.translated);
@@ -81,16 +91,25 @@ export class RegionEnds {
     out.store64(layout.translated);
   }
 
-  /** Goes on at the linear address in the exit value: at once where the TLB and the decoded page have it, as `core.jump` does. */
-  jump(): void {
+  /**
+   * Goes on at the linear address in the exit value: at once where the TLB and the decoded page have it, as `core.jump` does. Where they have
+   * not, a jump within the page stays on the page that is executing.
+   * @param slot,at variables (i32) that are used for nothing else any more
+   */
+  jump(slot: number, at: number): void {
     const out = this.#out;
     const map = this.#map;
     const target = map[locals.exitValue]!;
-    /** Its variable serves for the TLB entry, that of the exit code for the code page and then for the leader. */
+    // Other variables that have served: that of the TLB is for its entry, and then for the leader.
     const entry = map[locals.tlb]!;
-    const at = map[locals.exitCode]!;
+    const leader = entry;
+    const code = map[locals.ccOp]!;
     out.block();
-    this.#checkBudget();
+    out.get(locals.budget);
+    out.constant32(0);
+    out.op(codes.i32LeS);
+    out.expect('unlikely');
+    out.brIf(0);
     out.get(entry);
     out.get(target);
     out.op(codes.i32WrapI64);
@@ -101,29 +120,83 @@ export class RegionEnds {
     out.op(codes.i32Add);
     out.tee(entry);
     out.load64(tlb.executeTag);
+    // Of the two that are compared it is the tag that is used from here on: V8 loads it twice otherwise.
+    out.tee(map[locals.pageBase]!);
     out.get(target);
     out.constant64(-4096);
     out.op(codes.i64And);
-    out.tee(map[locals.pageBase]!);
     out.op(codes.i64Ne);
     out.expect('unlikely');
     out.brIf(0);
-    out.get(locals.cpu);
-    out.get(map[locals.pageBase]!);
-    out.store64(layout.pageBase);
-    out.get(locals.cpu);
     out.get(entry);
     out.load32(tlb.code);
     out.constant32(tlb.codeMask);
     out.op(codes.i32And);
-    out.tee(at);
-    out.store32(layout.codePage);
-    out.get(at);
+    out.tee(code);
     out.get(target);
     out.op(codes.i32WrapI64);
     out.constant32(0xfff);
     out.op(codes.i32And);
-    this.#enter(at);
+    out.constant32(2);
+    out.op(codes.i32Shl);
+    out.op(codes.i32Add);
+    out.set(at);
+    // As `leaderAt` does.
+    out.get(target);
+    out.op(codes.i32WrapI64);
+    out.constant32(leaderCacheMultiplier);
+    out.op(codes.i32Mul);
+    out.constant32(leaderCacheShift);
+    out.op(codes.i32ShrU);
+    out.constant32(leaderCacheMask);
+    out.op(codes.i32And);
+    out.get(locals.cpu);
+    out.load32(layout.leaderCache);
+    out.op(codes.i32Add);
+    out.tee(slot);
+    out.load32(0);
+    out.tee(leader);
+    out.load32(codepage.leaderOf);
+    out.get(at);
+    // Not a comparison, for which V8 would load it twice: see `TemplateSemantics`.
+    out.op(codes.i32Xor);
+    out.expect('unlikely');
+    out.if();
+    out.get(at);
+    out.load32(codepage.entriesOffset);
+    out.tee(leader);
+    out.constant32(0);
+    out.op(codes.i32LeS);
+    out.brIf(1);
+    out.get(slot);
+    out.get(leader);
+    out.store32(0);
+    out.end();
+    out.get(locals.cpu);
+    out.get(map[locals.pageBase]!);
+    out.store64(layout.pageBase);
+    out.get(locals.cpu);
+    out.get(code);
+    out.store32(layout.codePage);
+    out.get(locals.cpu);
+    out.get(leader);
+    out.get(locals.budget);
+    out.get(leader);
+    out.load32(codepage.handler);
+    out.returnCallIndirect(handlerTypeIndex);
+    out.end();
+    this.#field(exitFields.kind);
+    out.constant32(leave.within);
+    out.op(codes.i32Eq);
+    out.if();
+    out.get(locals.cpu);
+    out.get(target);
+    out.get(locals.cpu);
+    out.load64(layout.pageBase);
+    out.op(codes.i64Sub);
+    out.op(codes.i32WrapI64);
+    out.get(locals.budget);
+    out.returnCall(this.#core.within.index);
     out.end();
     out.get(locals.cpu);
     out.get(target);
@@ -131,47 +204,24 @@ export class RegionEnds {
     out.returnCall(this.#core.goOn.index);
   }
 
-  /** Leaves the innermost block when the budget is used up. */
-  #checkBudget(): void {
-    const out = this.#out;
-    out.get(locals.budget);
-    out.constant32(0);
-    out.op(codes.i32LeS);
-    out.expect('unlikely');
-    out.brIf(0);
-  }
-
-  /** Goes on at the leader, if there is one, of the code page and the offset in it that are on the stack. `leader` is a variable for it. */
-  #enter(leader: number): void {
-    const out = this.#out;
-    out.constant32(2);
-    out.op(codes.i32Shl);
-    out.op(codes.i32Add);
-    out.load32(codepage.entriesOffset);
-    out.tee(leader);
-    out.constant32(0);
-    out.op(codes.i32LeS);
-    out.expect('unlikely');
-    out.brIf(0);
-    out.get(locals.cpu);
-    out.get(leader);
-    out.get(locals.budget);
-    out.get(leader);
-    out.load32(codepage.handler);
-    out.returnCallIndirect(handlerTypeIndex);
-  }
-
-  /** Goes on as the exit code says. */
-  leave(): void {
+  /**
+   * Goes on as the exit code says.
+   * @param leader one that leads to the region
+   */
+  leave(leader: number): void {
     const out = this.#out;
     // By kind: the innermost block first.
     for (let kind = 0; kind < 3; kind++) out.block();
     this.#field(exitFields.kind);
-    out.brTable([leave.interpret, leave.within, leave.enter]);
+    out.brTable([leave.interpret, leave.missed, leave.enter]);
     out.end();
-    this.#atOffset(this.#core.interpret);
+    this.#atOffset();
+    out.returnCall(this.#core.interpret.index);
     out.end();
-    this.#within();
+    this.#atOffset();
+    out.get(this.#map[locals.exitValue]!);
+    out.constant32(leader);
+    out.returnCall(this.#core.missed.index);
     out.end();
     out.get(locals.cpu);
     out.get(locals.budget);
@@ -180,32 +230,11 @@ export class RegionEnds {
     out.returnCall(this.#core.enter.index);
   }
 
-  /** A jump to the exit code's offset of the page: at once where there is a leader, as `core.within` does. */
-  #within(): void {
-    const out = this.#out;
-    const leader = this.#map[locals.tlb]!;
-    out.block();
-    this.#checkBudget();
-    this.#field(exitFields.offset);
-    out.tee(leader);
-    out.constant32(pageSize);
-    out.op(codes.i32GeU);
-    out.expect('unlikely');
-    out.brIf(0);
-    out.get(locals.cpu);
-    out.load32(layout.codePage);
-    out.get(leader);
-    this.#enter(leader);
-    out.end();
-    this.#atOffset(this.#core.within);
-  }
-
-  /** Goes on at the exit code's offset of the page by a routine. */
-  #atOffset(routine: FunctionRef): void {
+  /** What a routine is told that goes on at the exit code's offset of the page. */
+  #atOffset(): void {
     const out = this.#out;
     out.get(locals.cpu);
     this.#field(exitFields.offset);
     out.get(locals.budget);
-    out.returnCall(routine.index);
   }
 }

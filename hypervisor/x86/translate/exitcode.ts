@@ -7,18 +7,25 @@
 export const leave = {
   /** The interpreter executes the instruction at an offset of the page. */
   interpret: 0,
-  /** A jump to an offset of the page. */
-  within: 1,
+  /** The same, where the first access of a group found no entry in the TLB that serves for all: see `core.missed`, which takes the exit value. */
+  missed: 1,
   /** Goes on at the state's RIP, whatever waits there (interrupts, traps). */
   enter: 2,
-  /** A jump to the linear address in the exit value. It has an end of its own, being the most frequent. */
+  /** A jump to the linear address in the exit value. These two have an end of their own, being the most frequent. */
   jump: 3,
+  /** The same within the page, or just behind it: control stays there whatever has become of the page's TLB entry. */
+  within: 4,
 } as const;
+
+/** Whether a kind of leaving has the end of jumps. */
+export function leavesByJump(kind: number): boolean {
+  return kind === leave.jump || kind === leave.within;
+}
 
 /** Stands for an operation of the lazy flags (`ccOp`) that is only known when the code runs: it is in its variable. */
 export const variableOp = 63;
 
-const kindBits = 2;
+const kindBits = 3;
 const offsetBits = 13;
 const refundBits = 10;
 /** Where the fields of a packed exit are. */

@@ -65,7 +65,7 @@ function region(
   return { page: 0, parts: [{ page: 0, distance: 0 }], instructions, blocks: made, entries };
 }
 
-const noGroups = { grouped: [], inUse: [], most: 0 };
+const noGroups = { grouped: [], most: 0 };
 
 /** What each instruction was asked for: the flags before it, and whether those behind it are seen. */
 function flow(it: Region) {

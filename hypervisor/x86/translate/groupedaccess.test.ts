@@ -1,4 +1,4 @@
-/** Groups of accesses in a machine that executes them: what they leave in the TLB, and what becomes of those that lie in two pages. */
+/** What regions leave in the TLB of a machine that executes them: groups of accesses, among them those that lie in two pages, and jumps. */
 import test from 'ava';
 import * as exits from '../exits.ts';
 import { codeAt, dataAt, FlatMachine } from '../isa/flatmachine.ts';
@@ -39,6 +39,19 @@ test('the TLB is filled as by the accesses one by one, where another page takes 
   const machines = [looping(options, dataAt, otherAt, code), looping(false, dataAt, otherAt, code)] as const;
   for (let turn = 0; turn < 200; turn++) {
     for (const machine of machines) run(machine, 1 + (turn % 7));
+    t.true(tags(machines[0]).equals(tags(machines[1])), `turn ${turn}`);
+  }
+  t.true(machines[0].vcpu.translatedInstructions > 100);
+});
+
+test('a jump within a page does not look for the page, though another has taken its entry', (t) => {
+  const otherAt = codeAt + (tlb.entries << 12);
+  // MOV EAX, [RDI]; INC ECX, four times
+  const code = '8b 07 ff c1 ff c1 ff c1 ff c1';
+  const small = { ...options, largestRegion: 2 };
+  const machines = [looping(small, 0, otherAt, code), looping(false, 0, otherAt, code)] as const;
+  for (let turn = 0; turn < 200; turn++) {
+    for (const machine of machines) run(machine, 1 + (turn % 11));
     t.true(tags(machines[0]).equals(tags(machines[1])), `turn ${turn}`);
   }
   t.true(machines[0].vcpu.translatedInstructions > 100);

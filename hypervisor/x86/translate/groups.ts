@@ -3,11 +3,10 @@
  * of one structure. The first access of a group looks into the TLB for all of them, and keeps the host address; the
  * others go there without looking.
  *
- * What the first access found stays true up to the last one. Nothing but accesses of the region itself changes the TLB meanwhile, since a
- * group ends where a routine of the core is called; and these fill no entry that stands for a page already (`keeps`). Where the bytes of a
- * group are not all in one page, or the page lacks a tag that a later access needs, the first access gives up, as on
- * anything out of the ordinary: it neither faults for the others nor fills the TLB for them. When that happens often, as with a frame
- * that lies across a page end for long, the region is given up, and in the next one these accesses stand alone.
+ * What the first access found stays true up to the last one: a region's accesses do not change the TLB, and a group ends where a routine of
+ * the core is called. Where the bytes of a group are not all in one page, or the page lacks a tag that a later access needs, the first access
+ * gives up, as on anything out of the ordinary. When they are often in two pages, as with a frame that lies across a page end for long,
+ * the region is given up, and in the next one these accesses stand alone.
  */
 import * as codepage from '../codepage.ts';
 import { operandSize } from '../form.ts';
@@ -31,8 +30,6 @@ export interface Grouped {
 export interface Groups {
   /** By instruction; undefined for those whose accesses stand alone. */
   readonly grouped: readonly (Grouped | undefined)[];
-  /** By instruction: whether host addresses are in use there, which have been found before. */
-  readonly inUse: readonly boolean[];
   /** How many host addresses are in use at the same time at most. */
   readonly most: number;
 }
@@ -108,14 +105,14 @@ class Contents {
   /** Goes on behind an instruction. */
   step(instruction: RegionInstruction, template: Template): void {
     const { reg, rm } = registersOf(this.#views, instruction);
-    const moved = this.#moved(instruction, template);
+    const moved = this.#moved(instruction, template, reg, rm);
     let written = template.gprWritten;
     if (template.writesReg) written |= 1 << reg;
     if (template.writesRm) written |= 1 << rm;
     const { stackMove } = template;
     const stack = this.#registers[rsp]!;
     const onlyMoves = !(template.writesReg && reg === rsp) && !(template.writesRm && rm === rsp);
-    for (let register = 0; register < 16; register++)
+    for (let register = 0; written >> register !== 0; register++)
       if (((written >> register) & 1) !== 0)
         this.#registers[register] = { origin: this.#origins++, distance: 0 };
     if (onlyMoves && stackMove !== undefined)
@@ -124,21 +121,23 @@ class Contents {
   }
 
   /** A register that is set to what another holds, or held itself, but for a constant. */
-  #moved({ record, of, ...rest }: RegionInstruction, template: Template) {
+  #moved({ record, of }: RegionInstruction, template: Template, reg: number, rm: number) {
     const { form } = of;
     const { name, operands } = form.row;
+    if (name !== 'MOV' && name !== 'LEA' && name !== 'ADD' && name !== 'SUB') return undefined;
     const { i32, u16 } = this.#views;
-    const [to, from] = operands;
+    const to = operands[0];
+    const from = operands[1];
     if (to === undefined || from === undefined || operandSize(to, form) !== 8) return undefined;
-    const { reg, rm } = registersOf(this.#views, { record, of, ...rest });
     const sum = (register: number, by: number): Content => {
       const { origin, distance } = this.#registers[register]!;
       return { origin, distance: distance + by };
     };
     const registers = !form.memory && of.generalRm;
     if (name === 'MOV' && registers && of.generalReg) {
-      const [target, source] = template.writesReg ? [reg, rm] : [rm, reg];
-      return { register: target, content: sum(source, 0) };
+      return template.writesReg
+        ? { register: reg, content: sum(rm, 0) }
+        : { register: rm, content: sum(reg, 0) };
     }
     if (name === 'LEA') {
       const place = u16[(record + codepage.rm) >> 1]!;
@@ -151,7 +150,7 @@ class Contents {
       if (!isSum) return undefined;
       return { register: reg, content: sum(rm, i32[(record + codepage.displacement) >> 2]!) };
     }
-    const isStep = (name === 'ADD' || name === 'SUB') && registers && to.kind === 'E' && from.kind === 'I';
+    const isStep = registers && to.kind === 'E' && from.kind === 'I';
     if (!isStep || form.slides.immediate !== 0) return undefined;
     const by = i32[(record + codepage.immediate) >> 2]!;
     return { register: rm, content: sum(rm, name === 'ADD' ? by : -by) };
@@ -250,8 +249,7 @@ export function findGroups(region: Region, sequence: readonly number[], views: R
     known[number] = groupBlock(region, number, views, start, groupOf, all);
   }
 
-  // Backwards: which host addresses are in use.
-  const inUse = instructions.map(() => false);
+  // Backwards: which groups are in use at the same time.
   const beside = new Map<Group, readonly Group[]>();
   const usedFrom: ReadonlySet<Group>[] = [];
   for (const number of sequence.toReversed()) {
@@ -268,7 +266,6 @@ export function findGroups(region: Region, sequence: readonly number[], views: R
         used.delete(group);
         beside.set(group, [...used]);
       }
-      inUse[i] = used.size > 0;
     }
     usedFrom[number] = used;
   }
@@ -287,5 +284,5 @@ export function findGroups(region: Region, sequence: readonly number[], views: R
       grouped[instruction] = { role, group: group.number, offset: at - low, length: high - low };
     });
   }
-  return { grouped, inUse, most };
+  return { grouped, most };
 }

@@ -1,8 +1,8 @@
 /**
  * The context of meanings while a template is made: registers and lazy flags in WebAssembly locals.
  *
- * A region never raises an exception and never reaches a device. Whenever something out of the ordinary happens (a TLB
- * miss that is no plain memory, a fault, a full budget) it gives up at the start of the present instruction,
+ * A region never raises an exception, never reaches a device and never fills the TLB. Whenever something out of the ordinary happens (a TLB
+ * miss, a fault, a full budget) it gives up at the start of the present instruction,
  * whose effects have not begun, and the interpreter takes over there.
  */
 import { FunctionBuilder, type Label, type Variable } from '../../wasm/function.ts';
@@ -12,10 +12,10 @@ import { type Core, handlerType } from '../core/core.ts';
 import { conditionOf, type FlagKind, kinds, type LazyFlags, RF } from '../flags.ts';
 import type { Form } from '../form.ts';
 import * as layout from '../layout.ts';
-import { type Access, type Probe, reads, writes, writesLater } from '../memoryaccess.ts';
+import type { Access, Probe } from '../memoryaccess.ts';
 import { type Address, loadName, type RegisterPlace, Semantics, storeName } from '../semantics.ts';
 import * as tlb from '../tlb.ts';
-import { leave, variableOp } from './exitcode.ts';
+import { leave, leavesByJump, packExit, variableOp } from './exitcode.ts';
 import { type FlagState, hasOther, knownFlags, opOf, unknownFlags } from './flagstate.ts';
 import {
   type Code,
@@ -97,6 +97,8 @@ export class TemplateSemantics extends Semantics {
   writesFlags: 'never' | 'maybe' | 'always' = 'never';
   flagsAfter: FlagState;
   exits = false;
+  /** Whether it may leave by a jump, at the region's end for those: `ccOp` must be in its variable then. */
+  jumps = false;
   /** Whether it may leave behind the instruction, when its flags are set. */
   exitsBehind = false;
   readonly #case: TemplateCase;
@@ -146,7 +148,7 @@ export class TemplateSemantics extends Semantics {
   /** Behind the instruction: where it may have made an interrupt possible or taken time, looks whether to stop. */
   end(): void {
     if (!this.stopsSoon) return;
-    this.fn.rarely(this.#budget.get().ltS(0), () => this.#leaveBehind(leave.within));
+    this.fn.rarely(this.#budget.get().ltS(0), () => this.#goWithin(numbers.nextOffset));
   }
 
   override charge(units: Value): void {
@@ -167,15 +169,30 @@ export class TemplateSemantics extends Semantics {
   #leave(code: Code): void {
     this.exits = true;
     this.#local(locals.exitCode).set(this.#code(code));
-    (code.kind === 'exit' && code.leave === leave.jump ? this.#jump : this.#exit).br();
+    this.#exit.br();
   }
 
   /** Leaves with this instruction done. */
-  #leaveBehind(kind: number, at: 'offset' | 'nextOffset' | 'target' = 'nextOffset'): void {
+  #leaveBehind(kind: number, at: 'offset' | 'nextOffset' = 'nextOffset'): void {
     this.exitsBehind = true;
     // As long as it has not set the flags they are what they were before it.
     const op = this.writesFlags === 'never' ? undefined : opOf(this.flagsAfter);
+    if (leavesByJump(kind)) {
+      this.exits = true;
+      this.jumps = true;
+      if (op !== undefined && op !== variableOp) this.#local(locals.ccOp).set(this.i32(op));
+      this.#budget.set(this.#budget.get().add(this.#left(-1)));
+      this.#local(locals.exitCode).set(this.i32(packExit(kind, 0, 0, 0)));
+      this.#jump.br();
+      return;
+    }
     this.#leave({ kind: 'exit', leave: kind, at, refund: -1, op });
+  }
+
+  /** Leaves behind the instruction to a place of the page. */
+  #goWithin(place: number): void {
+    this.#local(locals.exitValue).set(this.#local(locals.pageBase).get().add(this.#number(place)));
+    this.#leaveBehind(leave.within);
   }
 
   /** Gives up at the start of the instruction. */
@@ -198,7 +215,7 @@ export class TemplateSemantics extends Semantics {
         this.fn.outsideLabel(labels.taken).br();
         break;
       case 'within':
-        this.#leaveBehind(leave.within, 'target');
+        this.#goWithin(numbers.target);
         break;
       default:
         this.jumpTo(this.directTarget());
@@ -453,7 +470,7 @@ export class TemplateSemantics extends Semantics {
       case 'member':
         break;
       default:
-        this.#probeGroup(linear, size, access, this.#case.role === 'firstToWrite');
+        this.#probeGroup(linear, this.#case.role === 'firstToWrite');
     }
     const host = this.#local(locals.group).get().add(this.fn.hole('i32', numbers.groupOffset));
     this.#grouped = { host, slow: undefined };
@@ -511,34 +528,24 @@ export class TemplateSemantics extends Semantics {
     return plain && isOperand ? { at: 'operand', distance: 0, ...accessed } : undefined;
   }
 
-  #kind(size: number, access: Access, more: number): Value {
-    const kind = access === 'r' ? 0 : access === 'w' ? writes : writes | reads;
-    return this.#code({ kind: 'access', access: size | kind | more });
-  }
-
   /** The first access of a group: it finds where all of them go, whose bytes lie in one page; otherwise it gives up. */
-  #probeGroup(linear: Value, size: number, access: Access, write: boolean): void {
+  #probeGroup(linear: Value, write: boolean): void {
     const { fn } = this;
-    const host = this.#local(locals.group);
     const first = linear.add(this.#number(numbers.groupFirst));
     const last = linear.add(this.#number(numbers.groupLast));
     const entry = this.#entry(first);
     const tag = fn.load('i64', entry, write ? tlb.writeTag : tlb.readTag);
-    fn.if(
-      // The entry is that of the first byte: it never stands for the next page.
-      tag.eq(last.and(-4096)),
-      () => host.set(first.wrap().add(fn.load('i32', entry, tlb.addend))),
-      () => {
-        // V8 loads a tag that is used by the comparison alone twice, since the load might trap.
-        this.setState64(layout.missedTag, tag);
-        const kind = this.#kind(size, access, write ? writesLater : 0);
-        const record = this.#code({ kind: 'record' });
-        const leader = this.#local(locals.record).get();
-        host.set(fn.call(this.core.rangeAccess, this.cpu, linear, kind, first, last, record, leader));
-        fn.rarely(host.get().eqz(), () => this.#giveUp());
-      },
-      'likely',
-    );
+    // The entry is that of the first byte: it never stands for the next page.
+    fn.rarely(tag.ne(last.and(-4096)), () => {
+      this.#seeTag(tag.shl(16).xor(first).xor(last));
+      this.#leave({ kind: 'exit', leave: leave.missed, at: 'offset', refund: 0, op: undefined });
+    });
+    this.#local(locals.group).set(first.wrap().add(fn.load('i32', entry, tlb.addend)));
+  }
+
+  /** Something of a tag that is no match is left in the exit value: V8 loads a tag twice that is used by the comparison alone, since the load might trap. */
+  #seeTag(value: Value): void {
+    this.#local(locals.exitValue).set(value);
   }
 
   #entry(linear: Value): Value {
@@ -551,21 +558,13 @@ export class TemplateSemantics extends Semantics {
 
   #probeAlone(linear: Value, size: number, access: Access): Probe {
     const { fn } = this;
-    const host = fn.local('i32');
     const entry = this.#entry(linear);
     const tag = fn.load('i64', entry, access === 'r' ? tlb.readTag : tlb.writeTag);
-    fn.if(
-      tag.eq(linear.add(size - 1).and(-4096)),
-      () => host.set(linear.wrap().add(fn.load('i32', entry, tlb.addend))),
-      () => {
-        // As above.
-        this.setState64(layout.missedTag, tag);
-        host.set(fn.call(this.core.plainAccess, this.cpu, linear, this.#kind(size, access, 0)));
-        fn.rarely(host.get().eqz(), () => this.#giveUp());
-      },
-      'likely',
-    );
-    return { host: host.get(), slow: undefined };
+    fn.rarely(tag.ne(linear.add(size - 1).and(-4096)), () => {
+      this.#seeTag(tag);
+      this.#giveUp();
+    });
+    return { host: linear.wrap().add(fn.load('i32', entry, tlb.addend)), slow: undefined };
   }
 
   /** The privilege or RFLAGS.AC changed: another TLB set. */

@@ -73,14 +73,10 @@ export type Code =
   | {
       readonly kind: 'exit';
       readonly leave: number;
-      readonly at: 'offset' | 'nextOffset' | 'target';
+      readonly at: 'offset' | 'nextOffset';
       readonly refund: number;
       readonly op: number | undefined;
     }
-  /** Kind of an access as the core takes it (`memoryaccess.ts`); `keeps` is added where host addresses are in use. */
-  | { readonly kind: 'access'; readonly access: number }
-  /** The instruction's record. */
-  | { readonly kind: 'record' }
   /** Instructions of the block from this one on, plus `add`; or the negative of that. */
   | { readonly kind: 'left'; readonly add: number }
   | { readonly kind: 'minusLeft'; readonly add: number };
@@ -128,6 +124,8 @@ export interface Template {
   readonly stackMove: number | undefined;
   /** Whether it can leave the region at its start, or behind it. */
   readonly exits: boolean;
+  /** Whether it can leave by a jump. */
+  readonly jumps: boolean;
   /** Whether it can leave once its flags are set. */
   readonly exitsBehind: boolean;
   readonly readsFlags: boolean;

@@ -103,7 +103,7 @@ export interface RecordViews {
 export class Templates {
   readonly #core: Core;
   readonly #forms = new Map<Form, FormTemplates>();
-  /** Routines that change nothing, and those of accesses, which fill the TLB as they are told. */
+  /** Routines that change nothing. */
   readonly #harmless: ReadonlySet<FunctionRef>;
   /** Templates made, for statistics. */
   made = 0;
@@ -111,8 +111,8 @@ export class Templates {
   /** @param core the routines as imports whose numbers are the same in every module of regions */
   constructor(core: Core) {
     this.#core = core;
-    const { plainAccess, rangeAccess, carryOf, allFlagsOf, conditions } = core;
-    this.#harmless = new Set([plainAccess, rangeAccess, carryOf, allFlagsOf, ...Array.from(conditions)]);
+    const { carryOf, allFlagsOf, conditions } = core;
+    this.#harmless = new Set([carryOf, allFlagsOf, ...Array.from(conditions)]);
   }
 
   /** What the translator knows of a form. */
@@ -256,6 +256,7 @@ export class Templates {
       stopsSoon: c.stopsSoon,
       stackMove: c.stackMove,
       exits: c.exits,
+      jumps: c.jumps,
       exitsBehind: c.exitsBehind,
       readsFlags: c.readsFlags,
       keepsFlags: c.keepsFlags,
