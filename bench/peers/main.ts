@@ -8,6 +8,7 @@ import { installPackages } from './install.ts';
 import { help, type Options, parseOptions } from './options.ts';
 import { ours } from './ours.ts';
 import { type AbsentPeer, imageName, type Peer } from './peer.ts';
+import { runProfiles } from './profiles.ts';
 import { qemu } from './qemu.ts';
 import { sectionOf } from './report.ts';
 import { writeResults } from './results.ts';
@@ -30,6 +31,7 @@ async function compare({ plan, peers, complete }: Options): Promise<void> {
   const others = asked.filter((peer): peer is Peer => !('absent' in peer));
   const absent = asked.filter((peer): peer is AbsentPeer => 'absent' in peer);
   const samples = await runSession(own, others, plan, progress);
+  await runProfiles(own, plan, samples, progress);
   const session: Session = { own, others, absent, plan, samples };
   const chart = ratioChart(session);
   const section = sectionOf(session, { commit, machine, image, chart: complete && chart !== undefined });

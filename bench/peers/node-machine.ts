@@ -4,11 +4,14 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { GuestConsole } from './console.ts';
 import type { GrowingMachine } from './peer.ts';
+import type { KindTimes } from './profile.ts';
 import type { Figures, Notice, Request } from './protocol.ts';
 
-/** A machine whose process can be asked for figures. */
+/** A machine whose process can be asked for figures and profiles. */
 export interface NodeMachine extends GrowingMachine {
   figures(): Promise<Figures>;
+  startProfile(): void;
+  stopProfile(): Promise<KindTimes>;
 }
 
 /** What pagefold's command loads first: the start of the process is that of a user who has started it before. */
@@ -44,11 +47,13 @@ export async function startNodeMachine(
   });
   const started = Array.from({ length: capacity }, () => Promise.withResolvers<number>());
   let figures = Promise.withResolvers<Figures>();
+  let profile = Promise.withResolvers<KindTimes>();
   child.on('message', (message) => {
     const notice = message as Notice;
     if (notice.kind === 'console') consoles[notice.guest]!.push(notice.text);
     else if (notice.kind === 'started') started[notice.guest]!.resolve(performance.now());
     else if (notice.kind === 'figures') figures.resolve(notice.figures);
+    else if (notice.kind === 'profile') profile.resolve(notice.times);
     else consoles[notice.guest]!.ended(notice.reason);
   });
   const complaint = collectComplaints(child);
@@ -57,10 +62,12 @@ export async function startNodeMachine(
     for (const console of consoles) console.ended(reason);
     for (const each of started) each.reject(new Error(reason));
     figures.reject(new Error(reason));
+    profile.reject(new Error(reason));
   });
   // Those that nobody waits for.
   for (const { promise } of started) promise.catch(() => {});
   figures.promise.catch(() => {});
+  profile.promise.catch(() => {});
 
   const switchedOn = await Promise.all(started.slice(0, guests).map(({ promise }) => promise));
   let count = guests;
@@ -75,6 +82,12 @@ export async function startNodeMachine(
       figures = Promise.withResolvers();
       send({ kind: 'figures' });
       return figures.promise;
+    },
+    startProfile: () => send({ kind: 'startProfile' }),
+    stopProfile: () => {
+      profile = Promise.withResolvers();
+      send({ kind: 'stopProfile' });
+      return profile.promise;
     },
     add: async () => {
       const guest = count++;

@@ -7,6 +7,7 @@ import { addGuest, type Guest } from '../../harness/cli/machine.ts';
 import { Host } from '../../hypervisor/host.ts';
 import { pageSize } from '../../hypervisor/memory/hostmemory.ts';
 import { usualTranslation } from '../../hypervisor/x86/translate/options.ts';
+import { OwnProfiler } from './profiler.ts';
 import { onRequest, tell } from './protocol.ts';
 
 /** What is booted. */
@@ -19,6 +20,8 @@ export interface OursBoot {
   readonly kernel: string;
   readonly initrd: string;
   readonly commandLine: string;
+  /** Whether a profile begins before the guests are switched on. */
+  readonly profile: boolean;
 }
 
 /** Virtual time of a step in ns. What guests print is told after each, so times are as exact as this is short. */
@@ -54,6 +57,7 @@ function add(): void {
   tell({ kind: 'started', guest: number });
 }
 
+const profiler = new OwnProfiler();
 let paused: PromiseWithResolvers<void> | undefined;
 onRequest((request) => {
   switch (request.kind) {
@@ -80,10 +84,17 @@ onRequest((request) => {
         frames: { size: u8.length, from: framesStart, length: frameCount * pageSize },
       };
       tell({ kind: 'figures', figures });
+      break;
     }
+    case 'startProfile':
+      void profiler.start();
+      break;
+    case 'stopProfile':
+      void profiler.stop().then((times) => tell({ kind: 'profile', times }));
   }
 });
 
+if (boot.profile) await profiler.start();
 for (let i = 0; i < boot.guests; i++) add();
 let served = performance.now();
 for (;;) {

@@ -1,7 +1,7 @@
 /** pagefold itself: one process for all guests. */
 import type { Image } from '../../workloads/images/store.ts';
 import { residentBytes } from './memory.ts';
-import { startNodeMachine } from './node-machine.ts';
+import { type NodeMachine, startNodeMachine } from './node-machine.ts';
 import type { OursBoot } from './ours-process.ts';
 import { commandLine, type GrowingMachine, guestBytes, type Peer, type Setup } from './peer.ts';
 
@@ -12,23 +12,32 @@ export interface Ours extends Peer {
    * @param capacity how many guests it has memory for
    */
   start(setup: Setup, capacity?: number): Promise<GrowingMachine>;
+  /** Starts one guest; a profile has begun before it is switched on. */
+  startProfiled(): Promise<ProfiledMachine>;
 }
+
+/** A machine whose process V8's profiler looks at. */
+export type ProfiledMachine = Pick<NodeMachine, 'consoles' | 'startProfile' | 'stopProfile' | 'stop'>;
 
 /** Makes it ready. */
 export function ours(image: Image, commit: string): Ours {
+  const start = ({ guests, kaslr }: Setup, capacity: number, profile: boolean) => {
+    const { kernel, initrd } = image;
+    const boot: OursBoot = {
+      ...{ guests, capacity, guestBytes, kernel, initrd, profile },
+      commandLine: commandLine(kaslr),
+    };
+    // The bench is started with the options of Node that pagefold's command is started with.
+    const { execArgv } = process;
+    return startNodeMachine('ours-process.ts', boot, guests, capacity, execArgv);
+  };
   return {
     name: 'pagefold',
     description: `pagefold ${commit} on Node ${process.versions.node}, one process for all guests`,
     several: true,
-    start: async ({ guests, kaslr }, capacity = guests) => {
-      const { kernel, initrd } = image;
-      const boot: OursBoot = {
-        ...{ guests, capacity, guestBytes, kernel, initrd },
-        commandLine: commandLine(kaslr),
-      };
-      // The bench is started with the options of Node that pagefold's command is started with.
-      const { execArgv } = process;
-      const machine = await startNodeMachine('ours-process.ts', boot, guests, capacity, execArgv);
+    startProfiled: () => start({ guests: 1, kaslr: true }, 1, true),
+    start: async (setup, capacity = setup.guests) => {
+      const machine = await start(setup, capacity, false);
       return {
         ...machine,
         guestPages: async () => (await machine.figures()).guestBytes,

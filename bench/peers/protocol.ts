@@ -1,6 +1,7 @@
 /** What an emulator that runs in a Node process of its own and the bench say to each other, over Node's IPC channel. */
 import { once } from 'node:events';
 import { flushCompileCache } from 'node:module';
+import type { KindTimes } from './profile.ts';
 
 /** From the bench to the emulator's process. */
 export type Request =
@@ -11,7 +12,10 @@ export type Request =
   | { readonly kind: 'resume' }
   /** Switches on one more guest. */
   | { readonly kind: 'add' }
-  | { readonly kind: 'figures' };
+  | { readonly kind: 'figures' }
+  /** Begins a profile of the thread that the guests run on. */
+  | { readonly kind: 'startProfile' }
+  | { readonly kind: 'stopProfile' };
 
 /** What an emulator knows of its guests. */
 export interface Figures {
@@ -31,6 +35,7 @@ export type Notice =
   | { readonly kind: 'started'; readonly guest: number }
   | { readonly kind: 'console'; readonly guest: number; readonly text: string }
   | { readonly kind: 'figures'; readonly figures: Figures }
+  | { readonly kind: 'profile'; readonly times: KindTimes }
   /** A guest has ended, and why. */
   | { readonly kind: 'end'; readonly guest: number; readonly reason: string };
 

@@ -2,6 +2,7 @@
 import type { Image } from '../../workloads/images/store.ts';
 import type { Commit } from './environment.ts';
 import { commandLine, guestBytes } from './peer.ts';
+import { profilePart } from './profiletable.ts';
 import { memoryTable, ownTable, type Session, timesTable } from './table.ts';
 
 /** Where and of what a session was made. */
@@ -32,6 +33,7 @@ export function sectionOf(session: Session, { commit, machine, image, chart }: P
     ...(chart ? ['![Ratios of times](results/peers.svg)'] : []),
     ...(plan.together.length > 0 ? [memoryTable(session)] : []),
     ...(plan.boot || plan.second ? [ownTable(session)] : []),
+    ...profilePart(session),
   ]
     .map((part) => `${part.trim()}\n`)
     .join('\n');

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { processBytes } from './memory.ts';
 import type { Ours } from './ours.ts';
 import type { Machine, Peer, Setup } from './peer.ts';
+import type { Kind } from './profile.ts';
 import { Samples } from './samples.ts';
 import { awaitPrompt, timeWork, type Work } from './works.ts';
 
@@ -44,6 +45,8 @@ export const measures = {
   pages: (setup: Setup) => `pages ${describe(setup)}`,
   /** Of it, free frames of a simulated host, bytes. */
   freeFrames: (setup: Setup) => `free frames ${describe(setup)}`,
+  /** Time of a kind of work in the profile of the boot or a work, ms; without a kind, the profile itself, which failed. */
+  profile: (of: string, kind?: Kind) => `profile of ${of}${kind === undefined ? '' : `: ${kind}`}`,
 };
 
 /** Wall time in ms that guests are left idle before their memory is looked at. */

@@ -46,7 +46,8 @@ function titleOf({ guests, kaslr }: Setup): string {
 const lines = (rows: readonly (readonly string[])[]) =>
   rows.map((row) => `| ${row.join(' | ')} |\n`).join('');
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** A table; all columns but the first are of figures. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   return lines([head, head.map((_, at) => (at === 0 ? '---' : '--:')), ...rows]);
 }
 
@@ -58,7 +59,7 @@ const ratio = (value: number) => value.toFixed(2);
 const megabytes = (bytes: number) => (bytes / 2 ** 20).toFixed(0);
 
 /** A cell that says why there is no figure. */
-const failed = (reason: string) => `failed: ${reason.replaceAll(/[|\n\r]+/g, ' ').slice(0, 200)}`;
+export const failed = (reason: string) => `failed: ${reason.replaceAll(/[|\n\r]+/g, ' ').slice(0, 200)}`;
 
 /** Times of everybody, and how many times each other emulator's time pagefold takes. */
 export function timesTable({ own, others, absent, plan, samples }: Session): string {
