@@ -1,19 +1,19 @@
-#!/usr/bin/env -S node --no-wasm-inlining --v8-pool-size=2 --wasm-tiering-budget=3000000
+#!/usr/bin/env -S node --no-wasm-inlining --v8-pool-size=1 --wasm-tiering-budget=600000
 // The command's entry, in plain JavaScript that any Node since 18 runs: pagefold itself is TypeScript, which
 // Node runs as it is from version 24 on. An older Node hands over to the one among pagefold's dependencies.
 //
 // V8 is told not to look for WebAssembly functions to inline: there are none in translated guest code, and the look-out costs
-// its baseline code a call at every entry of a function, a tenth of a boot's time. Its compilers have two threads instead of four: on
-// a machine of two CPUs four push aside the one that executes guests, which takes another tenth. They optimize
-// a function once its baseline code has executed about 3 MB instead of 13: what is worth translating here is worth optimizing sooner. The
-// first two cannot be told later.
+// its baseline code a call at every entry of a function, a tenth of a boot's time. Its compilers have one thread instead of four: on
+// a machine of two CPUs more push aside the one that executes guests, which takes another tenth, and one is enough: it is idle half of
+// a boot. It optimizes a function once its baseline code has executed about 0.6 MB instead of 13: what is worth translating here is
+// worth optimizing sooner. The first two cannot be told later.
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 
 const floor = 24;
-const flags = ['--no-wasm-inlining', '--v8-pool-size=2', '--wasm-tiering-budget=3000000'];
+const flags = ['--no-wasm-inlining', '--v8-pool-size=1', '--wasm-tiering-budget=600000'];
 const major = (version) => Number.parseInt(version, 10);
 
 if (major(process.versions.node) >= floor) {

@@ -37,7 +37,7 @@ test('an older Node hands arguments over to the Node among the dependencies, and
   });
   t.deepEqual(
     { status, stdout },
-    { status: 7, stdout: '--no-wasm-inlining --v8-pool-size=2 --wasm-tiering-budget=3000000\n2: boot a b\n' },
+    { status: 7, stdout: '--no-wasm-inlining --v8-pool-size=1 --wasm-tiering-budget=600000\n2: boot a b\n' },
   );
 });
 

@@ -11,7 +11,7 @@ import { microScenario, temporaryFolder } from '../run/testing/micro.ts';
 const entry = fileURLToPath(new URL('pagefold.js', import.meta.url));
 
 /** As the entry's first line has them. */
-const flags = ['--no-wasm-inlining', '--v8-pool-size=2', '--wasm-tiering-budget=3000000'];
+const flags = ['--no-wasm-inlining', '--v8-pool-size=1', '--wasm-tiering-budget=600000'];
 
 function pagefold(cwd: string, ...words: string[]): SpawnSyncReturns<string> {
   return spawnSync(process.execPath, [...flags, entry, ...words], {
