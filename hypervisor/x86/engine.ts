@@ -228,7 +228,7 @@ export class Engine {
       hot: (cpu: number, page: number, offset: number) => {
         if (translate !== false) this.translator.hot(page, offset, () => neighbours(memory, cpu));
       },
-      givenUp: (leader: number) => this.translator.giveUp(leader),
+      givenUp: (region: number) => this.translator.giveUp(region),
       codeWritten: (vcpu: number, page: number) => vcpus[vcpu]!.codeWritten(page),
     };
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(module.finish()), { host });

@@ -139,14 +139,14 @@ export const control: CorePart = (define, core, host) => {
     const offset = fn.parameter(1).get();
     const budget = fn.parameter(2).get();
     const inTwoPages = fn.parameter(3).get().and(0x1000).ne(0);
-    const leader = fn.parameter(4).get();
+    const region = fn.parameter(4).get();
     fn.if(inTwoPages, () => {
       const at = recordAt(fn, cpu, offset);
       const flags = fn.load('i32_8u', at, record.addressFlags);
       fn.if(
         flags.shrU(record.failuresShift).ltU(record.mostFailures),
         () => fn.store('i32_8', at, flags.add(1 << record.failuresShift), record.addressFlags),
-        () => fn.callAll(host.givenUp, leader),
+        () => fn.callAll(host.givenUp, region),
       );
     });
     fn.returnCall(core.interpret, cpu, offset, budget);

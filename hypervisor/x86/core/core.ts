@@ -55,7 +55,7 @@ export const coreTypes = {
   /** (cpu, offset, budget): interprets from that offset of the present page on, which has been decoded. */
   interpret: type('i32 i32 i32'),
   /**
-   * (cpu, offset, budget, bit 12: whether the group's bytes lie in two pages, the region's leader): as `interpret`, for an instruction whose access is
+   * (cpu, offset, budget, bit 12: whether the group's bytes lie in two pages, the region's table entry): as `interpret`, for an instruction whose access is
    * the first of a group (`translate/groups.ts`), and the TLB has no entry that serves for all of the group.
    */
   missed: type('i32 i32 i32 i64 i32'),
@@ -209,7 +209,7 @@ export const hostTypes = {
   decodeCrossing: type('i32 i32 i32 i32', 'i32'),
   /** (cpu, decoded page, offset): code there has been executed often. */
   hot: type('i32 i32 i32'),
-  /** (leader): its region does badly, since groups of accesses often lie in two pages. */
+  /** (table entry): the region there does badly, since groups of accesses often lie in two pages. */
   givenUp: type('i32'),
   /** (vCPU, guest page number): a page that has been decoded is about to be written. */
   codeWritten: type('i32 i32'),

@@ -67,6 +67,7 @@ export class Composer {
    * The function's code; its bytes are valid until the next call.
    * @param checks by block: what the budget must reach for; see {@link findChecks}
    * @param busyAfter number of times that it is entered by one of its leaders after which `core.busy` is called; 0: never
+   * @param tableEntry where it will stand
    */
   compose(
     region: Region,
@@ -74,6 +75,7 @@ export class Composer {
     flow: Flow,
     checks: readonly number[],
     busyAfter: number,
+    tableEntry: number,
   ): FunctionBody {
     this.#checks = checks;
     this.#region = region;
@@ -100,10 +102,7 @@ export class Composer {
     this.#labels.pop();
     out.end();
     ends.writeBack(written, flags, true, this.#entryBudget);
-    const { page, blocks, entries } = region;
-    const first = page + codepage.entriesOffset + 4 * blocks[entries[0]!]!.start;
-    // A region keeps no hold of the leader that it was entered by, for the sake of a register.
-    ends.leave(this.#views.i32[first >> 2]!);
+    ends.leave(tableEntry);
     out.end();
 
     const body = this.#body;

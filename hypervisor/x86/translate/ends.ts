@@ -206,9 +206,9 @@ export class RegionEnds {
 
   /**
    * Goes on as the exit code says.
-   * @param leader one that leads to the region
+   * @param tableEntry the region's
    */
-  leave(leader: number): void {
+  leave(tableEntry: number): void {
     const out = this.#out;
     // By kind: the innermost block first.
     for (let kind = 0; kind < 3; kind++) out.block();
@@ -220,7 +220,7 @@ export class RegionEnds {
     out.end();
     this.#atOffset();
     out.get(this.#map[locals.exitValue]!);
-    out.constant32(leader);
+    out.constant32(tableEntry);
     out.returnCall(this.#core.missed.index);
     out.end();
     out.get(locals.cpu);

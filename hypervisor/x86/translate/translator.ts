@@ -171,21 +171,23 @@ export class Translator {
     this.#borrowers.delete(page);
   }
 
-  /** The region that a leader leads to does badly: when control arrives there again, it is made anew. */
-  giveUp(leader: number): void {
+  /** The region at a table entry does badly: when control arrives there again, it is made anew. */
+  giveUp(region: number): void {
     const { i32 } = this.#memory;
     const { cold, hotAfter } = this.#options;
-    const region = i32[(leader + codepage.handler) >> 2]!;
-    if (region === this.#leaderHandler) return;
+    // Some may lead to another region meanwhile.
+    const leaders = this.#live
+      .leadersAt(region)
+      .filter((leader) => i32[(leader + codepage.handler) >> 2] === region);
+    const [first] = leaders;
+    if (first === undefined) return;
     this.counters.givenUp++;
-    if (this.#isLarge[region] !== 0) this.#largeAgain.add(leader);
-    for (const other of this.#live.leadersAt(region)) {
-      if (i32[(other + codepage.handler) >> 2] !== region) continue;
-      this.#resetLeader(other);
-      // It is not cold, and the one that stays has its turn first.
-      i32[(other + codepage.heat) >> 2] = Math.min(cold, hotAfter - 1);
+    if (this.#isLarge[region] !== 0) this.#largeAgain.add(first);
+    for (const leader of leaders) {
+      this.#resetLeader(leader);
+      // They are not cold, and the first has its turn before them.
+      i32[(leader + codepage.heat) >> 2] = leader === first ? hotAfter - 1 : Math.min(cold, hotAfter - 1);
     }
-    i32[(leader + codepage.heat) >> 2] = hotAfter - 1;
   }
 
   /** Has code counted again. */
@@ -225,9 +227,10 @@ export class Translator {
       const flow = findFlow(region, sequence, findGroups(region, sequence, this.#memory), this.#templates);
       const checks = findChecks(region, structure, sequence, flow.templates);
       const busyAfter = leader.large ? 0 : this.#options.busyAfter;
-      const { bytes, hints } = this.#composer.compose(region, structure, flow, checks, busyAfter);
-      this.#isLarge[first + bodies.length] = leader.large ? 1 : 0;
-      this.#place(region, first + bodies.length, taken);
+      const entry = first + bodies.length;
+      const { bytes, hints } = this.#composer.compose(region, structure, flow, checks, busyAfter, entry);
+      this.#isLarge[entry] = leader.large ? 1 : 0;
+      this.#place(region, entry, taken);
       bodies.push({ bytes: bytes.slice(), hints });
       regions.push({ page, bytes: bytes.length });
       this.counters.regions++;
