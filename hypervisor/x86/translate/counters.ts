@@ -41,7 +41,7 @@ export interface TranslatorCounters {
   sharedBytes: number;
   /** Regions of pages that a guest wrote to: it lost them, though others may have them still. */
   detachedRegions: number;
-  /** Leaders whose regions were given up, since groups of accesses often lay in two pages. */
+  /** Regions that were given up, since groups of accesses often lay in two pages. */
   givenUp: number;
   /** Templates made. */
   templates: number;
