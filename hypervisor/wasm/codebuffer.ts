@@ -143,6 +143,5 @@ export const codes = {
   i64Sub: 0x7d,
   i64And: 0x83,
   i32WrapI64: 0xa7,
-  i64ExtendI32S: 0xac,
   select: 0x1b,
 } as const;

@@ -203,6 +203,8 @@ export const pendingGpa = field('pendingGpa', 8);
 export const pendingGpaSecond = field('pendingGpaSecond', 8);
 /** Instructions executed in translated code since power-on. */
 export const translated = field('translated', 8);
+/** Value of `budget` where interpreted code last went on at a leader; see `translatedcount.ts`. */
+export const noted = field('noted', 4);
 /** 1 when PAUSE hands the rest of the turn to other vCPUs of the guest. */
 export const yields = field('yields', 4);
 /** Bit 0: an external interrupt waits for RFLAGS.IF. Bit 1: an NMI waits until NMIs are no longer blocked. */

@@ -9,6 +9,7 @@ import * as layout from '../layout.ts';
 import { leaderAt } from '../leadercache.ts';
 import { CR0, CR4, codeSizeMask, EFER, longMode, protectedMode, virtual8086 } from '../mode.ts';
 import * as tlb from '../tlb.ts';
+import { countTranslated, noteLeader } from '../translatedcount.ts';
 import { supervisorSetOf } from './access.ts';
 import { type CorePart, handlerType } from './core.ts';
 import { anyBreakpoint } from './debug.ts';
@@ -90,6 +91,7 @@ export const control: CorePart = (define, core, host) => {
       at.set(fn.call(host.decode, fn.load('i32', cpu, layout.number), code.get(), offset));
       fn.if(at.get().eqz(), () => stopForCode(fn, cpu, linear));
     });
+    noteLeader(fn, cpu, budget.get());
     fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget.get());
   });
 
@@ -97,6 +99,7 @@ export const control: CorePart = (define, core, host) => {
     const cpu = fn.parameter(0).get();
     const linear = fn.parameter(1).get();
     const budget = fn.parameter(2).get();
+    countTranslated(fn, cpu, budget);
     fn.rarely(budget.leS(0), () => {
       fn.store('i64', cpu, cutIp(fn, cpu, linear.sub(fn.load('i64', cpu, csBase))), layout.rip);
       fn.store('i32', cpu, budget, layout.budget);
@@ -129,6 +132,7 @@ export const control: CorePart = (define, core, host) => {
     const cpu = fn.parameter(0).get();
     const offset = fn.parameter(1).get();
     const budget = fn.parameter(2).get();
+    countTranslated(fn, cpu, budget);
     const at = recordAt(fn, cpu, offset);
     fn.rarely(budget.leS(0), () => fn.returnCall(core.stop, cpu, at, budget));
     fn.returnCallIndirect(handlerType, fn.load('i32', at, record.handler), cpu, at, budget);
@@ -167,6 +171,7 @@ export const control: CorePart = (define, core, host) => {
       );
     });
     fn.store('i32', from, at.get(), record.link);
+    noteLeader(fn, cpu, budget);
     fn.returnCallIndirect(handlerType, fn.load('i32', at.get(), record.handler), cpu, at.get(), budget);
   });
 
@@ -278,6 +283,14 @@ export const control: CorePart = (define, core, host) => {
       });
     });
     fn.returnCall(core.jump, cpu, fn.select(code64, linear, linear.and(0xffff_ffff)), budget);
+  });
+
+  define('reenter', (fn) => {
+    const cpu = fn.parameter(0).get();
+    const budget = fn.parameter(1).get();
+    countTranslated(fn, cpu, budget);
+    fn.store('i32', cpu, budget, layout.budget);
+    fn.returnCall(core.enter, cpu);
   });
 
   define('updateMode', (fn) => {

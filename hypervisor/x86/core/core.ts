@@ -46,13 +46,13 @@ export const coreTypes = {
   // control.ts
   /** (cpu, linear, budget): goes on there. */
   jump: type('i32 i64 i32'),
-  /** (cpu, linear, budget): as jump, but stops there when the budget is used up. */
+  /** (cpu, linear, budget): as jump, from a region; stops there when the budget is used up. */
   goOn: type('i32 i64 i32'),
-  /** (cpu, offset, budget): a jump to that offset of the present page, or one behind it; stops there when the budget is used up. */
+  /** (cpu, offset, budget): as goOn, to that offset of the present page, or one behind it. */
   within: type('i32 i32 i32'),
   /** (cpu, leader): the region that it leads to has been entered often. */
   busy: type('i32 i32'),
-  /** (cpu, offset, budget): interprets from that offset of the present page on, which has been decoded. */
+  /** (cpu, offset, budget): a region gives up; interprets from that offset of the present page on, which has been decoded. */
   interpret: type('i32 i32 i32'),
   /**
    * (cpu, offset, budget, bit 12: whether the group's bytes lie in two pages, the region's table entry): as `interpret`, for an instruction whose access is
@@ -75,6 +75,8 @@ export const coreTypes = {
   afterEvent: type('i32 i32'),
   /** (cpu): starts at the state's RIP with the state's budget. */
   enter: type('i32'),
+  /** (cpu, budget): as enter with that budget, from a region. */
+  reenter: type('i32 i32'),
   /** (cpu): recomputes mode, privilege level and TLB set. */
   updateMode: type('i32'),
   // run.ts

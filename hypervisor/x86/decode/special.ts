@@ -3,6 +3,7 @@ import type { FunctionBuilder } from '../../wasm/function.ts';
 import * as record from '../codepage.ts';
 import { type Core, type Host, handlerType } from '../core/core.ts';
 import * as layout from '../layout.ts';
+import { countTranslated, noteLeader } from '../translatedcount.ts';
 
 /** A handler that belongs to no instruction. */
 export interface Special {
@@ -14,11 +15,12 @@ function parameters(fn: FunctionBuilder) {
   return { cpu: fn.parameter(0).get(), at: fn.parameter(1).get(), budget: fn.parameter(2).get() };
 }
 
-/** Goes on at the record named by the link: code that had been decoded from there before. */
+/** Goes on at the record named by the link, which may be a leader: code that had been decoded from there before. */
 export const goTo: Special = {
   name: 'goTo',
   build: (fn) => {
     const { cpu, at, budget } = parameters(fn);
+    noteLeader(fn, cpu, budget);
     const to = fn.load('i32', at, record.link);
     fn.returnCallIndirect(handlerType, fn.load('i32', to, record.handler), cpu, to, budget);
   },
@@ -30,6 +32,8 @@ export function leader(hotAfter: number): Special {
     name: 'leader',
     build: (fn, _core, host) => {
       const { cpu, at, budget } = parameters(fn);
+      // It is the same where control has come from interpreted code.
+      fn.rarely(fn.load('i32', cpu, layout.noted).ne(budget), () => countTranslated(fn, cpu, budget));
       const heat = fn.local('i32', fn.load('i32', at, record.heat).add(1));
       fn.store('i32', at, heat.get(), record.heat);
       fn.if(heat.get().eq(hotAfter), () => {

@@ -11,6 +11,7 @@ import { type FlagKind, type LazyFlags, RF } from '../flags.ts';
 import type { Form } from '../form.ts';
 import * as layout from '../layout.ts';
 import { type Address, loadName, type RegisterPlace, Semantics, storeName } from '../semantics.ts';
+import { noteLeader } from '../translatedcount.ts';
 
 const csBase = layout.segmentOffset(layout.CS);
 
@@ -179,16 +180,17 @@ class HandlerSemantics extends Semantics {
     this.fn.returnCallIndirect(handlerType, this.fn.load('i32', at, record.handler), this.cpu, at, budget);
   }
 
-  /** Goes on at a record, one instruction having been retired. */
-  #goOn(at: Value): void {
+  /** What is left of the budget now that one instruction has been retired; stops before a record when that is nothing. */
+  #leftAt(at: Value): Value {
     const left = this.#budget.get().sub(1);
     this.fn.if(left.leS(0), () => this.fn.returnCall(this.core.stop, this.cpu, at, left));
-    this.#dispatch(at, left);
+    return left;
   }
 
   /** Goes on at the next record. */
   next(): void {
-    this.#goOn(this.#record.add(record.recordSize));
+    const next = this.#record.add(record.recordSize);
+    this.#dispatch(next, this.#leftAt(next));
   }
 
   override jumpTo(ip: Value): void {
@@ -206,7 +208,11 @@ class HandlerSemantics extends Semantics {
   override jumpDirect(): void {
     const { fn } = this;
     const link = fn.load('i32', this.#record, record.link);
-    fn.if(link.gtS(0), () => this.#goOn(link));
+    fn.if(link.gtS(0), () => {
+      const budget = this.#leftAt(link);
+      noteLeader(fn, this.cpu, budget);
+      this.#dispatch(link, budget);
+    });
     const left = this.#budget.get().sub(1);
     // Not linked yet. When the budget ends here, it stays so: linking costs nothing later.
     fn.if(link.eqz().and(left.gtS(0)), () => fn.returnCall(this.core.link, this.cpu, this.#record, left));

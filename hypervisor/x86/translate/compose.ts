@@ -51,7 +51,8 @@ export class Composer {
   #checks: readonly number[] = [];
   #needsLabel: boolean[] = [];
   #scratch!: Record<ValueType, number>;
-  #entryBudget = 0;
+  /** For the region's jumps alone. */
+  #slot = 0;
   /** For going over to another page: where it is, and its TLB entry. */
   #newBase = 0;
   #entry = 0;
@@ -97,11 +98,11 @@ export class Composer {
     this.#tree(several ? region.blocks.length : region.entries[0]!);
     this.#labels.pop();
     out.end();
-    ends.writeBack(written, flags, false, this.#entryBudget);
-    ends.jump(this.#entryBudget, this.#entry);
+    ends.writeBack(written, flags, false);
+    ends.jump(this.#slot, this.#entry);
     this.#labels.pop();
     out.end();
-    ends.writeBack(written, flags, true, this.#entryBudget);
+    ends.writeBack(written, flags, true);
     ends.leave(tableEntry);
     out.end();
 
@@ -154,7 +155,7 @@ export class Composer {
     next += most.i64;
     const first32 = next;
     for (const each of [locals.tlb, locals.ccOp, locals.exitCode]) map[each] = next++;
-    this.#entryBudget = next++;
+    this.#slot = next++;
     this.#entry = next++;
     this.#firstGroup = next;
     next += this.#flow.groups.most;
@@ -490,9 +491,6 @@ export class Composer {
       load64(layout.ccDst, map[locals.ccDst]!);
       load64(layout.ccSrc, map[locals.ccSrc]!);
     }
-    // What is left of it at the end tells how much was executed here.
-    out.get(locals.budget);
-    out.set(this.#entryBudget);
   }
 
   /** Marks the leader, or counts in it how often its region was entered. */

@@ -42,9 +42,8 @@ export class RegionEnds {
    * @param flags whether the lazy flags may have
    * @param packed whether their operation and the refund are in the exit code; where control comes by a jump the one is in its variable, and
    * there is no other
-   * @param entryBudget the variable of what the budget was when the region was entered
    */
-  writeBack(written: number, flags: boolean, packed: boolean, entryBudget: number): void {
+  writeBack(written: number, flags: boolean, packed: boolean): void {
     const out = this.#out;
     const map = this.#map;
     for (let number = 0; number < 16; number++) {
@@ -80,15 +79,6 @@ export class RegionEnds {
       out.op(codes.i32Add);
       out.set(locals.budget);
     }
-    out.get(locals.cpu);
-    out.get(locals.cpu);
-    out.load64(layout.translated);
-    out.get(entryBudget);
-    out.get(locals.budget);
-    out.op(codes.i32Sub);
-    out.op(codes.i64ExtendI32S);
-    out.op(codes.i64Add);
-    out.store64(layout.translated);
   }
 
   /**
@@ -225,9 +215,7 @@ export class RegionEnds {
     out.end();
     out.get(locals.cpu);
     out.get(locals.budget);
-    out.store32(layout.budget);
-    out.get(locals.cpu);
-    out.returnCall(this.#core.enter.index);
+    out.returnCall(this.#core.reenter.index);
   }
 
   /** What a routine is told that goes on at the exit code's offset of the page. */

@@ -161,7 +161,7 @@ export class TemplateSemantics extends Semantics {
 
   /** The budget falls by what is no instruction that was executed here. */
   #notExecuted(units: Value): void {
-    this.setState64(layout.translated, this.state64(layout.translated).sub(units.extendU()));
+    this.setState32(layout.noted, this.state32(layout.noted).sub(units));
   }
 
   // Leaving.
