@@ -30,17 +30,41 @@ class DefinedFunction implements FunctionRef {
 /** What types are the same: most are given again and again, to many modules. */
 const typeKeys = new WeakMap<FunctionType, string>();
 
-/** Builds a module. */
+/** What {@link ModuleBuilder.finish} writes into: one module is finished at a time. */
+const whole = new ByteBuffer(65536);
+const contents = new ByteBuffer(65536);
+/** For what stands in a section as a part that has a length. */
+const part = new ByteBuffer(1024);
+
+/** Writes a section with `count` entries, when there are any. */
+function section(out: ByteBuffer, id: number, count: number, write: (to: ByteBuffer) => void): void {
+  if (count === 0) return;
+  contents.clear();
+  contents.unsigned(count);
+  write(contents);
+  out.byte(id);
+  out.sized(contents);
+}
+
+/**
+ * Builds a module; or several, one after the other, which import the same: what is defined is forgotten in between by
+ * {@link clear}.
+ */
 export class ModuleBuilder {
   readonly #types: FunctionType[] = [];
   readonly #typeNumbers = new Map<string, number>();
   readonly #imports: Import[] = [];
   #importedFunctions = 0;
-  readonly #functions: { type: number; name: string; body: () => FunctionBody }[] = [];
-  readonly #exports: { name: string; fn: FunctionRef }[] = [];
-  readonly #elements: { offset: number; functions: readonly FunctionRef[] }[] = [];
+  #functions: { type: number; name: string; body: () => FunctionBody }[] = [];
+  #exports: { name: string; fn: FunctionRef }[] = [];
+  #elements: { offset: number; functions: readonly FunctionRef[] }[] = [];
   #offsetFromGlobal: { module: string; name: string } | undefined;
-  readonly #data: { offset: number; bytes: Uint8Array }[] = [];
+  #data: { offset: number; bytes: Uint8Array }[] = [];
+
+  /** The start of the module as it was written last, and for how many types and imports. */
+  readonly #head = new ByteBuffer(1024);
+  #headTypes = 0;
+  #headImports = 0;
 
   /** Number of a function type, adding it when it is new. */
   typeIndex(type: FunctionType): number {
@@ -144,22 +168,25 @@ export class ModuleBuilder {
     this.#data.push({ offset, bytes });
   }
 
-  /** The module in the binary format. */
-  finish(): Uint8Array<ArrayBuffer> {
-    // Bodies first: they may add types.
-    const bodies = this.#functions.map(({ body }) => body());
-    const out = new ByteBuffer(4096);
-    out.bytes(new Uint8Array([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]));
-    const contents = new ByteBuffer(4096);
-    const section = (id: number, count: number, write: (to: ByteBuffer) => void) => {
-      if (count === 0) return;
-      contents.clear();
-      contents.unsigned(count);
-      write(contents);
-      out.byte(id);
-      out.sized(contents);
-    };
-    section(1, this.#types.length, (to) => {
+  /** Forgets what is defined, but for types and imports, so that another module can be made. */
+  clear(): void {
+    this.#functions = [];
+    this.#exports = [];
+    this.#elements = [];
+    this.#data = [];
+  }
+
+  /** What comes before all that is defined: types and imports. */
+  #start(): ByteBuffer {
+    const head = this.#head;
+    const types = this.#types.length;
+    const imports = this.#imports.length;
+    if (head.length > 0 && types === this.#headTypes && imports === this.#headImports) return head;
+    this.#headTypes = types;
+    this.#headImports = imports;
+    head.clear();
+    head.bytes([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]);
+    section(head, 1, types, (to) => {
       for (const type of this.#types) {
         to.byte(0x60);
         for (const list of [type.parameters, type.results]) {
@@ -168,24 +195,34 @@ export class ModuleBuilder {
         }
       }
     });
-    section(2, this.#imports.length, (to) => {
+    section(head, 2, imports, (to) => {
       for (const each of this.#imports) {
         to.name(each.module);
         to.name(each.name);
         each.write(to);
       }
     });
-    section(3, this.#functions.length, (to) => {
+    return head;
+  }
+
+  /** The module in the binary format. */
+  finish(): Uint8Array<ArrayBuffer> {
+    // Bodies first: they may add types.
+    const bodies = this.#functions.map(({ body }) => body());
+    const out = whole;
+    out.clear();
+    out.bytes(this.#start().view());
+    section(out, 3, this.#functions.length, (to) => {
       for (const { type } of this.#functions) to.unsigned(type);
     });
-    section(7, this.#exports.length, (to) => {
+    section(out, 7, this.#exports.length, (to) => {
       for (const { name, fn } of this.#exports) {
         to.name(name);
         to.byte(0x00);
         to.unsigned(fn.index);
       }
     });
-    section(9, this.#elements.length, (to) => {
+    section(out, 9, this.#elements.length, (to) => {
       for (const { offset, functions } of this.#elements) {
         to.unsigned(0);
         if (this.#offsetFromGlobal === undefined) {
@@ -204,13 +241,13 @@ export class ModuleBuilder {
       }
     });
     this.#branchHints(out, bodies);
-    section(10, bodies.length, (to) => {
+    section(out, 10, bodies.length, (to) => {
       for (const { bytes } of bodies) {
         to.unsigned(bytes.length);
         to.bytes(bytes);
       }
     });
-    section(11, this.#data.length, (to) => {
+    section(out, 11, this.#data.length, (to) => {
       for (const { offset, bytes } of this.#data) {
         to.unsigned(0);
         to.byte(0x41);
@@ -228,7 +265,7 @@ export class ModuleBuilder {
   #branchHints(out: ByteBuffer, bodies: readonly FunctionBody[]): void {
     const hinted = bodies.filter(({ hints }) => hints.length > 0).length;
     if (hinted === 0) return;
-    const contents = new ByteBuffer(1024);
+    contents.clear();
     contents.name('metadata.code.branch_hint');
     contents.unsigned(hinted);
     bodies.forEach(({ hints }, i) => {
@@ -247,13 +284,14 @@ export class ModuleBuilder {
 
   /** The name section (spec 3.0, appendix "Custom Sections"): profilers and traps show what a function is. */
   #names(out: ByteBuffer): void {
-    const map = new ByteBuffer(1024);
+    const map = part;
+    map.clear();
     map.unsigned(this.#functions.length);
     this.#functions.forEach(({ name }, i) => {
       map.unsigned(this.#importedFunctions + i);
       map.name(name);
     });
-    const contents = new ByteBuffer(map.length + 16);
+    contents.clear();
     contents.name('name');
     contents.byte(1);
     contents.sized(map);

@@ -190,6 +190,40 @@ test('calls with several results, tail calls and table calls', (t) => {
   t.is((instance.exports.viaTable as Fn)(0x1234), 0x12 + 0x34);
 });
 
+test('a builder makes several modules, which import the same and what came in between', (t) => {
+  const type: FunctionType = { parameters: [], results: [i32] };
+  const exported = (module: ModuleBuilder, names: readonly string[]) => {
+    const imports = names.map((name) => module.importFunction('host', name, type));
+    return (name: string) => {
+      module.export(
+        name,
+        module.define(name, type, (fn) => {
+          let sum = fn.i32(1);
+          for (const each of imports) sum = sum.add(fn.call(each));
+          fn.return(sum);
+        }),
+      );
+      return module.finish();
+    };
+  };
+  const module = new ModuleBuilder();
+  const one = exported(module, ['a']);
+  t.deepEqual(one('first'), exported(new ModuleBuilder(), ['a'])('first'));
+  module.clear();
+  t.deepEqual(one('second'), exported(new ModuleBuilder(), ['a'])('second'));
+  module.clear();
+  exported(module, ['b']);
+  const bytes = one('third');
+  t.deepEqual(
+    WebAssembly.Module.imports(new WebAssembly.Module(bytes)).map(({ name }) => name),
+    ['a', 'b'],
+  );
+  t.deepEqual(
+    WebAssembly.Module.exports(new WebAssembly.Module(bytes)).map(({ name }) => name),
+    ['third'],
+  );
+});
+
 test('vectors: constants, lanes, shuffles', (t) => {
   const { run } = compile({ parameters: [i32], results: [i32] }, (fn) => {
     const bytes = Array.from({ length: 16 }, (_, i) => i);

@@ -1,10 +1,11 @@
 /** Which accesses of real instructions are put into groups. */
 import test from 'ava';
+import { ModuleBuilder } from '../../wasm/module.ts';
 import * as codepage from '../codepage.ts';
+import { importCore } from '../core/core.ts';
 import { Decoder } from '../decode/decoder.ts';
 import { buildOpcodeMap } from '../decode/opcodemap.ts';
 import { rows } from '../isa/rows.ts';
-import { CoreImports } from './coreimports.ts';
 import { writeOperands } from './decodedrecord.ts';
 import { findGroups } from './groups.ts';
 import type { Block, RegionInstruction } from './region.ts';
@@ -13,7 +14,7 @@ import { Templates } from './templates.ts';
 const buffer = new ArrayBuffer(64 * codepage.recordSize);
 const views = { i32: new Int32Array(buffer), u16: new Uint16Array(buffer), u8: new Uint8Array(buffer) };
 const decoder = new Decoder(buildOpcodeMap(rows));
-const templates = new Templates(new CoreImports().core);
+const templates = new Templates(importCore(new ModuleBuilder()));
 
 function instruction(text: string, number: number): RegionInstruction {
   const code = new Uint8Array(64);

@@ -1,11 +1,12 @@
 /** Templates of real instructions: what is left open in them, what they share, and what their variants have in common. */
 import test from 'ava';
+import { ModuleBuilder } from '../../wasm/module.ts';
+import { importCore } from '../core/core.ts';
 import { Decoder } from '../decode/decoder.ts';
 import { buildOpcodeMap } from '../decode/opcodemap.ts';
 import { ccOpOf, kinds } from '../flags.ts';
 import { rows } from '../isa/rows.ts';
 import { loadVectors } from '../vectors/load.ts';
-import { CoreImports } from './coreimports.ts';
 import { writeOperands } from './decodedrecord.ts';
 import { leave, variableOp } from './exitcode.ts';
 import { knownFlags, opOf, unknownFlags } from './flagstate.ts';
@@ -17,7 +18,7 @@ const buffer = new ArrayBuffer(256);
 const views = { i32: new Int32Array(buffer), u16: new Uint16Array(buffer), u8: new Uint8Array(buffer) };
 const record = 64;
 const decoder = new Decoder(buildOpcodeMap(rows));
-const templates = new Templates(new CoreImports().core);
+const templates = new Templates(importCore(new ModuleBuilder()));
 
 /** Decodes an instruction of 64-bit code into the record; undefined when it is none. */
 function decode(bytes: ArrayLike<number>): FormTemplates | undefined {

@@ -7,13 +7,12 @@ import type { FunctionBody } from '../../wasm/emit.ts';
 import type { FunctionRef } from '../../wasm/function.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import * as codepage from '../codepage.ts';
-import { handlerType } from '../core/core.ts';
+import { type Core, handlerType, importCore } from '../core/core.ts';
 import type { Special } from '../decode/special.ts';
 import type { HandlerEnvironment, Handlers } from '../interpret/handlers.ts';
 import { findChecks } from './checks.ts';
 import type { RegionSize } from './collect.ts';
 import { Composer, leaderEntry } from './compose.ts';
-import { CoreImports } from './coreimports.ts';
 import { translatorCounters } from './counters.ts';
 import { handlerTypeIndex } from './ends.ts';
 import { settleEntries } from './entries.ts';
@@ -55,7 +54,11 @@ export class Translator {
   readonly #options: TranslationOptions;
   /** The store that a code page is in: pages of one are dropped together. */
   readonly #storeOf: (page: number) => object;
-  readonly #imports = new CoreImports();
+  /**
+   * Makes the modules of regions. Routines of the core are numbered as they are first used; a module imports all that have
+   * been so far.
+   */
+  readonly #module = new ModuleBuilder();
   readonly #templates: Templates;
   readonly #finder: RegionFinder;
   readonly #composer: Composer;
@@ -89,8 +92,9 @@ export class Translator {
     this.#storeOf = storeOf;
     this.#live = new LiveModules(memory.i32);
     this.#isLarge = new Uint8Array(environment.table.length);
-    this.#templates = new Templates(this.#imports.core);
-    this.#composer = new Composer(memory, this.#imports.core);
+    const core = this.#startModules();
+    this.#templates = new Templates(core);
+    this.#composer = new Composer(memory, core);
     this.#finder = new RegionFinder(
       memory,
       this.#templates,
@@ -317,21 +321,27 @@ export class Translator {
     }
   }
 
-  /** Makes a module of regions; gives its size in bytes. */
-  #instantiate(bodies: readonly FunctionBody[], first: number): number {
-    const module = new ModuleBuilder();
-    const { table, memoryPages, core: exports } = this.#environment;
+  /** Has all modules of regions import what they need; gives the core as it is for them. */
+  #startModules(): Core {
+    const module = this.#module;
+    const { table, memoryPages } = this.#environment;
     module.importMemory('host', 'memory', memoryPages, memoryPages);
     module.importTable('host', 'table', table.length);
     if (module.typeIndex(handlerType) !== handlerTypeIndex) throw new Error('another type came first');
-    this.#imports.importInto(module);
+    return importCore(module);
+  }
+
+  /** Makes a module of regions; gives its size in bytes. */
+  #instantiate(bodies: readonly FunctionBody[], first: number): number {
+    const module = this.#module;
+    module.clear();
     const functions: FunctionRef[] = bodies.map((body) => module.defineBody('region', handlerType, body));
     module.tableEntries(first, functions);
     const bytes = module.finish();
     this.counters.modules++;
     this.counters.bytes += bytes.length;
-    const host = this.#environment.host;
-    new WebAssembly.Instance(new WebAssembly.Module(bytes), { host, core: exports });
+    const { host, core } = this.#environment;
+    new WebAssembly.Instance(new WebAssembly.Module(bytes), { host, core });
     return bytes.length;
   }
 
