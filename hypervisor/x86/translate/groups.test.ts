@@ -94,6 +94,11 @@ test('an index is part of the address, a register that is written ends a group',
   ]);
 });
 
+test('a register that is set to a constant ends a group', (t) => {
+  t.deepEqual(inWords([[loadAtRax, '48 c7 c0 10 00 00 00', loadAtRax]]), ['-', '-', '-']);
+  t.deepEqual(inWords([[loadAtRax, '48 b8 10 00 00 00 00 00 00 00', loadAtRax]]), ['-', '-', '-']);
+});
+
 test('addresses that are too far apart, cut to 32 bits, or in FS and GS are not compared', (t) => {
   t.deepEqual(inWords([[loadAtRax, '48 8b 50 79']]), ['-', '-']);
   t.not(inWords([[loadAtRax, '48 8b 50 78']])[0], '-');

@@ -150,7 +150,7 @@ class Contents {
       if (!isSum) return undefined;
       return { register: reg, content: sum(rm, i32[(record + codepage.displacement) >> 2]!) };
     }
-    const isStep = registers && to.kind === 'E' && from.kind === 'I';
+    const isStep = name !== 'MOV' && registers && to.kind === 'E' && from.kind === 'I';
     if (!isStep || form.slides.immediate !== 0) return undefined;
     const by = i32[(record + codepage.immediate) >> 2]!;
     return { register: rm, content: sum(rm, name === 'ADD' ? by : -by) };
