@@ -14,7 +14,7 @@ import { leave, packExit, variableOp } from './exitcode.ts';
 import { opOf } from './flagstate.ts';
 import type { Flow } from './flow.ts';
 import type { Structure } from './graph.ts';
-import { type Grouped, registersOf } from './groups.ts';
+import type { Grouped } from './groups.ts';
 import { leaderUsed } from './livemodules.ts';
 import type { Block, Region, RegionInstruction } from './region.ts';
 import { holeKinds, locals, mostLocals, numbers, type Template } from './template.ts';
@@ -128,7 +128,7 @@ export class Composer {
     this.#region.instructions.forEach((instruction, i) => {
       const template = this.#flow.templates[i];
       if (template === undefined) return;
-      const { reg, rm, index } = registersOf(this.#views, instruction);
+      const { reg, rm, index } = instruction;
       read |= template.gprRead;
       written |= template.gprWritten;
       if (template.usesReg) read |= 1 << reg;
@@ -387,10 +387,9 @@ export class Composer {
     const { grouped } = this.#flow.groups;
     const group = grouped[number];
     const { i32 } = this.#views;
-    const { record, offset, length } = instruction;
+    const { record, offset, length, reg, rm, index } = instruction;
     const { bytes, holes, hints, localsAt, scratchTypes, scratchOrdinals } = template;
     const map = this.#map;
-    const { reg, rm, index } = registersOf(this.#views, instruction);
     map[locals.reg] = map[locals.gpr + reg]!;
     map[locals.rm] = map[locals.gpr + rm]!;
     map[locals.index] = map[locals.gpr + index]!;

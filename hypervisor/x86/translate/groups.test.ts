@@ -7,14 +7,15 @@ import { Decoder } from '../decode/decoder.ts';
 import { buildOpcodeMap } from '../decode/opcodemap.ts';
 import { rows } from '../isa/rows.ts';
 import { writeOperands } from './decodedrecord.ts';
-import { findGroups } from './groups.ts';
+import { GroupFinder } from './groups.ts';
 import type { Block, RegionInstruction } from './region.ts';
-import { Templates } from './templates.ts';
+import { registerOf, Templates } from './templates.ts';
 
 const buffer = new ArrayBuffer(64 * codepage.recordSize);
 const views = { i32: new Int32Array(buffer), u16: new Uint16Array(buffer), u8: new Uint8Array(buffer) };
 const decoder = new Decoder(buildOpcodeMap(rows));
 const templates = new Templates(importCore(new ModuleBuilder()));
+const finder = new GroupFinder(views);
 
 function instruction(text: string, number: number): RegionInstruction {
   const code = new Uint8Array(64);
@@ -24,7 +25,10 @@ function instruction(text: string, number: number): RegionInstruction {
   writeOperands(views, record, decoder);
   const of = templates.of(decoder.form);
   const shape = templates.shape(of, views, record, 'none');
-  return { record, offset: 0, length: 0, of, shape, variants: templates.find(of, shape)! };
+  const reg = registerOf(views, record, codepage.reg);
+  const rm = registerOf(views, record, codepage.rm);
+  const index = registerOf(views, record, codepage.index);
+  return { record, offset: 0, length: 0, of, reg, rm, index, shape, variants: templates.find(of, shape)! };
 }
 
 /** Groups of blocks of instructions; block 0 is entered. */
@@ -39,7 +43,7 @@ function groups(code: readonly (readonly string[])[], edges: readonly (readonly 
   });
   const region = { page: 0, parts: [{ page: 0, distance: 0 }], instructions, blocks, entries: [0] };
   const sequence = blocks.map((_, number) => number);
-  return findGroups(region, sequence, views);
+  return finder.find(region, sequence);
 }
 
 /** The same in words. */

@@ -12,7 +12,13 @@ import type { TranslatorCounters } from './counters.ts';
 import { longestBlock } from './exitcode.ts';
 import type { TranslationOptions } from './options.ts';
 import type { JumpTo } from './semantics.ts';
-import type { FormTemplates, RecordViews, Templates, Variants } from './templates.ts';
+import {
+  type FormTemplates,
+  type RecordViews,
+  registerOf,
+  type Templates,
+  type Variants,
+} from './templates.ts';
 
 /** How a block ends. */
 export type BlockEnd =
@@ -58,6 +64,10 @@ export interface RegionInstruction {
   readonly offset: number;
   readonly length: number;
   readonly of: FormTemplates;
+  /** Numbers of the general registers that it names, if it does. */
+  readonly reg: number;
+  readonly rm: number;
+  readonly index: number;
   shape: number;
   variants: Variants;
 }
@@ -195,7 +205,10 @@ export class RegionFinder {
         } else if (of.isReturn && returns) jump = 'inside';
         const shape = this.#templates.shape(of, this.#views, record, jump);
         const variants = this.#templates.find(of, shape)!;
-        instructions.push({ record, offset: at, length: next - at, of, shape, variants });
+        const reg = registerOf(this.#views, record, codepage.reg);
+        const rm = registerOf(this.#views, record, codepage.rm);
+        const index = registerOf(this.#views, record, codepage.index);
+        instructions.push({ record, offset: at, length: next - at, of, reg, rm, index, shape, variants });
         if (of.ends) {
           if (jump !== 'inside' && jump !== 'across') end = 'leaves';
           else end = of.isCall || of.isReturn || edge !== undefined ? 'calls' : 'jumps';

@@ -5,7 +5,7 @@ import type { ValueType } from '../../wasm/opcodes.ts';
 import * as codepage from '../codepage.ts';
 import type { Core } from '../core/core.ts';
 import { emitInstruction } from '../execute.ts';
-import type { Form } from '../form.ts';
+import { type Form, operandSize } from '../form.ts';
 import * as layout from '../layout.ts';
 import { type FlagState, unknownFlags } from './flagstate.ts';
 import {
@@ -35,6 +35,11 @@ export interface FormTemplates {
   readonly isReturn: boolean;
   /** Whether control never just goes on to the next instruction. */
   readonly ends: boolean;
+  /**
+   * How the register that it sets differs by a constant, if it does: it is a copy of another one, the memory operand's address (where that
+   * is a register and a constant), or what it was plus or minus the immediate.
+   */
+  readonly setsBy: 'copy' | 'address' | 'sum' | 'difference' | undefined;
   /** By shape; undefined for a shape that cannot be translated. */
   readonly shapes: Map<number, Variants | undefined>;
 }
@@ -51,22 +56,39 @@ const jumpNames: readonly JumpTo[] = ['none', 'inside', 'within', 'elsewhere', '
 const kindsOfReg = new Set(['G', 'Z']);
 const kindsOfRm = new Set(['E', 'R']);
 
+/** See {@link FormTemplates.setsBy}. */
+function setsBy(form: Form, generalReg: boolean, generalRm: boolean): FormTemplates['setsBy'] {
+  const { memory, slides, addressSize } = form;
+  const { name, operands } = form.row;
+  const [to, from] = operands;
+  if (to === undefined || from === undefined || operandSize(to, form) !== 8) return undefined;
+  if (name === 'MOV') return !memory && generalReg && generalRm ? 'copy' : undefined;
+  if (name === 'LEA') return addressSize === 8 && slides.displacement === 0 ? 'address' : undefined;
+  const isStep = !memory && generalRm && to.kind === 'E' && from.kind === 'I' && slides.immediate === 0;
+  if (!isStep) return undefined;
+  if (name === 'ADD') return 'sum';
+  return name === 'SUB' ? 'difference' : undefined;
+}
+
 function describe(form: Form): FormTemplates {
   const { operands, options, name } = form.row;
   const first = operands[0];
+  const generalReg = operands.some((spec) => kindsOfReg.has(spec.kind));
+  const generalRm = !form.memory && operands.some((spec) => kindsOfRm.has(spec.kind));
   return {
     form,
     name: [name, ...operands.flatMap(({ kind, size }) => (kind === 'fixed' ? [] : `${kind}${size}`))].join(
       ' ',
     ),
-    generalReg: operands.some((spec) => kindsOfReg.has(spec.kind)),
-    generalRm: !form.memory && operands.some((spec) => kindsOfRm.has(spec.kind)),
+    generalReg,
+    generalRm,
     // Of the byte forms, those of arithmetic would be too many.
     fixedImmediate: first?.size !== 'b' && operands.some((spec) => spec.kind === 'I' && spec.size === 'b'),
     jumps: operands.some((spec) => spec.kind === 'J'),
     isCall: name === 'CALL',
     isReturn: name === 'RET',
     ends: options.ends === true,
+    setsBy: setsBy(form, generalReg, generalRm),
     shapes: new Map(),
   };
 }
@@ -97,6 +119,11 @@ export interface RecordViews {
   readonly i32: Int32Array;
   readonly u16: Uint16Array;
   readonly u8: Uint8Array;
+}
+
+/** Number of the general register that a field of a record names. */
+export function registerOf({ u16 }: RecordViews, record: number, field: number): number {
+  return ((u16[(record + field) >> 1]! - layout.gpr) >> 3) & 15;
 }
 
 /** See the top of this file. */

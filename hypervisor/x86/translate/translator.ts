@@ -17,7 +17,7 @@ import { translatorCounters } from './counters.ts';
 import { handlerTypeIndex } from './ends.ts';
 import { settleEntries } from './entries.ts';
 import { findFlow } from './flow.ts';
-import { findGroups } from './groups.ts';
+import { GroupFinder } from './groups.ts';
 import { LiveModules, type LiveRegion, leaderUsed } from './livemodules.ts';
 import type { TranslationOptions } from './options.ts';
 import { type EntryRange, FreeRanges } from './ranges.ts';
@@ -61,6 +61,7 @@ export class Translator {
   readonly #module = new ModuleBuilder();
   readonly #templates: Templates;
   readonly #finder: RegionFinder;
+  readonly #groups: GroupFinder;
   readonly #composer: Composer;
   readonly #forms: (FormTemplates | undefined)[] = [];
   #hot: Leader[] = [];
@@ -94,6 +95,7 @@ export class Translator {
     this.#isLarge = new Uint8Array(environment.table.length);
     const core = this.#startModules();
     this.#templates = new Templates(core);
+    this.#groups = new GroupFinder(memory);
     this.#composer = new Composer(memory, core);
     this.#finder = new RegionFinder(
       memory,
@@ -228,7 +230,7 @@ export class Translator {
         .map((_, number) => number)
         .filter((number) => structure.order[number]! >= 0);
       sequence.sort((a, b) => structure.order[a]! - structure.order[b]!);
-      const flow = findFlow(region, sequence, findGroups(region, sequence, this.#memory), this.#templates);
+      const flow = findFlow(region, sequence, this.#groups.find(region, sequence), this.#templates);
       const checks = findChecks(region, structure, sequence, flow.templates);
       const busyAfter = leader.large ? 0 : this.#options.busyAfter;
       const entry = first + bodies.length;
