@@ -27,11 +27,13 @@ export function findChecks(
   const looks = blocks.map((_, number) => isLoop[number]!);
   for (const entry of entries) looks[entry] = true;
   /** By block: its instructions and those behind it up to blocks that look, on the longest path. */
-  const ahead = blocks.map(() => 0);
-  for (const number of sequence.toReversed()) {
+  const ahead: number[] = new Array(blocks.length).fill(0);
+  for (let place = sequence.length - 1; place >= 0; place--) {
+    const number = sequence[place]!;
     const { first, count, successors } = blocks[number]!;
     // What is left is anything behind an instruction that changes the budget.
-    const unknown = templates.slice(first, first + count).some(({ stopsSoon }) => stopsSoon);
+    let unknown = false;
+    for (let i = first; i < first + count; i++) unknown ||= templates[i]!.stopsSoon;
     let most = 0;
     for (const next of successors) {
       // What leads back leads to the start of a loop.
@@ -41,5 +43,5 @@ export function findChecks(
     }
     ahead[number] = count + most;
   }
-  return blocks.map((_, number) => (looks[number]! ? ahead[number]! : 0));
+  return ahead.map((reach, number) => (looks[number]! ? reach : 0));
 }

@@ -4,11 +4,11 @@
  * loop's start, or through a region of its own.
  */
 import { type Node, type Structure, structure } from './graph.ts';
-import type { Region } from './region.ts';
+import type { Block, Region } from './region.ts';
 
 /** Blocks that lie in a loop whose start they are not, of the part of the graph that can be reached from block 0. */
 function insideLoops(nodes: readonly Node[], { order, isLoop }: Structure): boolean[] {
-  const inside = nodes.map(() => false);
+  const inside: boolean[] = new Array(nodes.length).fill(false);
   if (!isLoop.includes(true)) return inside;
   const predecessors: number[][] = nodes.map(() => []);
   for (const [from, { successors }] of nodes.entries()) {
@@ -47,50 +47,56 @@ function reducible(
   }
 }
 
+/** Settles what an entry adds to the blocks that are placed already, as a graph of its own. */
+function addEntry(blocks: readonly Block[], entry: number, placed: boolean[], inside: boolean[]): void {
+  const added: number[] = [];
+  const numbers: number[] = new Array(blocks.length).fill(-1);
+  const work = [entry];
+  while (work.length > 0) {
+    const at = work.pop()!;
+    if (numbers[at]! >= 0) continue;
+    numbers[at] = added.length;
+    added.push(at);
+    const block = blocks[at]!;
+    if (block.successors.some((to) => placed[to]! && inside[to]!))
+      block.successors = block.successors.filter((to) => !placed[to]! || !inside[to]!);
+    for (const to of block.successors) if (!placed[to]!) work.push(to);
+  }
+  const nodes = added.map((at) => ({
+    successors: blocks[at]!.successors.map((to) => numbers[to]!).filter((to) => to >= 0),
+  }));
+  const found = reducible(nodes, 0, (from, to) => {
+    const block = blocks[added[from]!]!;
+    block.successors = block.successors.filter((each) => each !== added[to]);
+  });
+  insideLoops(nodes, found).forEach((is, i) => {
+    inside[added[i]!] = is;
+    placed[added[i]!] = true;
+  });
+}
+
 /**
  * Settles a region's entries and edges, and gives the structure of its graph. Where there are several entries, that graph has
  * one more node, the last, which leads to each of them and is where it starts.
  */
 export function settleEntries(region: Region): Structure {
   const { blocks } = region;
-  const inside: boolean[] = blocks.map(() => false);
-  const placed: boolean[] = blocks.map(() => false);
-  const entries: number[] = [];
-  for (const entry of region.entries) {
-    if (placed[entry]!) {
-      if (!inside[entry]!) entries.push(entry);
-      continue;
-    }
+  const first = region.entries[0]!;
+  const alone = reducible(blocks, first, () => {});
+  if (region.entries.length === 1) return alone;
+  const inside = insideLoops(blocks, alone);
+  const placed = alone.order.map((position) => position >= 0);
+  const entries = [first];
+  for (let number = 1; number < region.entries.length; number++) {
+    const entry = region.entries[number]!;
+    if (!placed[entry]!) addEntry(blocks, entry, placed, inside);
+    else if (inside[entry]!) continue;
     entries.push(entry);
-    // What this entry adds, as a graph of its own.
-    const added: number[] = [];
-    const numbers = new Map<number, number>();
-    const work = [entry];
-    while (work.length > 0) {
-      const at = work.pop()!;
-      if (numbers.has(at)) continue;
-      numbers.set(at, added.length);
-      added.push(at);
-      blocks[at]!.successors = blocks[at]!.successors.filter((to) => !placed[to]! || !inside[to]!);
-      for (const to of blocks[at]!.successors) if (!placed[to]!) work.push(to);
-    }
-    const nodes = added.map((at) => ({
-      successors: blocks[at]!.successors.flatMap((to) => numbers.get(to) ?? []),
-    }));
-    const found = reducible(nodes, 0, (from, to) => {
-      const block = blocks[added[from]!]!;
-      block.successors = block.successors.filter((each) => each !== added[to]);
-    });
-    insideLoops(nodes, found).forEach((is, i) => {
-      inside[added[i]!] = is;
-      placed[added[i]!] = true;
-    });
   }
   region.entries = entries;
-  const start = entries.length > 1 ? blocks.length : entries[0]!;
-  const all: { successors: number[] }[] = [...blocks];
-  if (entries.length > 1) all.push({ successors: [...entries] });
-  const found = reducible(all, start, () => {});
-  if (entries.length > 1) region.entries = all[start]!.successors;
+  if (entries.length === 1) return alone;
+  const start = { successors: [...entries] };
+  const found = reducible([...blocks, start], blocks.length, () => {});
+  region.entries = start.successors;
   return found;
 }

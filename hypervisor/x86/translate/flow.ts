@@ -20,8 +20,16 @@ export interface Flow {
   readonly atStart: readonly FlagState[];
 }
 
-function behind({ variants: { general } }: RegionInstruction, before: FlagState): FlagState {
-  return general.writesFlags === 'never' ? before : general.flagsAfter;
+/** What is known of the flags at the end of a block in which they are set; undefined for the others. */
+function setAtEnd(
+  { first, count }: Block,
+  instructions: readonly RegionInstruction[],
+): FlagState | undefined {
+  for (let i = first + count - 1; i >= first; i--) {
+    const { general } = instructions[i]!.variants;
+    if (general.writesFlags !== 'never') return general.flagsAfter;
+  }
+  return undefined;
 }
 
 /** @param sequence the blocks that can be reached, in reverse postorder; those that are entered from outside are `entries` */
@@ -32,19 +40,15 @@ export function findFlow(
   templates: Templates,
 ): Flow {
   const { blocks, instructions } = region;
-  const atStart: (FlagState | undefined)[] = blocks.map(() => undefined);
+  const atStart: (FlagState | undefined)[] = new Array(blocks.length).fill(undefined);
   for (const entry of region.entries) atStart[entry] = unknownFlags;
-  const endOf = (block: Block, start: FlagState): FlagState => {
-    let state = start;
-    for (let i = block.first; i < block.first + block.count; i++) state = behind(instructions[i]!, state);
-    return state;
-  };
+  const set = blocks.map((block) => setAtEnd(block, instructions));
   for (let changed = true; changed; ) {
     changed = false;
     for (const number of sequence) {
       const start = atStart[number];
       if (start === undefined) continue;
-      const end = endOf(blocks[number]!, start);
+      const end = set[number] ?? start;
       for (const next of blocks[number]!.successors) {
         const old = atStart[next];
         const now = old === undefined ? end : meet(old, end);
@@ -55,16 +59,17 @@ export function findFlow(
       }
     }
   }
-  const chosen: Template[] = [];
-  const before: FlagState[] = [];
-  const settleAt: number[] = blocks.map(() => -1);
+  const chosen: Template[] = new Array(instructions.length);
+  const before: FlagState[] = new Array(instructions.length);
+  const settleAt: number[] = new Array(blocks.length).fill(-1);
   for (const number of sequence) {
     const block = blocks[number]!;
     const last = block.first + block.count - 1;
     let state = atStart[number] ?? unknownFlags;
     for (let i = block.first; i <= last; i++) {
+      const { general } = instructions[i]!.variants;
       before[i] = state;
-      state = behind(instructions[i]!, state);
+      if (general.writesFlags !== 'never') state = general.flagsAfter;
     }
     if (opOf(state) !== variableOp && block.successors.some((next) => opOf(atStart[next]!) === variableOp)) {
       // Jumps and returns set no flags: what is known behind them is known before.
@@ -76,7 +81,7 @@ export function findFlow(
     for (let i = last; i >= block.first; i--) {
       const instruction = instructions[i]!;
       const { general } = instruction.variants;
-      chosen[i] = templates.variant(
+      const template = templates.variant(
         instruction.of,
         instruction.shape,
         instruction.variants,
@@ -84,8 +89,9 @@ export function findFlow(
         live,
         groups.grouped[i]?.role ?? 'alone',
       );
+      chosen[i] = template;
       const anew = general.writesFlags === 'always' && !general.keepsFlags;
-      live = chosen[i]!.exits || general.readsFlags || (live && !anew);
+      live = template.exits || general.readsFlags || (live && !anew);
     }
   }
   const known = atStart.map((state) => state ?? unknownFlags);

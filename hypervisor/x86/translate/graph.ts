@@ -12,7 +12,9 @@ export interface Node {
 
 /** The structure of a graph from its entry on. */
 export interface Structure {
-  /** Position of each block in reverse postorder; −1 when it cannot be reached. */
+  /** The blocks that can be reached, in reverse postorder. */
+  readonly sequence: readonly number[];
+  /** Position of each block in that; −1 when it cannot be reached. */
   readonly order: readonly number[];
   /** Blocks that an edge leads back to. */
   readonly isLoop: readonly boolean[];
@@ -24,7 +26,7 @@ export interface Structure {
 
 /** Reverse postorder from the entry. */
 function reversePostorder(nodes: readonly Node[], entry: number): number[] {
-  const seen = nodes.map(() => false);
+  const seen: boolean[] = new Array(nodes.length).fill(false);
   const post: number[] = [];
   const visit = (at: number): void => {
     seen[at] = true;
@@ -40,27 +42,34 @@ function reversePostorder(nodes: readonly Node[], entry: number): number[] {
  * Indexed by position in reverse postorder.
  */
 function dominators(sequence: readonly number[], order: readonly number[], nodes: readonly Node[]): number[] {
-  const predecessors: number[][] = sequence.map(() => []);
-  sequence.forEach((block, position) => {
-    for (const next of nodes[block]!.successors) predecessors[order[next]!]!.push(position);
-  });
-  const dominator = sequence.map(() => -1);
-  dominator[0] = 0;
-  const meet = (a: number, b: number): number => {
-    let [left, right] = [a, b];
-    while (left !== right) {
-      while (left > right) left = dominator[left]!;
-      while (right > left) right = dominator[right]!;
+  const count = sequence.length;
+  // Edges by where they lead: the last to each, the one before each, and from where it comes.
+  const lastTo: number[] = new Array(count).fill(-1);
+  const before: number[] = [];
+  const from: number[] = [];
+  for (let position = 0; position < count; position++) {
+    for (const next of nodes[sequence[position]!]!.successors) {
+      const to = order[next]!;
+      before.push(lastTo[to]!);
+      lastTo[to] = from.length;
+      from.push(position);
     }
-    return left;
-  };
+  }
+  const dominator: number[] = new Array(count).fill(-1);
+  dominator[0] = 0;
   for (let changed = true; changed; ) {
     changed = false;
-    for (let position = 1; position < sequence.length; position++) {
+    for (let position = 1; position < count; position++) {
       let found = -1;
-      for (const each of predecessors[position]!) {
-        if (dominator[each] === -1) continue;
-        found = found === -1 ? each : meet(found, each);
+      for (let edge = lastTo[position]!; edge >= 0; edge = before[edge]!) {
+        let other = from[edge]!;
+        if (dominator[other] === -1) continue;
+        if (found === -1) found = other;
+        // Where the two meet.
+        while (found !== other) {
+          while (found > other) found = dominator[found]!;
+          while (other > found) other = dominator[other]!;
+        }
       }
       if (dominator[position] !== found) {
         dominator[position] = found;
@@ -81,22 +90,24 @@ export function structure(
   irreducible: (from: number, to: number) => void,
 ): Structure {
   const sequence = reversePostorder(nodes, entry);
-  const order = nodes.map(() => -1);
-  sequence.forEach((block, position) => {
-    order[block] = position;
-  });
+  const order: number[] = new Array(nodes.length).fill(-1);
+  for (let position = 0; position < sequence.length; position++) order[sequence[position]!] = position;
   const dominator = dominators(sequence, order, nodes);
-  const dominates = (a: number, b: number): boolean => {
-    let at = b;
-    while (at > a) at = dominator[at]!;
-    return at === a;
-  };
-  const isLoop = nodes.map(() => false);
-  const forward = nodes.map(() => 0);
-  for (const block of sequence) {
+  const isLoop: boolean[] = new Array(nodes.length).fill(false);
+  const isMerge: boolean[] = new Array(nodes.length).fill(false);
+  const isReached: boolean[] = new Array(nodes.length).fill(false);
+  for (let position = 0; position < sequence.length; position++) {
+    const block = sequence[position]!;
     for (const next of nodes[block]!.successors) {
-      if (order[next]! > order[block]!) forward[next]!++;
-      else if (dominates(order[next]!, order[block]!)) isLoop[next] = true;
+      const to = order[next]!;
+      if (to > position) {
+        if (isReached[next]!) isMerge[next] = true;
+        isReached[next] = true;
+        continue;
+      }
+      let above = position;
+      while (above > to) above = dominator[above]!;
+      if (above === to) isLoop[next] = true;
       else irreducible(block, next);
     }
   }
@@ -104,5 +115,5 @@ export function structure(
   for (let position = sequence.length - 1; position > 0; position--) {
     children[sequence[dominator[position]!]!]!.push(sequence[position]!);
   }
-  return { order, isLoop, isMerge: forward.map((count) => count > 1), children };
+  return { sequence, order, isLoop, isMerge, children };
 }

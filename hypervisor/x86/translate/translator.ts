@@ -226,10 +226,8 @@ export class Translator {
       if (region === undefined) continue;
       const structure = settleEntries(region);
       this.#finder.settleJumps(region);
-      const sequence = region.blocks
-        .map((_, number) => number)
-        .filter((number) => structure.order[number]! >= 0);
-      sequence.sort((a, b) => structure.order[a]! - structure.order[b]!);
+      // Not the node in front of several entries.
+      const sequence = structure.sequence.filter((number) => number < region.blocks.length);
       const flow = findFlow(region, sequence, this.#groups.find(region, sequence), this.#templates);
       const checks = findChecks(region, structure, sequence, flow.templates);
       const busyAfter = leader.large ? 0 : this.#options.busyAfter;
