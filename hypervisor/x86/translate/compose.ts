@@ -4,7 +4,7 @@
  */
 import { CodeBuffer, codes } from '../../wasm/codebuffer.ts';
 import type { FunctionBody } from '../../wasm/emit.ts';
-import { type ValueType, valueTypeCode } from '../../wasm/opcodes.ts';
+import { valueTypeCode } from '../../wasm/opcodes.ts';
 import * as codepage from '../codepage.ts';
 import type { Core } from '../core/core.ts';
 import * as layout from '../layout.ts';
@@ -17,15 +17,12 @@ import type { Structure } from './graph.ts';
 import type { Grouped } from './groups.ts';
 import { leaderUsed } from './livemodules.ts';
 import type { Block, Region, RegionInstruction } from './region.ts';
-import { holeKinds, locals, mostLocals, numbers, type Template } from './template.ts';
+import { holeKinds, locals, mostLocals, numbers, type Template, typeOrder } from './template.ts';
 import type { RecordViews } from './templates.ts';
 
-/** Value types in the order in which a function declares its locals. */
-const typeOrder: readonly ValueType[] = ['i64', 'i32', 'f64', 'f32', 'v128'];
-
-/** Stand on the stack of labels for the region's ends: that of jumps, and that of all else. */
-const jumpLabel = -1;
-const exitLabel = -2;
+/** Places on the stack of labels of the region's ends: that of all else than jumps, and that of jumps. */
+const exitLabel = 0;
+const jumpLabel = 1;
 
 /** Where the leader says which of its region's entries it is. */
 export const leaderEntry = codepage.immediate;
@@ -41,16 +38,19 @@ export class Composer {
   readonly #views: RecordViews;
   readonly #core: Core;
   readonly #out = new CodeBuffer();
-  readonly #body = new CodeBuffer();
   /** From the numbers that templates use to the region's own locals. */
   readonly #map = new Uint8Array(mostLocals);
-  #labels: number[] = [];
+  /** How many labels there are, and the places of those of blocks among them. */
+  #labels = 0;
+  #labelOf: number[] = [];
   #region!: Region;
   #structure!: Structure;
   #flow!: Flow;
   #checks: readonly number[] = [];
   #needsLabel: boolean[] = [];
-  #scratch!: Record<ValueType, number>;
+  /** By type, in `typeOrder`: the first of the locals that templates have for themselves, and how many there are. */
+  readonly #scratch = typeOrder.map(() => 0);
+  readonly #mostScratch = typeOrder.map(() => 0);
   /** For the region's jumps alone. */
   #slot = 0;
   /** For going over to another page: where it is, and its TLB entry. */
@@ -82,41 +82,42 @@ export class Composer {
     this.#region = region;
     this.#structure = structure;
     this.#flow = flow;
-    this.#out.clear();
-    this.#body.clear();
-    this.#labels = [];
-    const { read, written, flags, declared } = this.#allocate();
-    this.#findLabels();
     const out = this.#out;
+    out.clear();
+    this.#labels = 0;
+    this.#labelOf = new Array(region.blocks.length).fill(0);
+    const { read, written, flags, declared } = this.#allocate();
+    this.#declare(declared);
+    this.#findLabels();
     const ends = new RegionEnds(out, this.#map, this.#core);
     this.#prologue(read | written, flags, busyAfter);
     out.block();
-    this.#labels.push(exitLabel);
+    this.#labels++;
     out.block();
-    this.#labels.push(jumpLabel);
+    this.#labels++;
     const several = region.entries.length > 1;
     this.#tree(several ? region.blocks.length : region.entries[0]!);
-    this.#labels.pop();
+    this.#labels--;
     out.end();
     ends.writeBack(written, flags, false);
     ends.jump(this.#slot, this.#entry);
-    this.#labels.pop();
+    this.#labels--;
     out.end();
     ends.writeBack(written, flags, true);
     ends.leave(tableEntry);
     out.end();
+    return { bytes: out.view(), hints: out.hints };
+  }
 
-    const body = this.#body;
-    const groups = typeOrder.filter((type) => declared[type] > 0);
-    body.unsigned(groups.length);
-    for (const type of groups) {
-      body.unsigned(declared[type]);
-      body.byte(valueTypeCode[type]);
-    }
-    const start = body.length;
-    body.bytes(out.view());
-    const hints = out.hints.map(({ at, expectation }) => ({ at: start + at, expectation }));
-    return { bytes: body.view(), hints };
+  /** Writes how many locals of each type there are, with which a function begins. */
+  #declare(counts: readonly number[]): void {
+    const out = this.#out;
+    out.unsigned(counts.filter((count) => count > 0).length);
+    counts.forEach((count, type) => {
+      if (count === 0) return;
+      out.unsigned(count);
+      out.byte(valueTypeCode[typeOrder[type]!]);
+    });
   }
 
   /** Gives every local that the region's templates use its number. */
@@ -124,11 +125,13 @@ export class Composer {
     let read = 0;
     let written = 0;
     let flags = false;
-    const most: Record<ValueType, number> = { i32: 0, i64: 0, f32: 0, f64: 0, v128: 0 };
-    this.#region.instructions.forEach((instruction, i) => {
-      const template = this.#flow.templates[i];
-      if (template === undefined) return;
-      const { reg, rm, index } = instruction;
+    const { instructions } = this.#region;
+    const { templates } = this.#flow;
+    const most = this.#mostScratch.fill(0);
+    for (let i = 0; i < instructions.length; i++) {
+      const template = templates[i];
+      if (template === undefined) continue;
+      const { reg, rm, index } = instructions[i]!;
       read |= template.gprRead;
       written |= template.gprWritten;
       if (template.usesReg) read |= 1 << reg;
@@ -137,12 +140,13 @@ export class Composer {
       if (template.writesRm) written |= 1 << rm;
       if (template.usesIndex) read |= 1 << index;
       if (template.readsFlags || template.writesFlags !== 'never') flags = true;
-      template.scratchTypes.forEach((type, k) => {
-        most[type] = Math.max(most[type], template.scratchOrdinals[k]! + 1);
-      });
-    });
+      const { scratchTypes, scratchOrdinals } = template;
+      for (let k = 0; k < scratchTypes.length; k++) {
+        const type = scratchTypes[k]!;
+        if (scratchOrdinals[k]! >= most[type]!) most[type] = scratchOrdinals[k]! + 1;
+      }
+    }
     const map = this.#map;
-    const declared: Record<ValueType, number> = { ...most };
     let next = 3;
     for (let number = 0; number < 16; number++) {
       if (((read | written) & (1 << number)) !== 0) map[locals.gpr + number] = next++;
@@ -150,23 +154,22 @@ export class Composer {
     for (const each of [locals.pageBase, locals.ccDst, locals.ccSrc, locals.ccOther, locals.exitValue])
       map[each] = next++;
     this.#newBase = next++;
-    declared.i64 += next - 3;
-    const scratch = { i64: next, i32: 0, f64: 0, f32: 0, v128: 0 };
-    next += most.i64;
+    const scratch = this.#scratch;
+    scratch[0] = next;
+    next += most[0]!;
     const first32 = next;
     for (const each of [locals.tlb, locals.ccOp, locals.exitCode]) map[each] = next++;
     this.#slot = next++;
     this.#entry = next++;
     this.#firstGroup = next;
     next += this.#flow.groups.most;
-    declared.i32 += next - first32;
-    scratch.i32 = next;
-    next += most.i32;
-    for (const type of ['f64', 'f32', 'v128'] as const) {
+    scratch[1] = next;
+    next += most[1]!;
+    const declared = [first32 - 3, next - first32, ...most.slice(2)];
+    for (let type = 2; type < typeOrder.length; type++) {
       scratch[type] = next;
-      next += most[type];
+      next += most[type]!;
     }
-    this.#scratch = scratch;
     return { read, written, flags, declared };
   }
 
@@ -174,7 +177,7 @@ export class Composer {
   #findLabels(): void {
     const { blocks, entries } = this.#region;
     const { isMerge } = this.#structure;
-    this.#needsLabel = blocks.map((_, number) => isMerge[number]!);
+    this.#needsLabel = isMerge.slice();
     for (const { end, taken, successors } of blocks) {
       if ((end === 'falls' || end === 'calls') && successors.includes(taken)) this.#needsLabel[taken] = true;
     }
@@ -185,31 +188,44 @@ export class Composer {
   #tree(number: number): void {
     const { children, isLoop } = this.#structure;
     const out = this.#out;
-    const behind = children[number]!.filter((child) => this.#needsLabel[child]!);
+    const below = children[number]!;
     if (isLoop[number]!) {
       out.loop();
-      this.#labels.push(number);
+      this.#label(number);
     }
-    for (const child of behind) {
+    for (const child of below) {
+      if (!this.#needsLabel[child]!) continue;
       out.block();
-      this.#labels.push(child);
+      this.#label(child);
     }
     if (number === this.#region.blocks.length) this.#dispatch();
     else this.#block(this.#region.blocks[number]!, number);
     // The innermost block's label is that of the last child: it comes first.
-    for (const child of behind.toReversed()) {
-      this.#labels.pop();
+    for (let place = below.length - 1; place >= 0; place--) {
+      const child = below[place]!;
+      if (!this.#needsLabel[child]!) continue;
+      this.#labels--;
       out.end();
       this.#tree(child);
     }
     if (isLoop[number]!) {
-      this.#labels.pop();
+      this.#labels--;
       out.end();
     }
   }
 
-  #depth(label: number): number {
-    return this.#labels.length - 1 - this.#labels.lastIndexOf(label);
+  /** Puts a block's label on the stack. */
+  #label(block: number): void {
+    this.#labelOf[block] = this.#labels++;
+  }
+
+  /** How many labels further out that of a block is. */
+  #depth(block: number): number {
+    return this.#depthOf(this.#labelOf[block]!);
+  }
+
+  #depthOf(label: number): number {
+    return this.#labels - 1 - label;
   }
 
   /** Goes to the entry that the leader names. */
@@ -243,7 +259,7 @@ export class Composer {
       out.constant32(needed - block.count);
       out.op(codes.i32LtS);
       out.expect('unlikely');
-      out.brIf(this.#depth(exitLabel));
+      out.brIf(this.#depthOf(exitLabel));
     } else out.set(locals.budget);
     const settle = settleAt[number]!;
     const last = block.first + block.count;
@@ -310,13 +326,13 @@ export class Composer {
       out.set(target);
     }
     if (!block.successors.includes(block.taken)) {
-      out.br(this.#depth(jumpLabel));
+      out.br(this.#depthOf(jumpLabel));
       return;
     }
     const unless = (code: number) => {
       out.op(code);
       out.expect('unlikely');
-      out.brIf(this.#depth(jumpLabel));
+      out.brIf(this.#depthOf(jumpLabel));
     };
     const needed = this.#checks[number]!;
     if (needed > 0) {
@@ -371,14 +387,14 @@ export class Composer {
     this.#settle(opOf(this.#stateBehind(last)));
     out.constant32(packExit(leave.within, 0, 0, 0));
     out.set(map[locals.exitCode]!);
-    out.br(this.#depth(jumpLabel));
+    out.br(this.#depthOf(jumpLabel));
   }
 
   #exit(kind: number, offset: number, last: number): void {
     const out = this.#out;
     out.constant32(packExit(kind, offset, 0, opOf(this.#stateBehind(last))));
     out.set(this.#map[locals.exitCode]!);
-    out.br(this.#depth(exitLabel));
+    out.br(this.#depthOf(exitLabel));
   }
 
   /** Writes an instruction's template. `left` counts the instructions of the block from it on. */
@@ -417,10 +433,10 @@ export class Composer {
       const what = holes[hole + 2]!;
       switch (holes[hole + 1]!) {
         case holeKinds.exitLabel:
-          out.unsigned(this.#depth(exitLabel) + what);
+          out.unsigned(this.#depthOf(exitLabel) + what);
           break;
         case holeKinds.jumpLabel:
-          out.unsigned(this.#depth(jumpLabel) + what);
+          out.unsigned(this.#depthOf(jumpLabel) + what);
           break;
         case holeKinds.takenLabel:
           out.unsigned(this.#depth(taken) + what);

@@ -49,6 +49,9 @@ export const localTypes: readonly ValueType[] = Array.from({ length: locals.scra
 /** Most locals of a template: their numbers take one byte. */
 export const mostLocals = 128;
 
+/** Value types in the order in which a region's function declares its locals. */
+export const typeOrder: readonly ValueType[] = ['i64', 'i32', 'f64', 'f32', 'v128'];
+
 /** What is filled into a constant: the instruction's numbers. */
 export const numbers = {
   displacement: 0,
@@ -103,9 +106,9 @@ export interface Template {
   readonly codes: readonly Code[];
   /** Ascending, by places in `bytes`. */
   readonly hints: readonly BranchHint[];
-  /** Types of its own locals, from `locals.scratch` on; and the how-manieth of its type each is. */
-  readonly scratchTypes: readonly ValueType[];
-  readonly scratchOrdinals: readonly number[];
+  /** Types of its own locals, from `locals.scratch` on, by place in {@link typeOrder}; and the how-manieth of its type each is. */
+  readonly scratchTypes: Uint8Array;
+  readonly scratchOrdinals: Uint8Array;
   /** General registers that it reads or writes by number, as masks. */
   readonly gprRead: number;
   readonly gprWritten: number;

@@ -17,7 +17,15 @@ import {
   TemplateSemantics,
   templateBuilder,
 } from './semantics.ts';
-import { type GroupRole, holeKinds, labels, locals, mostLocals, type Template } from './template.ts';
+import {
+  type GroupRole,
+  holeKinds,
+  labels,
+  locals,
+  mostLocals,
+  type Template,
+  typeOrder,
+} from './template.ts';
 
 /** A form as the translator sees it. */
 export interface FormTemplates {
@@ -248,14 +256,10 @@ export class Templates {
     }
     const sink = new Holes(this.#harmless);
     const { bytes, locals: types } = emitTemplate(fn, sink);
-    const scratchTypes = types.slice(locals.scratch - 3);
+    const scratchTypes = Uint8Array.from(types.slice(locals.scratch - 3), (type) => typeOrder.indexOf(type));
     if (locals.scratch + scratchTypes.length > mostLocals) return undefined;
-    const counts = new Map<ValueType, number>();
-    const scratchOrdinals = scratchTypes.map((type) => {
-      const ordinal = counts.get(type) ?? 0;
-      counts.set(type, ordinal + 1);
-      return ordinal;
-    });
+    const counts = typeOrder.map(() => 0);
+    const scratchOrdinals = scratchTypes.map((type) => counts[type]!++);
     const mask = (used: ReadonlySet<number>) => {
       let bits = 0;
       for (let number = 0; number < 16; number++) if (used.has(locals.gpr + number)) bits |= 1 << number;
