@@ -215,7 +215,7 @@ export class Collector {
       else if (end !== undefined) ends[end]++;
     };
     for (let copies = false; !context.full; ) {
-      const part = this.#parts.findLast((each) => each.context === number && each.work.length > 0);
+      const part = this.#partToDo(number);
       if (part !== undefined) {
         collect(part, part.work.pop()!, copies);
         continue;
@@ -241,6 +241,15 @@ export class Collector {
   }
 
   #stoppedAt = 0;
+
+  /** The last part of a context that is to be collected further. */
+  #partToDo(context: number): Part | undefined {
+    for (let number = this.#parts.length - 1; number >= 0; number--) {
+      const part = this.#parts[number]!;
+      if (part.context === context && part.work.length > 0) return part;
+    }
+    return undefined;
+  }
 
   /** Straight-line code: which instructions belong to it. Gives why it ended other than by a jump. */
   #collectFrom(

@@ -189,7 +189,7 @@ export class RegionFinder {
         const of = this.#collector.formAt(record)!;
         next = at + u8[record + codepage.length]!;
         let jump: JumpTo = 'none';
-        const edge = edges.get(at);
+        const edge = of.jumps ? edges.get(at) : undefined;
         if (edge !== undefined && this.#starts(edge.part, edge.offset))
           jump = edge.part.distance === part.distance ? 'inside' : 'across';
         else if (of.jumps) {

@@ -50,6 +50,9 @@ export interface FormTemplates {
   readonly setsBy: 'copy' | 'address' | 'sum' | 'difference' | undefined;
   /** By shape; undefined for a shape that cannot be translated. */
   readonly shapes: Map<number, Variants | undefined>;
+  /** The shape that was looked for last, and what was found: mostly it is the next one as well. */
+  lastShape: number;
+  lastVariants: Variants | undefined;
 }
 
 /** The templates of one shape: the one that knows nothing of the flags, and the others by what they know. */
@@ -98,6 +101,8 @@ function describe(form: Form): FormTemplates {
     ends: options.ends === true,
     setsBy: setsBy(form, generalReg, generalRm),
     shapes: new Map(),
+    lastShape: -1,
+    lastVariants: undefined,
   };
 }
 
@@ -187,11 +192,15 @@ export class Templates {
 
   /** The templates of a shape of a form; undefined when it cannot be translated. */
   find(of: FormTemplates, shape: number): Variants | undefined {
-    const known = of.shapes.get(shape);
-    if (known !== undefined || of.shapes.has(shape)) return known;
-    const general = this.#make(of, shape, unknownFlags, true, false, 'alone');
-    const variants = general === undefined ? undefined : { general, others: new Map<number, Template>() };
-    of.shapes.set(shape, variants);
+    if (shape === of.lastShape) return of.lastVariants;
+    let variants = of.shapes.get(shape);
+    if (variants === undefined && !of.shapes.has(shape)) {
+      const general = this.#make(of, shape, unknownFlags, true, false, 'alone');
+      if (general !== undefined) variants = { general, others: new Map<number, Template>() };
+      of.shapes.set(shape, variants);
+    }
+    of.lastShape = shape;
+    of.lastVariants = variants;
     return variants;
   }
 

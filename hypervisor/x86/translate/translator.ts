@@ -313,6 +313,7 @@ export class Translator {
       i32[(leader + leaderEntry) >> 2] = number;
       taken.push(leader);
     });
+    if (parts.length === 1) return;
     for (const other of new Set(parts.map((part) => part.page))) {
       if (other === page) continue;
       const borrowers = this.#borrowers.get(other) ?? [];
