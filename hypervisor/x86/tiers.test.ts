@@ -93,6 +93,13 @@ test.serial('tangles that work on frames of the stack', (t) => {
   );
 });
 
+test.serial('tangles that move pointers about', (t) => {
+  compare(
+    t,
+    Array.from({ length: 400 }, (_, seed) => tangle(seed, 'pointers')),
+  );
+});
+
 for (const family of sequenceFamilies) {
   test.serial(`${family.name}, not as recorded`, (t) => {
     const isInside = (linear: number) =>

@@ -129,6 +129,59 @@ function frame(random: Random): number[] {
   }
 }
 
+/** Registers that keep pointers to the data while they are moved about. */
+const pointers = [rbx, rbp, rsi, 13];
+
+/** An access by a pointer, or something that sets a pointer to what another is, or was, but for a constant; or to something else. */
+function pointed(random: Random): number[] {
+  const a = random.pick(free);
+  const p = random.pick(pointers);
+  const q = random.pick(pointers);
+  const w = random.below(2);
+  const near = (random.below(48) - 16) & 255;
+  switch (random.below(24)) {
+    case 0:
+    case 1:
+      return [rex(1, q, p), 0x89, registers(q, p)];
+    case 2:
+      return [rex(1, p, q), 0x8b, registers(p, q)];
+    case 3:
+    case 4:
+      // LEA.
+      return [rex(1, p, q), 0x8d, 0x40 | ((p & 7) << 3) | (q & 7), near];
+    case 5:
+      // The same with R15, scaled.
+      return [rex(1, p, q) | 2, 0x8d, 0x44 | ((p & 7) << 3), (random.below(4) << 6) | 0x38 | (q & 7), near];
+    case 6:
+    case 7:
+      // ADD, SUB.
+      return [rex(1, 0, p), 0x83, registers(random.pick([0, 5]), p), near];
+    case 8:
+      return [rex(1, 0, p), 0x81, registers(random.pick([0, 5]), p), ...int32(random.below(64))];
+    case 9:
+      // INC, DEC.
+      return [rex(1, 0, p), 0xff, registers(random.below(2), p)];
+    case 10:
+      return [rex(1, p, q), 0x87, registers(p, q)];
+    case 11:
+      return [rex(1, p, q), 0x0f, 0x40 | random.below(16), registers(p, q)];
+    case 12:
+      return [rex(0, 0, p), 0x50 | (p & 7), rex(0, 0, q), 0x58 | (q & 7)];
+    case 13:
+      // What leads nowhere: MOV of a small constant, a MOV and a LEA that cut to 32 bits.
+      if (!random.oneIn(4)) return [rex(w, a, p), 0x8b, 0x40 | ((a & 7) << 3) | (p & 7), near];
+      return random.pick([
+        [rex(1, 0, p), 0xc7, registers(0, p), ...int32(random.below(64))],
+        [rex(0, q, p), 0x89, registers(q, p)],
+        [0x67, rex(1, p, q), 0x8d, 0x40 | ((p & 7) << 3) | (q & 7), near],
+      ]);
+    default: {
+      const opcode = random.pick([0x8b, 0x8b, 0x89, 0x89, 0x8a, 0x88, 0x01, 0x03, 0x31, 0x39, 0x3b, 0x11]);
+      return [rex(w, a, p), opcode, 0x40 | ((a & 7) << 3) | (p & 7), near];
+    }
+  }
+}
+
 interface Jump {
   /** Where its displacement stands. */
   readonly at: number;
@@ -136,7 +189,15 @@ interface Jump {
 }
 
 /** See {@link tangle}. */
-type Places = 'one page' | 'two pages' | 'frames';
+type Places = 'one page' | 'two pages' | 'frames' | 'pointers';
+
+/** What blocks are made of. */
+const bodies: Record<Places, (random: Random) => number[]> = {
+  'one page': plain,
+  'two pages': plain,
+  frames: frame,
+  pointers: pointed,
+};
 
 /** How blocks end: numbers of the cases in {@link code}. */
 const anyEnd = Array.from({ length: 12 }, (_, number) => number);
@@ -159,8 +220,8 @@ function code(random: Random, places: Places, second?: number): Uint8Array {
       while (bytes.length < second) bytes.push(0x90);
     }
     starts.push(bytes.length);
-    for (let left = random.below(6); left > 0; left--)
-      bytes.push(...(places === 'frames' ? frame(random) : plain(random)));
+    for (let left = random.below(places === 'pointers' ? 12 : 6); left > 0; left--)
+      bytes.push(...bodies[places](random));
     const jump = (...opcode: number[]): void => {
       bytes.push(...opcode);
       jumps.push({ at: bytes.length, target: random.below(count) });
@@ -207,7 +268,8 @@ function code(random: Random, places: Places, second?: number): Uint8Array {
 /**
  * A machine state with random code, as vectors have it.
  * @param places whether the code is in one place, or half of it is in the next page; then it calls and returns more often. `frames`
- * is code in one place that works on the stack, where its two pages meet, and on pages that may be written to or not.
+ * is code in one place that works on the stack, where its two pages meet, and on pages that may be written to or not. `pointers` is code
+ * that moves pointers about.
  */
 export function tangle(seed: number, places: Places = 'one page'): VectorState {
   const random = seededRandom(seed);
@@ -231,6 +293,12 @@ export function tangle(seed: number, places: Places = 'one page'): VectorState {
     const written = random.below(3) > 0;
     view.setBigUint64(image(rbx), written ? linear('data', nearEnd()) : linear('constant', 0x100), true);
     view.setBigUint64(image(15), BigInt(random.below(16)), true);
+  }
+  if (places === 'pointers') {
+    const linear = region('data').linear + random.pick([0x400, 0x400, 0xfe0]);
+    for (const pointer of pointers)
+      view.setBigUint64(image(pointer), BigInt(linear + 8 * random.below(8)), true);
+    view.setBigUint64(image(15), BigInt(random.below(4)), true);
   }
   for (const segment of [0, 3]) view.setUint16(imageOffset.selectors + 2 * segment, 0, true);
   // No single steps, forward string instructions.
