@@ -58,7 +58,6 @@ export class ModuleBuilder {
   #functions: { type: number; name: string; body: () => FunctionBody }[] = [];
   #exports: { name: string; fn: FunctionRef }[] = [];
   #elements: { offset: number; functions: readonly FunctionRef[] }[] = [];
-  #offsetFromGlobal: { module: string; name: string } | undefined;
   #data: { offset: number; bytes: Uint8Array }[] = [];
 
   /** The start of the module as it was written last, and for how many types and imports. */
@@ -149,20 +148,6 @@ export class ModuleBuilder {
     this.#elements.push({ offset, functions });
   }
 
-  /**
-   * Makes the offset of table entries relative to an imported i32 global, so that a module's bytes do not
-   * depend on where its functions stand in the table.
-   */
-  importTableBase(module: string, name: string): void {
-    this.#offsetFromGlobal = { module, name };
-    const write = (out: ByteBuffer) => {
-      out.byte(0x03);
-      out.byte(valueTypeCode.i32);
-      out.byte(0x00);
-    };
-    this.#imports.push({ module, name, write });
-  }
-
   /** Puts bytes into memory at `offset` when the module is instantiated. */
   data(offset: number, bytes: Uint8Array): void {
     this.#data.push({ offset, bytes });
@@ -225,16 +210,8 @@ export class ModuleBuilder {
     section(out, 9, this.#elements.length, (to) => {
       for (const { offset, functions } of this.#elements) {
         to.unsigned(0);
-        if (this.#offsetFromGlobal === undefined) {
-          to.byte(0x41);
-          to.signed(offset);
-        } else {
-          to.byte(0x23);
-          to.unsigned(0);
-          to.byte(0x41);
-          to.signed(offset);
-          to.byte(0x6a);
-        }
+        to.byte(0x41);
+        to.signed(offset);
         to.byte(0x0b);
         to.unsigned(functions.length);
         for (const fn of functions) to.unsigned(fn.index);
