@@ -17,6 +17,7 @@ import type { Structure } from './graph.ts';
 import type { Grouped } from './groups.ts';
 import { leaderUsed } from './livemodules.ts';
 import type { Block, Region, RegionInstruction } from './region.ts';
+import { type Registers, writtenBy } from './registers.ts';
 import { holeKinds, locals, mostLocals, numbers, type Template, typeOrder } from './template.ts';
 import type { RecordViews } from './templates.ts';
 
@@ -46,6 +47,7 @@ export class Composer {
   #region!: Region;
   #structure!: Structure;
   #flow!: Flow;
+  #registers!: Registers;
   #checks: readonly number[] = [];
   #needsLabel: boolean[] = [];
   /** By type, in `typeOrder`: the first of the locals that templates have for themselves, and how many there are. */
@@ -66,6 +68,7 @@ export class Composer {
 
   /**
    * The function's code; its bytes are valid until the next call.
+   * @param registers what is done with the general registers; see {@link findRegisters}
    * @param checks by block: what the budget must reach for; see {@link findChecks}
    * @param busyAfter number of times that it is entered by one of its leaders after which `core.busy` is called; 0: never
    * @param tableEntry where it will stand
@@ -74,11 +77,13 @@ export class Composer {
     region: Region,
     structure: Structure,
     flow: Flow,
+    registers: Registers,
     checks: readonly number[],
     busyAfter: number,
     tableEntry: number,
   ): FunctionBody {
     this.#checks = checks;
+    this.#registers = registers;
     this.#region = region;
     this.#structure = structure;
     this.#flow = flow;
@@ -86,11 +91,11 @@ export class Composer {
     out.clear();
     this.#labels = 0;
     this.#labelOf = new Array(region.blocks.length).fill(0);
-    const { read, written, flags, declared } = this.#allocate();
+    const { flags, declared } = this.#allocate();
     this.#declare(declared);
     this.#findLabels();
     const ends = new RegionEnds(out, this.#map, this.#core);
-    this.#prologue(read | written, flags, busyAfter);
+    this.#prologue(flags, busyAfter);
     out.block();
     this.#labels++;
     out.block();
@@ -99,11 +104,11 @@ export class Composer {
     this.#tree(several ? region.blocks.length : region.entries[0]!);
     this.#labels--;
     out.end();
-    ends.writeBack(written, flags, false);
+    ends.writeBack(registers.late, flags, false);
     ends.jump(this.#slot, this.#entry);
     this.#labels--;
     out.end();
-    ends.writeBack(written, flags, true);
+    ends.writeBack(registers.late, flags, true);
     ends.leave(tableEntry);
     out.end();
     return { bytes: out.view(), hints: out.hints };
@@ -122,8 +127,6 @@ export class Composer {
 
   /** Gives every local that the region's templates use its number. */
   #allocate() {
-    let read = 0;
-    let written = 0;
     let flags = false;
     const { instructions } = this.#region;
     const { templates } = this.#flow;
@@ -131,14 +134,6 @@ export class Composer {
     for (let i = 0; i < instructions.length; i++) {
       const template = templates[i];
       if (template === undefined) continue;
-      const { reg, rm, index } = instructions[i]!;
-      read |= template.gprRead;
-      written |= template.gprWritten;
-      if (template.usesReg) read |= 1 << reg;
-      if (template.writesReg) written |= 1 << reg;
-      if (template.usesRm) read |= 1 << rm;
-      if (template.writesRm) written |= 1 << rm;
-      if (template.usesIndex) read |= 1 << index;
       if (template.readsFlags || template.writesFlags !== 'never') flags = true;
       const { scratchTypes, scratchOrdinals } = template;
       for (let k = 0; k < scratchTypes.length; k++) {
@@ -149,7 +144,7 @@ export class Composer {
     const map = this.#map;
     let next = 3;
     for (let number = 0; number < 16; number++) {
-      if (((read | written) & (1 << number)) !== 0) map[locals.gpr + number] = next++;
+      if ((this.#registers.used & (1 << number)) !== 0) map[locals.gpr + number] = next++;
     }
     for (const each of [locals.pageBase, locals.ccDst, locals.ccSrc, locals.ccOther, locals.exitValue])
       map[each] = next++;
@@ -170,7 +165,7 @@ export class Composer {
       scratch[type] = next;
       next += most[type]!;
     }
-    return { read, written, flags, declared };
+    return { flags, declared };
   }
 
   /** Blocks that are reached by a branch, not only by going on from the one before. */
@@ -263,14 +258,22 @@ export class Composer {
     } else out.set(locals.budget);
     const settle = settleAt[number]!;
     const last = block.first + block.count;
+    // Registers whose values the state does not have yet.
+    let pending = 0;
     for (let i = block.first; i < last; i++) {
       const template = templates[i]!;
       const op = opOf(before[i]!);
+      if (template.exits || i === last - 1) {
+        this.#store(pending);
+        pending = 0;
+      }
       if (settle === i || template.jumps || template.writesFlags === 'maybe') this.#settle(op);
       // A direct jump within the region is where control goes on.
       if (i === last - 1 && block.end === 'jumps' && block.successors.includes(block.taken)) break;
       this.#instruction(i, template, last - i, op, block.taken);
+      pending |= writtenBy(template, this.#region.instructions[i]!) & ~this.#registers.late;
     }
+    this.#store(pending);
     if (block.end === 'leaves' || block.end === 'calls') return;
     const stateAfter = settle === last ? opOf(this.#stateBehind(last - 1)) : variableOp;
     if (settle === last) this.#settle(stateAfter);
@@ -280,6 +283,17 @@ export class Composer {
       if (block.successors.includes(block.follower)) this.#goTo(number, block.follower);
       else this.#goWithin(block.next, last - 1);
     } else this.#exit(leave.interpret, block.next, last - 1);
+  }
+
+  /** Stores general registers to the state. */
+  #store(registers: number): void {
+    const out = this.#out;
+    for (let number = 0; number < 16; number++) {
+      if ((registers & (1 << number)) === 0) continue;
+      out.get(locals.cpu);
+      out.get(this.#map[locals.gpr + number]!);
+      out.store64(layout.gprOffset(number));
+    }
   }
 
   /** What is known of the flags behind an instruction. */
@@ -482,7 +496,7 @@ export class Composer {
   }
 
   /** In front of all blocks: loads what they use. */
-  #prologue(registers: number, flags: boolean, busyAfter: number): void {
+  #prologue(flags: boolean, busyAfter: number): void {
     const out = this.#out;
     const map = this.#map;
     const load64 = (field: number, local: number) => {
@@ -496,8 +510,9 @@ export class Composer {
       out.set(local);
     };
     this.#markUsed(busyAfter);
+    const { loaded } = this.#registers;
     for (let number = 0; number < 16; number++) {
-      if ((registers & (1 << number)) !== 0) load64(layout.gprOffset(number), map[locals.gpr + number]!);
+      if ((loaded & (1 << number)) !== 0) load64(layout.gprOffset(number), map[locals.gpr + number]!);
     }
     load64(layout.pageBase, map[locals.pageBase]!);
     load32(layout.tlb, map[locals.tlb]!);

@@ -101,6 +101,12 @@ export class TemplateSemantics extends Semantics {
   jumps = false;
   /** Whether it may leave behind the instruction, when its flags are set. */
   exitsBehind = false;
+  /** Whether it may leave, or jump within the region, when it has written a general register. */
+  exitsLate = false;
+  /** Whether there is a general register that it writes only perhaps. */
+  mayKeep = false;
+  /** Whether a general register has been written so far. */
+  #wrote = false;
   readonly #case: TemplateCase;
   readonly #budget: Variable;
   readonly #exit: Label;
@@ -168,6 +174,7 @@ export class TemplateSemantics extends Semantics {
 
   #leave(code: Code): void {
     this.exits = true;
+    if (this.#wrote) this.exitsLate = true;
     this.#local(locals.exitCode).set(this.#code(code));
     this.#exit.br();
   }
@@ -179,6 +186,7 @@ export class TemplateSemantics extends Semantics {
     const op = this.writesFlags === 'never' ? undefined : opOf(this.flagsAfter);
     if (leavesByJump(kind)) {
       this.exits = true;
+      if (this.#wrote) this.exitsLate = true;
       this.jumps = true;
       if (op !== undefined && op !== variableOp) this.#local(locals.ccOp).set(this.i32(op));
       this.#budget.set(this.#budget.get().add(this.#left(-1)));
@@ -208,11 +216,17 @@ export class TemplateSemantics extends Semantics {
     this.#giveUp();
   }
 
+  /** Goes on at another block of the region. */
+  #goToTaken(): void {
+    if (this.#wrote) this.exitsLate = true;
+    this.fn.outsideLabel(labels.taken).br();
+  }
+
   override jumpDirect(): void {
     switch (this.#case.jump) {
       case 'inside':
       case 'across':
-        this.fn.outsideLabel(labels.taken).br();
+        this.#goToTaken();
         break;
       case 'within':
         this.#goWithin(numbers.target);
@@ -232,7 +246,7 @@ export class TemplateSemantics extends Semantics {
 
   override jumpTo(ip: Value): void {
     this.#local(locals.exitValue).set(ip);
-    if (this.#case.jump === 'inside') this.fn.outsideLabel(labels.taken).br();
+    if (this.#case.jump === 'inside') this.#goToTaken();
     else this.#leaveBehind(leave.jump);
   }
 
@@ -319,6 +333,8 @@ export class TemplateSemantics extends Semantics {
       return;
     }
     const { variable, high } = general;
+    this.#wrote = true;
+    if (!this.#isCertain) this.mayKeep = true;
     if (size === 8) variable.set(value);
     else if (size === 4) variable.set(value.extendU());
     else {

@@ -112,9 +112,14 @@ export interface Template {
   /** General registers that it reads or writes by number, as masks. */
   readonly gprRead: number;
   readonly gprWritten: number;
-  /** Whether it writes the register in ModRM.reg and ModRM.rm, and names them and the index at all. */
+  /**
+   * Whether it writes the register in ModRM.reg and ModRM.rm, takes the value that it has before (as it does when it writes it only perhaps),
+   * and names them and the index at all.
+   */
   readonly writesReg: boolean;
   readonly writesRm: boolean;
+  readonly readsReg: boolean;
+  readonly readsRm: boolean;
   readonly usesReg: boolean;
   readonly usesRm: boolean;
   readonly usesIndex: boolean;
@@ -131,6 +136,8 @@ export interface Template {
   readonly jumps: boolean;
   /** Whether it can leave once its flags are set. */
   readonly exitsBehind: boolean;
+  /** Whether it can leave, or jump, when it has written a general register. */
+  readonly exitsLate: boolean;
   readonly readsFlags: boolean;
   /** Whether some of the flags that it sets are those before it. */
   readonly keepsFlags: boolean;

@@ -269,6 +269,8 @@ export class Templates {
     if (locals.scratch + scratchTypes.length > mostLocals) return undefined;
     const counts = typeOrder.map(() => 0);
     const scratchOrdinals = scratchTypes.map((type) => counts[type]!++);
+    // What is not written stays what it was.
+    if (c.mayKeep) for (const local of sink.written) sink.read.add(local);
     const mask = (used: ReadonlySet<number>) => {
       let bits = 0;
       for (let number = 0; number < 16; number++) if (used.has(locals.gpr + number)) bits |= 1 << number;
@@ -288,6 +290,8 @@ export class Templates {
       gprWritten: mask(sink.written),
       writesReg: sink.written.has(locals.reg),
       writesRm: sink.written.has(locals.rm),
+      readsReg: sink.read.has(locals.reg),
+      readsRm: sink.read.has(locals.rm),
       usesReg: uses(locals.reg),
       usesRm: uses(locals.rm),
       usesIndex: uses(locals.index),
@@ -298,6 +302,7 @@ export class Templates {
       exits: c.exits,
       jumps: c.jumps,
       exitsBehind: c.exitsBehind,
+      exitsLate: c.exitsLate,
       readsFlags: c.readsFlags,
       keepsFlags: c.keepsFlags,
       writesFlags: c.writesFlags,

@@ -22,6 +22,7 @@ import { LiveModules, type LiveRegion, leaderUsed } from './livemodules.ts';
 import type { TranslationOptions } from './options.ts';
 import { type EntryRange, FreeRanges } from './ranges.ts';
 import { type Region, RegionFinder } from './region.ts';
+import { findRegisters } from './registers.ts';
 import { type FormTemplates, Templates } from './templates.ts';
 
 /** Most regions in one module. */
@@ -230,9 +231,18 @@ export class Translator {
       const sequence = structure.sequence.filter((number) => number < region.blocks.length);
       const flow = findFlow(region, sequence, this.#groups.find(region, sequence), this.#templates);
       const checks = findChecks(region, structure, sequence, flow.templates);
+      const registers = findRegisters(region, structure, sequence, flow.templates);
       const busyAfter = leader.large ? 0 : this.#options.busyAfter;
       const entry = first + bodies.length;
-      const { bytes, hints } = this.#composer.compose(region, structure, flow, checks, busyAfter, entry);
+      const { bytes, hints } = this.#composer.compose(
+        region,
+        structure,
+        flow,
+        registers,
+        checks,
+        busyAfter,
+        entry,
+      );
       this.#isLarge[entry] = leader.large ? 1 : 0;
       this.#place(region, entry, taken);
       bodies.push({ bytes: bytes.slice(), hints });
