@@ -9,7 +9,7 @@ import * as codepage from '../codepage.ts';
 import type { Core } from '../core/core.ts';
 import * as layout from '../layout.ts';
 import * as tlb from '../tlb.ts';
-import { RegionEnds } from './ends.ts';
+import { RegionEnds, storeRegisters } from './ends.ts';
 import { leave, packExit, variableOp } from './exitcode.ts';
 import { opOf } from './flagstate.ts';
 import type { Flow } from './flow.ts';
@@ -264,7 +264,7 @@ export class Composer {
       const template = templates[i]!;
       const op = opOf(before[i]!);
       if (template.exits || i === last - 1) {
-        this.#store(pending);
+        storeRegisters(out, this.#map, pending);
         pending = 0;
       }
       if (settle === i || template.jumps || template.writesFlags === 'maybe') this.#settle(op);
@@ -273,7 +273,7 @@ export class Composer {
       this.#instruction(i, template, last - i, op, block.taken);
       pending |= writtenBy(template, this.#region.instructions[i]!) & ~this.#registers.late;
     }
-    this.#store(pending);
+    storeRegisters(out, this.#map, pending);
     if (block.end === 'leaves' || block.end === 'calls') return;
     const stateAfter = settle === last ? opOf(this.#stateBehind(last - 1)) : variableOp;
     if (settle === last) this.#settle(stateAfter);
@@ -283,17 +283,6 @@ export class Composer {
       if (block.successors.includes(block.follower)) this.#goTo(number, block.follower);
       else this.#goWithin(block.next, last - 1);
     } else this.#exit(leave.interpret, block.next, last - 1);
-  }
-
-  /** Stores general registers to the state. */
-  #store(registers: number): void {
-    const out = this.#out;
-    for (let number = 0; number < 16; number++) {
-      if ((registers & (1 << number)) === 0) continue;
-      out.get(locals.cpu);
-      out.get(this.#map[locals.gpr + number]!);
-      out.store64(layout.gprOffset(number));
-    }
   }
 
   /** What is known of the flags behind an instruction. */

@@ -11,6 +11,16 @@ import { locals } from './template.ts';
 /** Number of the handlers' type in the modules of regions: it is their first. */
 export const handlerTypeIndex = 0;
 
+/** Stores general registers, a bit each, from a region's locals to the state. `map` is as for {@link RegionEnds}. */
+export function storeRegisters(out: CodeBuffer, map: Uint8Array, registers: number): void {
+  for (let number = 0; number < 16; number++) {
+    if ((registers & (1 << number)) === 0) continue;
+    out.get(locals.cpu);
+    out.get(map[locals.gpr + number]!);
+    out.store64(layout.gprOffset(number));
+  }
+}
+
 /** See the top of this file. */
 export class RegionEnds {
   readonly #out: CodeBuffer;
@@ -38,20 +48,15 @@ export class RegionEnds {
 
   /**
    * Behind all blocks: writes the state back.
-   * @param written the general registers that may have changed, a bit each
+   * @param registers the general registers that the state does not have, a bit each
    * @param flags whether the lazy flags may have
    * @param packed whether their operation and the refund are in the exit code; where control comes by a jump the one is in its variable, and
    * there is no other
    */
-  writeBack(written: number, flags: boolean, packed: boolean): void {
+  writeBack(registers: number, flags: boolean, packed: boolean): void {
     const out = this.#out;
     const map = this.#map;
-    for (let number = 0; number < 16; number++) {
-      if ((written & (1 << number)) === 0) continue;
-      out.get(locals.cpu);
-      out.get(map[locals.gpr + number]!);
-      out.store64(layout.gprOffset(number));
-    }
+    storeRegisters(out, map, registers);
     if (flags) {
       out.get(locals.cpu);
       out.get(map[locals.ccOp]!);

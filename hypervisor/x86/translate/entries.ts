@@ -6,7 +6,7 @@
 import { type Node, type Structure, structure } from './graph.ts';
 import type { Block, Region } from './region.ts';
 
-/** Blocks that lie in a loop whose start they are not, of the part of the graph that can be reached from block 0. */
+/** Blocks that lie in a loop whose start they are not, of the part of the graph that can be reached. */
 export function insideLoops(nodes: readonly Node[], { order, isLoop }: Structure): boolean[] {
   const inside: boolean[] = new Array(nodes.length).fill(false);
   if (!isLoop.includes(true)) return inside;

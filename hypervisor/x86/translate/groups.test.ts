@@ -1,49 +1,17 @@
 /** Which accesses of real instructions are put into groups. */
 import test from 'ava';
-import { ModuleBuilder } from '../../wasm/module.ts';
-import * as codepage from '../codepage.ts';
-import { importCore } from '../core/core.ts';
-import { Decoder } from '../decode/decoder.ts';
-import { buildOpcodeMap } from '../decode/opcodemap.ts';
-import { rows } from '../isa/rows.ts';
-import { writeOperands } from './decodedrecord.ts';
+import { regionOf, views } from '../testing/instructions.ts';
 import { GroupFinder } from './groups.ts';
-import type { Block, RegionInstruction } from './region.ts';
-import { registerOf, Templates } from './templates.ts';
 
-const buffer = new ArrayBuffer(64 * codepage.recordSize);
-const views = { i32: new Int32Array(buffer), u16: new Uint16Array(buffer), u8: new Uint8Array(buffer) };
-const decoder = new Decoder(buildOpcodeMap(rows));
-const templates = new Templates(importCore(new ModuleBuilder()));
 const finder = new GroupFinder(views);
 
-function instruction(text: string, number: number): RegionInstruction {
-  const code = new Uint8Array(64);
-  code.set(text.split(' ').map((byte) => Number.parseInt(byte, 16)));
-  if (decoder.decode(code, 0, code.length, 0, 2) !== 'instruction') throw new Error(`${text} is none`);
-  const record = number * codepage.recordSize;
-  writeOperands(views, record, decoder);
-  const of = templates.of(decoder.form);
-  const shape = templates.shape(of, views, record, 'none');
-  const reg = registerOf(views, record, codepage.reg);
-  const rm = registerOf(views, record, codepage.rm);
-  const index = registerOf(views, record, codepage.index);
-  return { record, offset: 0, length: 0, of, reg, rm, index, shape, variants: templates.find(of, shape)! };
-}
-
 /** Groups of blocks of instructions; block 0 is entered. */
-function groups(code: readonly (readonly string[])[], edges: readonly (readonly number[])[] = []) {
-  let count = 0;
-  const instructions = code.flat().map(instruction);
-  const blocks = code.map((each, number): Block => {
-    const first = count;
-    count += each.length;
-    const next = { start: 0, next: 0, end: 'falls' as const, target: -1, taken: -1, follower: -1 };
-    return { part: 0, first, count: each.length, successors: [...(edges[number] ?? [])], ...next };
-  });
-  const region = { page: 0, parts: [{ page: 0, distance: 0 }], instructions, blocks, entries: [0] };
-  const sequence = blocks.map((_, number) => number);
-  return finder.find(region, sequence);
+function groups(...of: Parameters<typeof regionOf>) {
+  const region = regionOf(...of);
+  return finder.find(
+    region,
+    region.blocks.map((_, number) => number),
+  );
 }
 
 /** The same in words. */

@@ -31,7 +31,7 @@ function readBy(template: Template, { reg, rm, index }: RegionInstruction): numb
   let read = template.gprRead;
   if (template.readsReg) read |= 1 << reg;
   if (template.readsRm) read |= 1 << rm;
-  if (template.usesIndex) read |= 1 << index;
+  if (template.readsIndex) read |= 1 << index;
   return read;
 }
 

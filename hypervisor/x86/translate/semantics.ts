@@ -174,7 +174,7 @@ export class TemplateSemantics extends Semantics {
 
   #leave(code: Code): void {
     this.exits = true;
-    if (this.#wrote) this.exitsLate = true;
+    this.exitsLate ||= this.#wrote;
     this.#local(locals.exitCode).set(this.#code(code));
     this.#exit.br();
   }
@@ -186,7 +186,7 @@ export class TemplateSemantics extends Semantics {
     const op = this.writesFlags === 'never' ? undefined : opOf(this.flagsAfter);
     if (leavesByJump(kind)) {
       this.exits = true;
-      if (this.#wrote) this.exitsLate = true;
+      this.exitsLate ||= this.#wrote;
       this.jumps = true;
       if (op !== undefined && op !== variableOp) this.#local(locals.ccOp).set(this.i32(op));
       this.#budget.set(this.#budget.get().add(this.#left(-1)));
@@ -218,7 +218,7 @@ export class TemplateSemantics extends Semantics {
 
   /** Goes on at another block of the region. */
   #goToTaken(): void {
-    if (this.#wrote) this.exitsLate = true;
+    this.exitsLate ||= this.#wrote;
     this.fn.outsideLabel(labels.taken).br();
   }
 

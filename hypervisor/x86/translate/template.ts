@@ -113,16 +113,14 @@ export interface Template {
   readonly gprRead: number;
   readonly gprWritten: number;
   /**
-   * Whether it writes the register in ModRM.reg and ModRM.rm, takes the value that it has before (as it does when it writes it only perhaps),
-   * and names them and the index at all.
+   * Whether it writes the registers in ModRM.reg and ModRM.rm, and whether it takes what they and the index held before, as it does with
+   * what it writes only perhaps.
    */
   readonly writesReg: boolean;
   readonly writesRm: boolean;
   readonly readsReg: boolean;
   readonly readsRm: boolean;
-  readonly usesReg: boolean;
-  readonly usesRm: boolean;
-  readonly usesIndex: boolean;
+  readonly readsIndex: boolean;
   readonly access: MemoryAccess | undefined;
   /** Whether it calls a routine of the core that may change the TLB other than by an access. */
   readonly calls: boolean;

@@ -124,11 +124,11 @@ test('registers and numbers are no part of a shape, but what the code depends on
 
 test('general registers that an instruction names are read and written as they are', (t) => {
   const add = general('48 01 d8');
-  t.true(add.usesReg && add.usesRm && add.writesRm && !add.writesReg && !add.usesIndex);
+  t.true(add.readsReg && add.readsRm && add.writesRm && !add.writesReg && !add.readsIndex);
   const multiply = general('f7 e3');
   t.is(multiply.gprRead & 5, 1, 'MUL reads RAX');
   t.is(multiply.gprWritten & 5, 5, 'and writes RAX and RDX');
-  t.true(general('48 8b 04 8b').usesIndex);
+  t.true(general('48 8b 04 8b').readsIndex);
 });
 
 test('what cannot be translated says so', (t) => {

@@ -276,7 +276,6 @@ export class Templates {
       for (let number = 0; number < 16; number++) if (used.has(locals.gpr + number)) bits |= 1 << number;
       return bits;
     };
-    const uses = (local: number) => sink.read.has(local) || sink.written.has(local);
     this.made++;
     return {
       bytes,
@@ -292,9 +291,7 @@ export class Templates {
       writesRm: sink.written.has(locals.rm),
       readsReg: sink.read.has(locals.reg),
       readsRm: sink.read.has(locals.rm),
-      usesReg: uses(locals.reg),
-      usesRm: uses(locals.rm),
-      usesIndex: uses(locals.index),
+      readsIndex: sink.read.has(locals.index),
       access: c.onlyAccess,
       calls: sink.calls,
       stopsSoon: c.stopsSoon,
