@@ -53,7 +53,7 @@ import { rows } from './isa/rows.ts';
 import { leaderCacheBytes } from './leadercache.ts';
 import type { TranslatorCounters } from './translate/counters.ts';
 import { Lulls } from './translate/lulls.ts';
-import { neighbours } from './translate/neighbours.ts';
+import { placeOf } from './translate/neighbours.ts';
 import { type TranslationOptions, usualTranslation } from './translate/options.ts';
 import { Translator } from './translate/translator.ts';
 
@@ -226,7 +226,7 @@ export class Engine {
       decodeCrossing: (slide: number, record: number, page: number, next: number) =>
         this.#decodeCrossing(record, page, next, slide),
       hot: (cpu: number, page: number, offset: number) => {
-        if (translate !== false) this.translator.hot(page, offset, () => neighbours(memory, cpu));
+        if (translate !== false) this.translator.hot(page, offset, placeOf(memory, cpu));
       },
       givenUp: (region: number) => this.translator.giveUp(region),
       codeWritten: (vcpu: number, page: number) => vcpus[vcpu]!.codeWritten(page),
@@ -245,8 +245,7 @@ export class Engine {
     this.translator = new Translator(memory, environment, this.handlers, counting, options, (page) =>
       this.#storeOf(page),
     );
-    const hot = (page: number, offset: number) => this.translator.hot(page, offset, () => new Map());
-    if (translate !== false) this.#lulls = new Lulls(memory.i32, this.code, options.hotAfter, hot);
+    if (translate !== false) this.#lulls = new Lulls(memory.i32, this.code, options.hotAfter);
     for (const store of [this.code, this.changingCode])
       store.onCorrected = (page) => this.translator.pageCorrected(page);
   }
@@ -375,6 +374,7 @@ export class Engine {
   /** Takes a vCPU's number back. */
   unregister(number: number): void {
     this.#vcpus[number] = undefined;
+    this.translator.forgetPlaces();
   }
 }
 

@@ -2,13 +2,13 @@
 import { pageSize } from '../../memory/hostmemory.ts';
 import * as codepage from '../codepage.ts';
 import type { RegionEnd, TranslatorCounters } from './counters.ts';
-import type { TranslationOptions } from './options.ts';
+import type { Copying, TranslationOptions } from './options.ts';
 import type { FormTemplates, RecordViews, Templates } from './templates.ts';
 
 /** The code page that is so many bytes further on than the region's own; 0 when it is not known. */
 export type PageAt = (distance: number) => number;
 
-/** What a leader leads to: no region, a first one, or a large one that took the place of that. */
+/** What a leader leads to: no region, a first one, or a large one that took the place of that, and copies what other regions have. */
 export type RegionSize = 'none' | 'small' | 'large';
 
 /** Where a jump to another page or a call leads. */
@@ -87,6 +87,7 @@ export class Collector {
   /** Instructions that other regions have as well. */
   #copied = 0;
   #large = false;
+  #copying!: Copying;
   #pageAt!: PageAt;
   #options!: TranslationOptions;
 
@@ -157,6 +158,7 @@ export class Collector {
     this.#large = large;
     this.#pageAt = pageAt;
     this.#options = options;
+    this.#copying = large ? options.largeCopies : options.firstCopies;
     this.#room = options.largestRegion;
     const context = this.#addContext(undefined, -1, 0);
     const part = this.#addPart(page, 0, 0);
@@ -232,7 +234,7 @@ export class Collector {
       }
       const next = later.shift();
       if (next === undefined) return;
-      if (!this.#large || this.#copied >= this.#options.mostCopied) ends.translated++;
+      if (!this.#large || this.#copied >= this.#copying.most) ends.translated++;
       else {
         copies = true;
         collect(next.part, next.offset, true);
@@ -274,7 +276,7 @@ export class Collector {
       const leader = this.leader(page, at);
       // What is translated already is translated again only as far as there is room: control goes over to it.
       if (leader !== 0 && at !== start && this.#sizeOf(leader) !== 'none') {
-        if (!copies || this.#copied >= this.#options.mostCopied) {
+        if (!copies || this.#copied >= this.#copying.most) {
           this.#stoppedAt = at;
           return 'translated';
         }
@@ -358,9 +360,8 @@ export class Collector {
 
   #copy(call: Call, { depth }: Context): Edge | undefined {
     const { part, next } = call;
-    const { deepestCall, largestCalled } = this.#options;
-    if (!this.#large || depth >= deepestCall || next >= pageSize || this.recordAt(part.page, next) === 0)
-      return undefined;
+    const { deepestCall, largestCalled } = this.#copying;
+    if (depth >= deepestCall || next >= pageSize || this.recordAt(part.page, next) === 0) return undefined;
     const to = this.#target(call);
     if (to === undefined) return undefined;
     const { page, distance, offset } = to;

@@ -2,7 +2,7 @@
  * What a guest executes again and again becomes hot at last, but what it executes once a second takes long. How long it is worth waiting
  * depends on whether the guest still comes to new code: as long as it boots, most of what it executes a few hundred times is soon
  * executed no more. So in a *lull*, a span of time in which hardly any instruction was decoded, all leaders that were arrived at several
- * times are hot: what it executes now it will go on executing.
+ * times are hot with their next: what it executes now it will go on executing.
  */
 import * as codepage from '../codepage.ts';
 import type { CodeCache } from '../decode/codecache.ts';
@@ -19,25 +19,17 @@ export class Lulls {
   readonly #i32: Int32Array;
   readonly #code: CodeCache;
   readonly #hotAfter: number;
-  readonly #hot: (page: number, offset: number) => void;
   #left = span;
   #decodedBefore = 0;
 
   /**
    * @param i32 memory, in which the leaders are
    * @param hotAfter arrivals after which leaders are hot anyway
-   * @param hot is told of leaders that have become hot
    */
-  constructor(
-    i32: Int32Array,
-    code: CodeCache,
-    hotAfter: number,
-    hot: (page: number, offset: number) => void,
-  ) {
+  constructor(i32: Int32Array, code: CodeCache, hotAfter: number) {
     this.#i32 = i32;
     this.#code = code;
     this.#hotAfter = hotAfter;
-    this.#hot = hot;
   }
 
   /** Some units of time have passed. */
@@ -54,11 +46,8 @@ export class Lulls {
       const heat = i32[(leader + codepage.heat) >> 2]!;
       const before = i32[(leader + codepage.heatBefore) >> 2]!;
       i32[(leader + codepage.heatBefore) >> 2] = heat;
-      if (!isLull || heat - before < arrivals || heat >= hotAfter) return;
-      // Not to become hot once more when it has as many as others need.
-      i32[(leader + codepage.heat) >> 2] = hotAfter;
-      const offset = i32[(leader + codepage.offset) >> 2]! & 0xffff;
-      this.#hot(i32[(leader + codepage.leaderOf) >> 2]! - 4 * offset, offset);
+      if (isLull && heat - before >= arrivals && heat < hotAfter)
+        i32[(leader + codepage.heat) >> 2] = hotAfter - 1;
     });
   }
 }

@@ -1,5 +1,14 @@
 /** What steers the translator. None of it changes what a guest computes. */
 
+/** What a region may have that other regions have as well. */
+export interface Copying {
+  /** Most instructions in all. */
+  readonly most: number;
+  /** Most instructions of a function that is copied to where it is called, with those that it calls; and how deep these may be. */
+  readonly largestCalled: number;
+  readonly deepestCall: number;
+}
+
 /** See the top of this file. */
 export interface TranslationOptions {
   /** Arrivals at a leader after which its code is translated; 1 … 2^31 − 1. */
@@ -8,16 +17,14 @@ export interface TranslationOptions {
   readonly cold: number;
   /** Most instructions in a region. */
   readonly largestRegion: number;
-  /**
-   * Times that a region is entered by a leader after which a larger one takes its place. Only these copy what other regions have, since it
-   * takes time to make them.
-   */
+  /** Times that a region is entered by a leader after which a larger one takes its place, since it takes time to make these. */
   readonly busyAfter: number;
-  /** Most instructions of other regions that a region copies. */
-  readonly mostCopied: number;
-  /** Most instructions of a function that is copied to where it is called, with those that it calls; and how deep these may be. */
-  readonly largestCalled: number;
-  readonly deepestCall: number;
+  /**
+   * What first regions copy: no more than small functions, for a jump out of the region and back costs more than these do. And what
+   * large ones copy.
+   */
+  readonly firstCopies: Copying;
+  readonly largeCopies: Copying;
   /** Runs of a vCPU that hot code waits for as much more of it as makes a module worth its overhead. */
   readonly patience: number;
   /** Bytes of live modules beyond which the coldest are evicted. */
@@ -30,9 +37,8 @@ export const usualTranslation: TranslationOptions = {
   cold: 50,
   largestRegion: 600,
   busyAfter: 50_000,
-  mostCopied: 200,
-  largestCalled: 100,
-  deepestCall: 3,
+  firstCopies: { most: 100, largestCalled: 24, deepestCall: 2 },
+  largeCopies: { most: 200, largestCalled: 100, deepestCall: 3 },
   patience: 8,
   mostBytes: 32 << 20,
 };

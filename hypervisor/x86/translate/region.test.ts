@@ -1,11 +1,22 @@
 /** Regions that span pages, in a machine that executes them. */
 import test from 'ava';
+import type { VcpuHost } from '../engine.ts';
 import * as exits from '../exits.ts';
 import { codeAt, FlatMachine } from '../isa/flatmachine.ts';
 import * as layout from '../layout.ts';
 import { usualTranslation } from './options.ts';
 
-const options = { ...usualTranslation, hotAfter: 5, cold: 1, busyAfter: 10, patience: 0 };
+const none = { most: 0, largestCalled: 0, deepestCall: 0 };
+const options = {
+  ...usualTranslation,
+  hotAfter: 5,
+  cold: 1,
+  busyAfter: 10,
+  patience: 0,
+  firstCopies: none,
+  largeCopies: { most: 200, largestCalled: 100, deepestCall: 3 },
+};
+const never = 1 << 30;
 const functionAt = codeAt + 0x1000;
 const calls = 5000;
 
@@ -46,7 +57,7 @@ test('a function in another page is copied to where it is called, and control st
 
 test('a function that takes longer than what is left of the time is not begun', (t) => {
   // Beyond so many instructions a region looks again whether its budget reaches; here, as it goes over to the other page.
-  const anyLength = { ...options, largestCalled: 400 };
+  const anyLength = { ...options, largeCopies: { ...options.largeCopies, largestCalled: 400 } };
   for (const times of [20, 90, 126, 127, 128, 200]) {
     const machine = called(anyLength, times);
     t.true(machine.engine.counters.translator.inlined > 0);
@@ -56,13 +67,41 @@ test('a function that takes longer than what is left of the time is not begun', 
   }
 });
 
-test('a first region copies nothing', (t) => {
-  t.is(called({ ...options, busyAfter: 1 << 30 }).engine.counters.translator.inlined, 0);
+test('a first region copies small functions, and stays a first one', (t) => {
+  const first = { ...options, busyAfter: never, firstCopies: { most: 10, largestCalled: 2, deepestCall: 1 } };
+  // ADD and RET; with another ADD it is too large.
+  const small = called(first);
+  t.true(small.engine.counters.translator.inlined > 0);
+  t.is(small.vcpu.gpr(0), called(false).vcpu.gpr(0));
+  t.is(called(first, 2).engine.counters.translator.inlined, 0);
+  t.is(called({ ...options, busyAfter: never }).engine.counters.translator.inlined, 0);
+  const both = called({ ...first, busyAfter: options.busyAfter });
+  t.true(both.engine.counters.translator.inlined > small.engine.counters.translator.inlined);
 });
 
 test('functions that are larger than allowed are not copied', (t) => {
-  t.is(called({ ...options, largestCalled: 1 }).engine.counters.translator.inlined, 0);
-  t.is(called({ ...options, deepestCall: 0 }).engine.counters.translator.inlined, 0);
+  for (const less of [{ largestCalled: 1 }, { deepestCall: 0 }]) {
+    const machine = called({ ...options, largeCopies: { ...options.largeCopies, ...less } });
+    t.is(machine.engine.counters.translator.inlined, 0);
+  }
+});
+
+test('code that became hot on a vCPU that is no more is translated without the pages around it', (t) => {
+  const first = { ...options, patience: 1000, firstCopies: { most: 10, largestCalled: 2, deepestCall: 1 } };
+  const inlined = (prepare: (machine: FlatMachine) => void) => {
+    const machine = called(first);
+    const { translator } = machine.engine;
+    t.is(translator.counters.regions, 0);
+    prepare(machine);
+    translator.workAll();
+    t.true(translator.counters.regions > 0);
+    return translator.counters.inlined;
+  };
+  t.true(inlined(() => {}) > 0);
+  t.is(
+    inlined(({ engine }) => engine.unregister(engine.register({} as VcpuHost))),
+    0,
+  );
 });
 
 test('when a page is decoded anew with other constants, regions that have code of it are given up', (t) => {

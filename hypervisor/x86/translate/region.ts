@@ -126,7 +126,7 @@ export class RegionFinder {
   /**
    * The region that starts at offset `start`, where there is a leader; undefined when its first instruction cannot be translated.
    * @param large whether it is to take the place of smaller ones, which it copies
-   * @param pageAt the code page so many bytes further on, as it was when the leader became hot
+   * @param pageAt the code page so many bytes further on
    */
   find(
     page: number,

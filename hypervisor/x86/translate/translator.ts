@@ -19,6 +19,7 @@ import { settleEntries } from './entries.ts';
 import { findFlow } from './flow.ts';
 import { GroupFinder } from './groups.ts';
 import { LiveModules, type LiveRegion, leaderUsed } from './livemodules.ts';
+import { neighbour, type Place } from './neighbours.ts';
 import type { TranslationOptions } from './options.ts';
 import { type EntryRange, FreeRanges } from './ranges.ts';
 import { type Region, RegionFinder } from './region.ts';
@@ -32,17 +33,14 @@ const smallestBatch = 16;
 /** Code size of 64-bit code, the only one that is translated. */
 const code64 = 2;
 
-/** A first region does not look beyond its page. */
-const nothing: ReadonlyMap<number, number> = new Map();
-
 interface Leader {
   readonly page: number;
   readonly offset: number;
   /** Whether it leads to a region, which a larger one is to replace; and whether a large one is made. */
   readonly busy: boolean;
   readonly large: boolean;
-  /** Code pages around it when it became hot. */
-  readonly around: ReadonlyMap<number, number>;
+  /** Where it became hot; undefined when the vCPU that executed it is no more. */
+  readonly place: Place | undefined;
 }
 
 /** See the top of this file. */
@@ -131,12 +129,17 @@ export class Translator {
 
   /**
    * The leader at an offset of a code page has become hot, or the region that it leads to is entered often.
-   * @param around code pages around that, by distance in bytes
+   * @param place where it is executed
    */
-  hot(page: number, offset: number, around: () => ReadonlyMap<number, number>): void {
+  hot(page: number, offset: number, place: Place): void {
     const busy = this.isTranslated(page, offset);
     const large = this.#largeAgain.delete(this.#finder.leader(page, offset)) || busy;
-    this.#hot.push({ page, offset, busy, large, around: large ? around() : nothing });
+    this.#hot.push({ page, offset, busy, large, place });
+  }
+
+  /** A vCPU is no more: its TLB is looked at no further. */
+  forgetPlaces(): void {
+    this.#hot = this.#hot.map((leader) => ({ ...leader, place: undefined }));
   }
 
   /**
@@ -292,7 +295,7 @@ export class Translator {
     this.#free.give(entries);
   }
 
-  #region({ page, offset, busy, large, around }: Leader): Region | undefined {
+  #region({ page, offset, busy, large, place }: Leader): Region | undefined {
     const { i32 } = this.#memory;
     const mode = (each: number) => i32[(each + codepage.codeModeOffset) >> 2];
     if (mode(page) !== code64) {
@@ -303,7 +306,7 @@ export class Translator {
     if (this.#sizeOf(this.#finder.leader(page, offset)) !== (busy ? 'small' : 'none')) return undefined;
     // Pages of one store are dropped together.
     const pageAt = (distance: number) => {
-      const other = around.get(distance) ?? 0;
+      const other = place === undefined ? 0 : neighbour(this.#memory, place, distance);
       return other !== 0 && mode(other) === code64 && this.#storeOf(other) === this.#storeOf(page)
         ? other
         : 0;
