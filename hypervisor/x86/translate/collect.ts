@@ -299,9 +299,8 @@ export class Collector {
       if (of.jumps) {
         const target = i32[(record + codepage.immediate) >> 2]!;
         if (of.isCall) context.calls.push({ part, at, next, target });
-        else if (!this.inPage(record)) {
-          if (this.#large) context.jumps.push({ part, at, next, target });
-        } else if (this.#hotLeader(page, target) !== 0) work.push(target);
+        else if (!this.inPage(record)) context.jumps.push({ part, at, next, target });
+        else if (this.#hotLeader(page, target) !== 0) work.push(target);
         else this.#counters.ends.cold++;
       } else if (of.isCall && of.ends && context.depth === 0) this.#returnPlace(part, next);
       if (of.isReturn) context.returns = true;

@@ -79,6 +79,26 @@ test('a first region copies small functions, and stays a first one', (t) => {
   t.true(both.engine.counters.translator.inlined > small.engine.counters.translator.inlined);
 });
 
+test('a first region goes on where jumps to other pages lead', (t) => {
+  const machine = new FlatMachine({ ...options, busyAfter: never });
+  machine.reset(true);
+  // MOV ECX, n; L: JMP other; DEC ECX; JNZ L; HLT; and in the next page other: ADD EAX, 3; JMP back
+  machine.write(codeAt, [0xb9, calls & 255, calls >> 8, 0, 0, ...bytes('e9 f6 0f 00 00 ff c9 75 f7 f4')]);
+  machine.write(functionAt, bytes('83 c0 03 e9 02 f0 ff ff'));
+  const { vcpu, engine } = machine;
+  vcpu.setGpr(0, 0n);
+  vcpu.set64(layout.rip, BigInt(codeAt));
+  for (let turn = 0; turn < 150; turn++) t.is(vcpu.run(0, 100), exits.budget);
+  t.is(
+    vcpu.gpr(0),
+    3n * (BigInt(calls) - vcpu.gpr(1) + (vcpu.get64(layout.rip) === BigInt(codeAt + 10) ? 1n : 0n)),
+  );
+  const other = codePage(machine, functionAt);
+  t.true(engine.translator.isTranslated(other, 0));
+  engine.code.onCorrected(codePage(machine, codeAt));
+  t.false(engine.translator.isTranslated(other, 0));
+});
+
 test('functions that are larger than allowed are not copied', (t) => {
   for (const less of [{ largestCalled: 1 }, { deepestCall: 0 }]) {
     const machine = called({ ...options, largeCopies: { ...options.largeCopies, ...less } });
