@@ -99,6 +99,28 @@ test('a first region goes on where jumps to other pages lead', (t) => {
   t.false(engine.translator.isTranslated(other, 0));
 });
 
+test('a first region leaves code that others have to them, however much it may copy', (t) => {
+  const machine = new FlatMachine({
+    ...options,
+    cold: 3,
+    busyAfter: never,
+    firstCopies: options.largeCopies,
+  });
+  machine.reset(true);
+  // B: MOV ECX, 50; L: DEC ECX; JNZ L; DEC EDX; JNZ B; HLT
+  machine.write(codeAt, bytes('b9 32 00 00 00 ff c9 75 fc ff ca 75 f3 f4'));
+  const { vcpu, engine } = machine;
+  const { translator } = engine;
+  vcpu.setGpr(2, 100n);
+  vcpu.set64(layout.rip, BigInt(codeAt));
+  vcpu.run(0, 20);
+  const page = codePage(machine, codeAt);
+  t.deepEqual([translator.isTranslated(page, 5), translator.isTranslated(page, 0)], [true, false]);
+  const { translated } = translator.counters.ends;
+  while (!translator.isTranslated(page, 0)) t.is(vcpu.run(0, 100), exits.budget);
+  t.is(translator.counters.ends.translated, translated + 1);
+});
+
 test('functions that are larger than allowed are not copied', (t) => {
   for (const less of [{ largestCalled: 1 }, { deepestCall: 0 }]) {
     const machine = called({ ...options, largeCopies: { ...options.largeCopies, ...less } });
