@@ -106,6 +106,11 @@ export class FlatMachine {
     });
   }
 
+  /** The code page of a guest-physical address; 0 when none has been made. */
+  codePage(address: number): number {
+    return this.#memory.i32[((this.vcpu.get32(layout.codeMap) >>> 0) >> 2) + Math.floor(address / pageSize)]!;
+  }
+
   /**
    * Runs code, given as hexadecimal bytes, behind which a HLT stands. EDI holds the address of the data.
    * @returns the vector of the exception that ended it, or undefined when it came to the HLT or used up its budget

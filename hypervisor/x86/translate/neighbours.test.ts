@@ -20,10 +20,9 @@ test('a page that is executed is found by its distance, and no other that has th
   const { memory } = engine;
   const place = placeOf(memory, vcpu.base);
   t.is(place.base, codeAt + pageBytes);
-  const page = (address: number) => memory.i32[((vcpu.get32(layout.codeMap) >>> 0) >> 2) + (address >> 12)]!;
-  t.is(neighbour(memory, place, 0), page(codeAt + pageBytes));
-  t.is(neighbour(memory, place, -pageBytes), page(codeAt));
-  t.not(page(codeAt), 0);
+  t.is(neighbour(memory, place, 0), machine.codePage(codeAt + pageBytes));
+  t.is(neighbour(memory, place, -pageBytes), machine.codePage(codeAt));
+  t.not(machine.codePage(codeAt), 0);
   t.is(neighbour(memory, place, pageBytes), 0);
   t.is(neighbour(memory, place, tlb.entries * pageBytes), 0);
   t.is(neighbour(memory, { ...place, base: place.base + 2 ** 32 }, 0), 0);

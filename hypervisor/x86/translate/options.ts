@@ -17,11 +17,11 @@ export interface TranslationOptions {
   readonly cold: number;
   /** Most instructions in a region. */
   readonly largestRegion: number;
-  /** Times that a region is entered by a leader after which a larger one takes its place, since it takes time to make these. */
+  /** Times that a region is entered by a leader after which a larger one takes its place: not at once, since these take time to make. */
   readonly busyAfter: number;
   /**
-   * What first regions copy: no more than small functions, for a jump out of the region and back costs more than these do. And what
-   * large ones copy.
+   * What first regions copy: small functions alone, which spares jumps out of the region and back for little code. And what large
+   * ones copy.
    */
   readonly firstCopies: Copying;
   readonly largeCopies: Copying;

@@ -22,14 +22,14 @@ const calls = 5000;
 
 const bytes = (hex: string) => hex.split(' ').map((each) => Number.parseInt(each, 16));
 
-/** A loop that calls a function in the next page, which adds 3 to EAX so many times: executed as far as it goes in 150 turns. */
-function called(translate: typeof options | false, times = 1): FlatMachine {
+/** A loop that goes to the next page by an instruction whose opcode is `goes`, and what it finds there: executed as far as it goes in 150 turns. */
+function loop(translate: typeof options | false, goes: number, next: readonly number[]): FlatMachine {
   const machine = new FlatMachine(translate);
   machine.reset(true);
-  // MOV ECX, n; L: CALL function; DEC ECX; JNZ L; HLT
-  const loop = [0xb9, calls & 255, calls >> 8, 0, 0, ...bytes('e8 f6 0f 00 00 ff c9 75 f7 f4')];
-  machine.write(codeAt, loop);
-  machine.write(functionAt, [...Array.from({ length: times }, () => bytes('83 c0 03')).flat(), 0xc3]);
+  // MOV ECX, n; L: CALL or JMP; DEC ECX; JNZ L; HLT
+  const turn = [goes, ...bytes('f6 0f 00 00 ff c9 75 f7')];
+  machine.write(codeAt, [0xb9, calls & 255, calls >> 8, 0, 0, ...turn, 0xf4]);
+  machine.write(functionAt, next);
   const { vcpu } = machine;
   vcpu.setGpr(0, 0n);
   vcpu.set64(layout.rip, BigInt(codeAt));
@@ -40,9 +40,9 @@ function called(translate: typeof options | false, times = 1): FlatMachine {
   return machine;
 }
 
-/** The code page of a guest-physical address. */
-function codePage({ engine, vcpu }: FlatMachine, address: number): number {
-  return engine.memory.i32[((vcpu.get32(layout.codeMap) >>> 0) >> 2) + (address >> 12)]!;
+/** A loop that calls a function in the next page, which adds 3 to EAX so many times. */
+function called(translate: typeof options | false, times = 1): FlatMachine {
+  return loop(translate, 0xe8, [...Array.from({ length: times }, () => bytes('83 c0 03')).flat(), 0xc3]);
 }
 
 test('a function in another page is copied to where it is called, and control stays in the region', (t) => {
@@ -80,22 +80,17 @@ test('a first region copies small functions, and stays a first one', (t) => {
 });
 
 test('a first region goes on where jumps to other pages lead', (t) => {
-  const machine = new FlatMachine({ ...options, busyAfter: never });
-  machine.reset(true);
-  // MOV ECX, n; L: JMP other; DEC ECX; JNZ L; HLT; and in the next page other: ADD EAX, 3; JMP back
-  machine.write(codeAt, [0xb9, calls & 255, calls >> 8, 0, 0, ...bytes('e9 f6 0f 00 00 ff c9 75 f7 f4')]);
-  machine.write(functionAt, bytes('83 c0 03 e9 02 f0 ff ff'));
-  const { vcpu, engine } = machine;
-  vcpu.setGpr(0, 0n);
-  vcpu.set64(layout.rip, BigInt(codeAt));
-  for (let turn = 0; turn < 150; turn++) t.is(vcpu.run(0, 100), exits.budget);
-  t.is(
-    vcpu.gpr(0),
-    3n * (BigInt(calls) - vcpu.gpr(1) + (vcpu.get64(layout.rip) === BigInt(codeAt + 10) ? 1n : 0n)),
-  );
-  const other = codePage(machine, functionAt);
+  // ADD EAX, 3; JMP back
+  const jumps = (translate: typeof options | false) =>
+    loop(translate, 0xe9, bytes('83 c0 03 e9 02 f0 ff ff'));
+  const machine = jumps({ ...options, busyAfter: never });
+  const interpreted = jumps(false);
+  t.is(machine.vcpu.gpr(0), interpreted.vcpu.gpr(0));
+  t.is(machine.vcpu.get64(layout.rip), interpreted.vcpu.get64(layout.rip));
+  const { engine } = machine;
+  const other = machine.codePage(functionAt);
   t.true(engine.translator.isTranslated(other, 0));
-  engine.code.onCorrected(codePage(machine, codeAt));
+  engine.code.onCorrected(machine.codePage(codeAt));
   t.false(engine.translator.isTranslated(other, 0));
 });
 
@@ -114,7 +109,7 @@ test('a first region leaves code that others have to them, however much it may c
   vcpu.setGpr(2, 100n);
   vcpu.set64(layout.rip, BigInt(codeAt));
   vcpu.run(0, 20);
-  const page = codePage(machine, codeAt);
+  const page = machine.codePage(codeAt);
   t.deepEqual([translator.isTranslated(page, 5), translator.isTranslated(page, 0)], [true, false]);
   const { translated } = translator.counters.ends;
   while (!translator.isTranslated(page, 0)) t.is(vcpu.run(0, 100), exits.budget);
@@ -149,10 +144,10 @@ test('code that became hot on a vCPU that is no more is translated without the p
 test('when a page is decoded anew with other constants, regions that have code of it are given up', (t) => {
   const machine = called(options);
   const { translator, code } = machine.engine;
-  const loop = codePage(machine, codeAt);
-  t.true(translator.isTranslated(loop, 5));
-  code.onCorrected(loop);
-  t.true(translator.isTranslated(loop, 5));
-  code.onCorrected(codePage(machine, functionAt));
-  t.false(translator.isTranslated(loop, 5));
+  const caller = machine.codePage(codeAt);
+  t.true(translator.isTranslated(caller, 5));
+  code.onCorrected(caller);
+  t.true(translator.isTranslated(caller, 5));
+  code.onCorrected(machine.codePage(functionAt));
+  t.false(translator.isTranslated(caller, 5));
 });
