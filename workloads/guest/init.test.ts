@@ -57,7 +57,8 @@ testOnQemu('without a control port, init gives a shell with job control on the c
     await guest.expect(/\nagain/);
     guest.type('\x1a');
     await guest.expect(/Stopped/);
-    guest.type('kill -KILL %1; wait %1; echo gone\r');
+    // `wait` does not wait for a job that is stopped, and with one the shell does not exit: `fg` waits until it has died.
+    guest.type('kill -KILL %1; fg %1; echo gone\r');
     await guest.expect(/\ngone/);
     guest.type('exit\r');
     await guest.expect(/reboot: Power down/);
