@@ -46,6 +46,26 @@ function section(out: ByteBuffer, id: number, count: number, write: (to: ByteBuf
   out.sized(contents);
 }
 
+/** The type of references to functions of a type, which are never null. */
+function writeReferenceType(out: ByteBuffer, type: number): void {
+  out.byte(0x64);
+  out.signed(type);
+}
+
+function writeTableType(out: ByteBuffer, type: number, entries: number): void {
+  writeReferenceType(out, type);
+  out.byte(0x01);
+  out.unsigned(entries);
+  out.unsigned(entries);
+}
+
+/** The constant expression that gives a reference to a function. */
+function writeReference(out: ByteBuffer, fn: FunctionRef): void {
+  out.byte(0xd2);
+  out.unsigned(fn.index);
+  out.byte(0x0b);
+}
+
 /**
  * Builds a module; or several, one after the other, which import the same: what is defined is forgotten in between by
  * {@link clear}.
@@ -57,6 +77,8 @@ export class ModuleBuilder {
   #importedFunctions = 0;
   #functions: { type: number; name: string; body: () => FunctionBody }[] = [];
   #exports: { name: string; fn: FunctionRef }[] = [];
+  #table: { name: string; type: number; entries: number; initial: FunctionRef } | undefined;
+  #tableType = 0;
   #elements: { offset: number; functions: readonly FunctionRef[] }[] = [];
   #data: { offset: number; bytes: Uint8Array }[] = [];
 
@@ -92,15 +114,23 @@ export class ModuleBuilder {
     this.#imports.push({ module, name, write });
   }
 
-  /** Imports table 0, of function references, with at least `entries`. */
-  importTable(module: string, name: string, entries: number): void {
+  /** Imports table 0, as {@link table} defines it. */
+  importTable(module: string, name: string, type: FunctionType, entries: number): void {
+    this.#tableType = this.typeIndex(type);
     const write = (out: ByteBuffer) => {
       out.byte(0x01);
-      out.byte(0x70);
-      out.byte(0x00);
-      out.unsigned(entries);
+      writeTableType(out, this.#tableType, entries);
     };
     this.#imports.push({ module, name, write });
+  }
+
+  /**
+   * Defines and exports table 0. It has `entries` functions, never more, which are all of one type; at first all are `initial`. As none
+   * can be missing or of another type, calls through it check the entry's number alone.
+   */
+  table(name: string, type: FunctionType, entries: number, initial: FunctionRef): void {
+    this.#tableType = this.typeIndex(type);
+    this.#table = { name, type: this.#tableType, entries, initial };
   }
 
   /** Imports a function; functions may have been defined before, since they are numbered when the module is finished. */
@@ -156,6 +186,7 @@ export class ModuleBuilder {
   /** Forgets what is defined, but for types and imports, so that another module can be made. */
   clear(): void {
     this.#functions = [];
+    this.#table = undefined;
     this.#exports = [];
     this.#elements = [];
     this.#data = [];
@@ -200,7 +231,17 @@ export class ModuleBuilder {
     section(out, 3, this.#functions.length, (to) => {
       for (const { type } of this.#functions) to.unsigned(type);
     });
-    section(out, 7, this.#exports.length, (to) => {
+    const table = this.#table;
+    section(out, 4, table === undefined ? 0 : 1, (to) => {
+      to.bytes([0x40, 0x00]);
+      writeTableType(to, table!.type, table!.entries);
+      writeReference(to, table!.initial);
+    });
+    section(out, 7, this.#exports.length + (table === undefined ? 0 : 1), (to) => {
+      if (table !== undefined) {
+        to.name(table.name);
+        to.bytes([0x01, 0x00]);
+      }
       for (const { name, fn } of this.#exports) {
         to.name(name);
         to.byte(0x00);
@@ -209,12 +250,13 @@ export class ModuleBuilder {
     });
     section(out, 9, this.#elements.length, (to) => {
       for (const { offset, functions } of this.#elements) {
-        to.unsigned(0);
-        to.byte(0x41);
+        // Of table 0, with the type of its references.
+        to.bytes([0x06, 0x00, 0x41]);
         to.signed(offset);
         to.byte(0x0b);
+        writeReferenceType(to, this.#tableType);
         to.unsigned(functions.length);
-        for (const fn of functions) to.unsigned(fn.index);
+        for (const fn of functions) writeReference(to, fn);
       }
     });
     this.#branchHints(out, bodies);

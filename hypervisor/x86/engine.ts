@@ -198,16 +198,13 @@ export class Engine {
   ) {
     this.memory = memory;
     this.leaderCache = memory.allocate(leaderCacheBytes, 64);
-    const table = new WebAssembly.Table({ element: 'anyfunc', initial: tableSize, maximum: tableSize });
     const pages = memory.wasmPages;
     const module = new ModuleBuilder();
     module.importMemory('host', 'memory', pages, pages);
-    module.importTable('host', 'table', tableSize);
-    defineCore(module, parts);
+    defineCore(module, parts, tableSize);
     const vcpus = this.#vcpus;
     const host = {
       memory: memory.memory,
-      table,
       mmioRead: (vcpu: number, address: number, size: number) => vcpus[vcpu]!.mmioRead(address >>> 0, size),
       mmioWrite: (vcpu: number, address: number, size: number, value: number) =>
         vcpus[vcpu]!.mmioWrite(address >>> 0, size, unsigned(value, size)),
@@ -233,7 +230,13 @@ export class Engine {
     };
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(module.finish()), { host });
     this.core = exports as unknown as CoreExports;
-    const environment = { memoryPages: pages, table, core: exports, host };
+    const environment = {
+      memoryPages: pages,
+      table: exports.table as WebAssembly.Table,
+      none: exports.none as () => void,
+      core: exports,
+      host,
+    };
     const map = buildOpcodeMap(rows);
     this.handlers = new Handlers(environment, 1);
     const options = translate === false ? usualTranslation : translate;

@@ -285,7 +285,10 @@ export type DefineRoutine = (
 ) => void;
 
 /** Adds all of the core to a module and exports it. Every routine must be defined by one of the parts. */
-export function defineCore(module: ModuleBuilder, parts: readonly CorePart[]): void {
+export function defineCore(module: ModuleBuilder, parts: readonly CorePart[], tableSize: number): void {
+  const none = module.define('none', handlerType, (fn) => fn.unreachable());
+  module.table('table', handlerType, tableSize, none);
+  module.export('none', none);
   const declared = new Map<string, FunctionRef & { readonly builder: FunctionBuilder }>();
   const routines = {} as Record<string, FunctionRef>;
   for (const name of Object.keys(coreTypes) as CoreName[])

@@ -13,6 +13,8 @@ import { buildHandler } from './handler.ts';
 export interface HandlerEnvironment {
   readonly memoryPages: number;
   readonly table: WebAssembly.Table;
+  /** What stands in entries of the table that are not in use. */
+  readonly none: () => void;
   /** The core's exports. */
   readonly core: WebAssembly.Exports;
   /** What the core and the handlers call in JavaScript. */
@@ -101,7 +103,7 @@ export class Handlers {
     const { memoryPages, table, core: exports, host: outside } = this.#environment;
     const module = new ModuleBuilder();
     module.importMemory('host', 'memory', memoryPages, memoryPages);
-    module.importTable('host', 'table', table.length);
+    module.importTable('core', 'table', handlerType, table.length);
     const core = importCore(module);
     const host = importHost(module);
     const functions: FunctionRef[] = [];

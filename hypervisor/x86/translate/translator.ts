@@ -290,8 +290,8 @@ export class Translator {
 
   /** Takes functions out of the table, so that V8 can free them. */
   #drop(entries: EntryRange): void {
-    const { table } = this.#environment;
-    for (let i = 0; i < entries.count; i++) table.set(entries.first + i, null);
+    const { table, none } = this.#environment;
+    for (let i = 0; i < entries.count; i++) table.set(entries.first + i, none);
     this.#free.give(entries);
   }
 
@@ -340,7 +340,7 @@ export class Translator {
     const module = this.#module;
     const { table, memoryPages } = this.#environment;
     module.importMemory('host', 'memory', memoryPages, memoryPages);
-    module.importTable('host', 'table', table.length);
+    module.importTable('core', 'table', handlerType, table.length);
     if (module.typeIndex(handlerType) !== handlerTypeIndex) throw new Error('another type came first');
     return importCore(module);
   }
