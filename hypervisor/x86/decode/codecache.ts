@@ -69,8 +69,8 @@ export class CodeCache {
   readonly #joined = new Uint8Array(maximumLength * 2);
   readonly #text: KernelText;
   readonly #slides: Slides;
-  /** Crossing instructions by the page that they reach into: their alternatives depend on what moves there. */
-  readonly #crossings = new Map<number, number[]>();
+  /** Crossings and their pages, by the page that they reach into: their alternatives depend on what moves there. */
+  readonly #crossings = new Map<number, { readonly record: number; readonly page: number }[]>();
   /** Whether a guest has been taken for the one that slides are measured from. */
   #hasFirst = false;
   /** Cleared when a page turned out to differ otherwise than by its slide. */
@@ -198,8 +198,7 @@ export class CodeCache {
       if (entry === 0) continue;
       const record = entry > 0 ? i32[(entry + codepage.link) >> 2]! : -entry;
       if (this.#handlers.formOf(i32[record >> 2]!) === undefined) {
-        // What reaches into the next page is decoded anew when it is executed.
-        if (this.#isCrossing(record)) i32[(record + codepage.link) >> 2] = 0;
+        if (this.#isCrossing(record) && this.#forgetAlternatives(record, page)) wrong = true;
         continue;
       }
       const link = i32[(record + codepage.link) >> 2]!;
@@ -209,7 +208,8 @@ export class CodeCache {
       i32[(record + codepage.link) >> 2] = link;
       if (i32[record >> 2] !== handler) wrong = true;
     }
-    for (const crossing of this.#crossings.get(page) ?? []) i32[(crossing + codepage.link) >> 2] = 0;
+    for (const crossing of this.#crossings.get(page) ?? [])
+      if (this.#forgetAlternatives(crossing.record, crossing.page)) wrong = true;
     this.#handlers.make();
     if (!wrong) return;
     for (let offset = 0; offset < pageSize; offset++) {
@@ -240,6 +240,29 @@ export class CodeCache {
       }
     }
     return true;
+  }
+
+  /**
+   * Has what reaches into the next page decoded anew when it is executed. True when it will have other constants then than were taken for
+   * granted.
+   */
+  #forgetAlternatives(crossing: number, page: number): boolean {
+    const { i32, u16 } = this.#memory;
+    const offset = u16[(crossing + codepage.offset) >> 1]!;
+    const decoder = this.#decoder;
+    let wrong = false;
+    for (let head = i32[(crossing + codepage.link) >> 2]!; head !== 0; ) {
+      const next = i32[(head + codepage.alternativePage) >> 2]!;
+      const handler = i32[(head + codepage.recordSize) >> 2]!;
+      if (this.#handlers.formOf(handler) !== undefined) {
+        this.#decodeJoined(offset, page, next);
+        wrong ||= !this.#slides.takeOut(decoder, offset, page, next, 0);
+        wrong ||= this.#handlers.of(decoder.form, decoder.formNumber) !== handler;
+      }
+      head = i32[(head + codepage.link) >> 2]!;
+    }
+    i32[(crossing + codepage.link) >> 2] = 0;
+    return wrong;
   }
 
   #isCrossing(record: number): boolean {
@@ -311,33 +334,15 @@ export class CodeCache {
    * @param slide of the guest that executes it
    */
   decodeCrossing(crossing: number, page: number, next: number, slide: number): number {
-    const { u8, u16, i32 } = this.#memory;
+    const { u16, i32 } = this.#memory;
     const offset = u16[(crossing + codepage.offset) >> 1]!;
-    const inPage = pageSize - offset;
-    const bytes = this.#joined;
-    bytes.fill(0);
-    bytes.set(u8.subarray(page + codepage.contentOffset + offset, page + codepage.contentOffset + pageSize));
-    bytes.set(
-      u8.subarray(next + codepage.contentOffset, next + codepage.contentOffset + maximumLength),
-      inPage,
-    );
     const head = this.#reserve(3);
     if (head === 0) return 0;
     const record = head + codepage.recordSize;
-    const outcome = this.#decoder.decode(
-      bytes,
-      0,
-      bytes.length,
-      0,
-      i32[(page + codepage.codeModeOffset) >> 2]! & codepage.codeSizeMask,
-    );
+    const outcome = this.#decodeJoined(offset, page, next);
     if (outcome === 'instruction') {
-      const decoder = this.#decoder;
-      // The decoder saw the instruction at 0; what is relative to the page moves with it.
-      if (decoder.jumpTarget !== undefined) decoder.jumpTarget += offset;
-      if (decoder.ripRelative) decoder.displacement += offset;
       if (!this.#write(record, offset, page, next, slide)) return 0;
-      this.#special(record + codepage.recordSize, offset + decoder.length, special.continueAt);
+      this.#special(record + codepage.recordSize, offset + this.#decoder.length, special.continueAt);
     } else this.#failure(record, offset, outcome);
     this.#nextRecord = head + 3 * codepage.recordSize;
     this.#handlers.make();
@@ -345,9 +350,30 @@ export class CodeCache {
     i32[(head + codepage.link) >> 2] = i32[(crossing + codepage.link) >> 2]!;
     i32[(crossing + codepage.link) >> 2] = head;
     const crossings = this.#crossings.get(next);
-    if (crossings === undefined) this.#crossings.set(next, [crossing]);
-    else if (!crossings.includes(crossing)) crossings.push(crossing);
+    if (crossings === undefined) this.#crossings.set(next, [{ record: crossing, page }]);
+    else if (!crossings.some((known) => known.record === crossing)) crossings.push({ record: crossing, page });
     return record;
+  }
+
+  /** Decodes an instruction whose bytes go on in the next page. */
+  #decodeJoined(offset: number, page: number, next: number): DecodeOutcome {
+    const { u8, i32 } = this.#memory;
+    const decoder = this.#decoder;
+    const bytes = this.#joined;
+    bytes.fill(0);
+    bytes.set(u8.subarray(page + codepage.contentOffset + offset, page + codepage.contentOffset + pageSize));
+    bytes.set(
+      u8.subarray(next + codepage.contentOffset, next + codepage.contentOffset + maximumLength),
+      pageSize - offset,
+    );
+    const codeSize = i32[(page + codepage.codeModeOffset) >> 2]! & codepage.codeSizeMask;
+    const outcome = decoder.decode(bytes, 0, bytes.length, 0, codeSize);
+    if (outcome === 'instruction') {
+      // The decoder saw the instruction at 0; what is relative to the page moves with it.
+      if (decoder.jumpTarget !== undefined) decoder.jumpTarget += offset;
+      if (decoder.ripRelative) decoder.displacement += offset;
+    }
+    return outcome;
   }
 
   /** The start of room for `count` records in a row; 0 when the store is full. */
@@ -414,7 +440,7 @@ export class CodeCache {
     const { i32 } = this.#memory;
     for (const [next, crossings] of this.#crossings) {
       if (!other.contains(next)) continue;
-      for (const crossing of crossings) i32[(crossing + codepage.link) >> 2] = 0;
+      for (const { record } of crossings) i32[(record + codepage.link) >> 2] = 0;
       this.#crossings.delete(next);
     }
   }

@@ -11,6 +11,16 @@ export type PageAt = (distance: number) => number;
 /** What a leader leads to: no region, a first one, or a large one that took the place of that, and copies what other regions have. */
 export type RegionSize = 'none' | 'small' | 'large';
 
+/** What decoded code stands for. */
+export interface Meanings {
+  /** The form that a handler executes; undefined for what is no instruction. */
+  formOf(handler: number): FormTemplates | undefined;
+  /** Whether a handler is that of instructions that reach into the next page. */
+  isCrossing(handler: number): boolean;
+  /** The region that a leader leads to. */
+  sizeOf(leader: number): RegionSize;
+}
+
 /** Where a jump to another page or a call leads. */
 export interface Edge {
   readonly part: Part;
@@ -29,8 +39,10 @@ export interface Part {
   readonly numbers: Int32Array;
   /** Offsets of its instructions. */
   readonly found: number[];
-  /** By offset of the instruction: jumps and calls that lead to a part. */
+  /** By offset of the instruction: jumps and calls that lead to a part. By offset behind the page's end: where control goes on there. */
   readonly edges: Map<number, Edge>;
+  /** By offset: the records of instructions that reach into the next page, as it is here. */
+  readonly crossings: Map<number, number>;
   /** Offsets from which it is to be collected. */
   readonly work: number[];
 }
@@ -50,7 +62,7 @@ export interface Context {
   full: boolean;
 }
 
-/** A call, or a jump to another page. */
+/** A call, or a jump to another page, which going on behind the page's end is as well. */
 interface Call {
   readonly part: Part;
   readonly at: number;
@@ -74,8 +86,7 @@ export const isStart = 2;
 export class Collector {
   readonly #views: RecordViews;
   readonly #templates: Templates;
-  readonly #formOf: (handler: number) => FormTemplates | undefined;
-  readonly #sizeOf: (leader: number) => RegionSize;
+  readonly #meanings: Meanings;
   readonly #counters: TranslatorCounters;
   /** Arrays of parts, to be used again. */
   readonly #spare: Pick<Part, 'marks' | 'numbers'>[] = [];
@@ -94,14 +105,12 @@ export class Collector {
   constructor(
     views: RecordViews,
     templates: Templates,
-    formOf: (handler: number) => FormTemplates | undefined,
-    sizeOf: (leader: number) => RegionSize,
+    meanings: Meanings,
     counters: TranslatorCounters,
   ) {
     this.#views = views;
     this.#templates = templates;
-    this.#formOf = formOf;
-    this.#sizeOf = sizeOf;
+    this.#meanings = meanings;
     this.#counters = counters;
   }
 
@@ -119,7 +128,7 @@ export class Collector {
 
   /** The form of the instruction at a record; undefined when it is none. */
   formAt(record: number): FormTemplates | undefined {
-    return this.#formOf(this.#views.i32[(record + codepage.handler) >> 2]!);
+    return this.#meanings.formOf(this.#views.i32[(record + codepage.handler) >> 2]!);
   }
 
   /** Whether a direct jump's target is in its page. */
@@ -127,7 +136,18 @@ export class Collector {
     return this.#views.i32[(record + codepage.link) >> 2] !== -1;
   }
 
-  /** Whether there is an instruction that has been decoded and cannot be translated. */
+  /** The record of the instruction at a crossing, where the next page is `next`; 0 when it has not been decoded. */
+  #alternative(crossing: number, next: number): number {
+    const { i32 } = this.#views;
+    for (let head = crossing; next !== 0; ) {
+      head = i32[(head + codepage.link) >> 2]!;
+      if (head === 0) break;
+      if (i32[(head + codepage.alternativePage) >> 2] === next) return head + codepage.recordSize;
+    }
+    return 0;
+  }
+
+  /** Whether there is an instruction that has been decoded and is not part of a region. */
   isInterpreted(page: number, offset: number): boolean {
     const record = offset < pageSize ? this.recordAt(page, offset) : 0;
     if (record === 0) return false;
@@ -187,9 +207,18 @@ export class Collector {
       marks: new Uint8Array(pageSize + 1),
       numbers: new Int32Array(pageSize + 1),
     };
-    const part: Part = { page, distance, context, marks, numbers, found: [], edges: new Map(), work: [] };
+    const none = { found: [], edges: new Map(), crossings: new Map(), work: [] };
+    const part: Part = { page, distance, context, marks, numbers, ...none };
     this.#parts.push(part);
     return part;
+  }
+
+  /** The part that a context has of a page. */
+  #partAt(page: number, distance: number, context: number): Part {
+    return (
+      this.#parts.find((each) => each.context === context && each.distance === distance) ??
+      this.#addPart(page, distance, context)
+    );
   }
 
   #dropParts(count: number): void {
@@ -264,7 +293,8 @@ export class Collector {
     const { i32, u8 } = this.#views;
     const { page, marks, found, work } = part;
     let copying = false;
-    for (let at = from; at < pageSize; ) {
+    let at = from;
+    while (at < pageSize) {
       if (marks[at] !== 0) {
         marks[at]! |= isStart;
         return undefined;
@@ -275,42 +305,55 @@ export class Collector {
       }
       const leader = this.leader(page, at);
       // What is translated already is translated again only as far as there is room: control goes over to it.
-      if (leader !== 0 && at !== start && this.#sizeOf(leader) !== 'none') {
+      if (leader !== 0 && at !== start && this.#meanings.sizeOf(leader) !== 'none') {
         if (!copies || this.#copied >= this.#copying.most) {
           this.#stoppedAt = at;
           return 'translated';
         }
         copying = true;
       }
-      const record = this.recordAt(page, at);
+      let record = this.recordAt(page, at);
       if (record === 0) return 'cold';
-      const of = this.formAt(record);
+      let of = this.formAt(record);
+      const isCrossing =
+        of === undefined && this.#meanings.isCrossing(i32[(record + codepage.handler) >> 2]!);
+      const next = isCrossing ? this.#pageAt(part.distance + pageSize) : 0;
+      if (isCrossing) {
+        record = this.#alternative(record, next);
+        if (record === 0) return 'cold';
+        of = this.formAt(record);
+      }
       if (of === undefined) return 'notAnInstruction';
       if (!this.#canBeTranslated(of, record)) {
         const { untranslatable } = this.#counters;
         untranslatable[of.name] = (untranslatable[of.name] ?? 0) + 1;
         return 'untranslatable';
       }
-      marks[at] = at === from ? seen | isStart : seen;
+      if (isCrossing) {
+        part.crossings.set(at, record);
+        this.#partAt(next, part.distance + pageSize, part.context);
+      }
+      marks[at] = at === from || isCrossing ? seen | isStart : seen;
       found.push(at);
       this.#total++;
       if (copying) this.#copied++;
-      const next = at + u8[record + codepage.length]!;
+      const behind = at + u8[record + codepage.length]!;
       if (of.jumps) {
         const target = i32[(record + codepage.immediate) >> 2]!;
-        if (of.isCall) context.calls.push({ part, at, next, target });
-        else if (!this.inPage(record)) context.jumps.push({ part, at, next, target });
+        if (of.isCall) context.calls.push({ part, at, next: behind, target });
+        else if (!this.inPage(record)) context.jumps.push({ part, at, next: behind, target });
         else if (this.#hotLeader(page, target) !== 0) work.push(target);
         else this.#counters.ends.cold++;
-      } else if (of.isCall && of.ends && context.depth === 0) this.#returnPlace(part, next);
+      } else if (of.isCall && of.ends && context.depth === 0) this.#returnPlace(part, behind);
       if (of.isReturn) context.returns = true;
       if (of.ends) return undefined;
       if (of.jumps) {
-        work.push(next);
+        work.push(behind);
         return undefined;
       }
-      at = next;
+      at = behind;
     }
+    context.jumps.push({ part, at, next: at, target: at });
     return undefined;
   }
 
@@ -335,9 +378,7 @@ export class Collector {
       return;
     }
     const { page, distance, offset } = to;
-    const part =
-      this.#parts.find((each) => each.context === context && each.distance === distance) ??
-      this.#addPart(page, distance, context);
+    const part = this.#partAt(page, distance, context);
     part.work.push(offset);
     jump.part.edges.set(jump.at, { part, offset });
   }

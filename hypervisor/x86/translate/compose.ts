@@ -2,6 +2,7 @@
  * Puts a region's function together: its blocks as structured control flow, their instructions' templates with what belongs
  * into the holes, and around them code that loads the registers and writes them back.
  */
+import { pageSize } from '../../memory/hostmemory.ts';
 import { CodeBuffer, codes } from '../../wasm/codebuffer.ts';
 import type { FunctionBody } from '../../wasm/emit.ts';
 import { valueTypeCode } from '../../wasm/opcodes.ts';
@@ -238,6 +239,10 @@ export class Composer {
       this.#changePage(block, number);
       return;
     }
+    if (block.end === 'crosses') {
+      this.#cross(block, number);
+      return;
+    }
     const out = this.#out;
     const { templates, before, settleAt, atStart } = this.#flow;
     // All its instructions are charged at once; when the budget does not reach, the interpreter goes on here.
@@ -332,16 +337,11 @@ export class Composer {
       out.br(this.#depthOf(jumpLabel));
       return;
     }
-    const unless = (code: number) => {
-      out.op(code);
-      out.expect('unlikely');
-      out.brIf(this.#depthOf(jumpLabel));
-    };
     const needed = this.#checks[number]!;
     if (needed > 0) {
       out.get(locals.budget);
       out.constant32(needed);
-      unless(codes.i32LtS);
+      this.#unless(codes.i32LtS, jumpLabel);
     }
     const { page, distance } = parts[blocks[block.taken]!.part]!;
     sum(pageBase, distance - parts[block.part]!.distance);
@@ -349,9 +349,23 @@ export class Composer {
     if (block.end === 'back') {
       out.get(target);
       sum(this.#newBase, block.start);
-      unless(codes.i64Ne);
+      this.#unless(codes.i64Ne, jumpLabel);
     }
-    out.get(map[locals.tlb]!);
+    this.#expectPage(page, jumpLabel);
+    out.get(locals.cpu);
+    out.get(this.#newBase);
+    out.tee(pageBase);
+    out.store64(layout.pageBase);
+    out.get(locals.cpu);
+    out.constant32(page);
+    out.store32(layout.codePage);
+    this.#goTo(number, block.taken);
+  }
+
+  /** Goes on when the TLB has a code page at `newBase`; otherwise branches to an end. */
+  #expectPage(page: number, label: number): void {
+    const out = this.#out;
+    out.get(this.#map[locals.tlb]!);
     out.get(this.#newBase);
     out.op(codes.i32WrapI64);
     out.constant32(12 - tlb.entryShift);
@@ -362,20 +376,40 @@ export class Composer {
     out.tee(this.#entry);
     out.load64(tlb.executeTag);
     out.get(this.#newBase);
-    unless(codes.i64Ne);
+    this.#unless(codes.i64Ne, label);
     out.get(this.#entry);
     out.load32(tlb.code);
     out.constant32(tlb.codeMask);
     out.op(codes.i32And);
     out.constant32(page);
-    unless(codes.i32Ne);
-    out.get(locals.cpu);
-    out.get(this.#newBase);
-    out.tee(pageBase);
-    out.store64(layout.pageBase);
-    out.get(locals.cpu);
-    out.constant32(page);
-    out.store32(layout.codePage);
+    this.#unless(codes.i32Ne, label);
+  }
+
+  /** Branches to an end when a comparison holds, which is rare. */
+  #unless(comparison: number, label: number): void {
+    this.#out.op(comparison);
+    this.#out.expect('unlikely');
+    this.#out.brIf(this.#depthOf(label));
+  }
+
+  /** Goes on at an instruction that reaches into the next page, as `core.crossing` does where the TLB has the page that was expected. */
+  #cross(block: Block, number: number): void {
+    const out = this.#out;
+    const { parts } = this.#region;
+    out.constant32(packExit(leave.interpret, block.start, 0, opOf(this.#flow.atStart[number]!)));
+    out.set(this.#map[locals.exitCode]!);
+    const needed = this.#checks[number]!;
+    if (needed > 0) {
+      out.get(locals.budget);
+      out.constant32(needed);
+      this.#unless(codes.i32LtS, exitLabel);
+    }
+    const behind = parts[block.part]!.distance + pageSize;
+    out.get(this.#map[locals.pageBase]!);
+    out.constant64(pageSize);
+    out.op(codes.i64Add);
+    out.set(this.#newBase);
+    this.#expectPage(parts.find(({ distance }) => distance === behind)!.page, exitLabel);
     this.#goTo(number, block.taken);
   }
 

@@ -8,6 +8,7 @@
  * gives up, as on anything out of the ordinary. When they are often in two pages, as with a frame that lies across a page end for long,
  * the region is given up, and in the next one these accesses stand alone.
  */
+import { pageSize } from '../../memory/hostmemory.ts';
 import * as codepage from '../codepage.ts';
 import { Contents } from './contents.ts';
 import type { Region } from './region.ts';
@@ -135,8 +136,10 @@ export class GroupFinder {
       const instruction = instructions[i]!;
       const { general } = instruction.variants;
       const { access } = general;
+      // Where the first access of a group fails it is counted in the record that is at the instruction's offset.
+      const crosses = instruction.offset + instruction.length > pageSize;
       if (general.calls) open.length = 0;
-      else if (access !== undefined && contents.address(number, instruction, access, part)) {
+      else if (access !== undefined && !crosses && contents.address(number, instruction, access, part)) {
         const { base, index, at } = contents;
         const place = placeOf(open, base, index);
         let group = place < 0 ? undefined : open[place];

@@ -7,7 +7,7 @@
  */
 import { pageSize } from '../../memory/hostmemory.ts';
 import * as codepage from '../codepage.ts';
-import { type Collected, Collector, isStart, type PageAt, type Part, type RegionSize } from './collect.ts';
+import { type Collected, Collector, isStart, type Meanings, type PageAt, type Part } from './collect.ts';
 import type { TranslatorCounters } from './counters.ts';
 import { longestBlock } from './exitcode.ts';
 import type { TranslationOptions } from './options.ts';
@@ -32,6 +32,11 @@ export type BlockEnd =
   | 'falls'
   /** `next` is executed by the interpreter: it is no translatable instruction. */
   | 'interpreted'
+  /**
+   * It has no instructions: goes on at `taken`, which starts with an instruction that reaches into the next page, if that page is
+   * the one that was expected; otherwise it is for the interpreter.
+   */
+  | 'crosses'
   /** It has no instructions: control goes over to another page, at `start` as seen from this one, if it is the page that was expected. */
   | 'over'
   /** The same behind a return, if it leads to `start` of the page that the call was in. */
@@ -96,26 +101,21 @@ export interface Region {
 export class RegionFinder {
   readonly #views: RecordViews;
   readonly #templates: Templates;
-  readonly #sizeOf: (leader: number) => RegionSize;
+  readonly #meanings: Meanings;
   readonly #counters: TranslatorCounters;
   readonly #collector: Collector;
 
-  /**
-   * @param formOf the form that a handler executes; undefined for what is no instruction
-   * @param sizeOf the region that a leader leads to
-   */
   constructor(
     views: RecordViews,
     templates: Templates,
-    formOf: (handler: number) => FormTemplates | undefined,
-    sizeOf: (leader: number) => RegionSize,
+    meanings: Meanings,
     counters: TranslatorCounters,
   ) {
     this.#views = views;
     this.#templates = templates;
-    this.#sizeOf = sizeOf;
+    this.#meanings = meanings;
     this.#counters = counters;
-    this.#collector = new Collector(views, templates, formOf, sizeOf, counters);
+    this.#collector = new Collector(views, templates, meanings, counters);
   }
 
   /** The leader at an offset of a page; 0 when there is none. */
@@ -144,12 +144,13 @@ export class RegionFinder {
       this.#blocks(collected, part, number, instructions, blocks);
     });
     this.#connect(collected, instructions, blocks);
-    const entries = [parts[0]!.numbers[start]!];
+    const { numbers } = parts[0]!;
+    const entries = [numbers[start]!];
     for (const [number, block] of blocks.entries()) {
-      if (block.part !== 0 || block.start === start || block.end === 'over' || block.end === 'back') continue;
+      if (block.part !== 0 || block.start === start || numbers[block.start] !== number) continue;
       const leader = this.leader(page, block.start);
       if (leader === 0) continue;
-      const size = this.#sizeOf(leader);
+      const size = this.#meanings.sizeOf(leader);
       if (size === 'none' || (large && size === 'small')) entries.push(number);
     }
     const region = {
@@ -172,7 +173,7 @@ export class RegionFinder {
     blocks: Block[],
   ): void {
     const { u8, i32 } = this.#views;
-    const { page, marks, numbers, found, edges } = part;
+    const { page, marks, numbers, found, edges, crossings } = part;
     const context = contexts[part.context]!;
     const returns = context.caller !== undefined && this.#starts(context.caller, context.returnTo);
     found.sort((a, b) => a - b);
@@ -180,12 +181,18 @@ export class RegionFinder {
     for (const start of found) {
       if ((marks[start]! & isStart) === 0) continue;
       const first = instructions.length;
+      numbers[start] = blocks.length;
+      if (crossings.has(start)) {
+        const taken = blocks.length + 1;
+        const none = { count: 0, next: start, target: -1, follower: -1 };
+        blocks.push({ part: number, start, first, end: 'crosses', taken, successors: [taken], ...none });
+      }
       let end: BlockEnd = 'interpreted';
       let target = -1;
       let next = start;
       for (;;) {
         const at = next;
-        const record = this.#collector.recordAt(page, at);
+        const record = crossings.get(at) ?? this.#collector.recordAt(page, at);
         const of = this.#collector.formAt(record)!;
         next = at + u8[record + codepage.length]!;
         let jump: JumpTo = 'none';
@@ -228,7 +235,6 @@ export class RegionFinder {
           break;
         }
       }
-      numbers[start] = blocks.length;
       const count = instructions.length - first;
       const known = { part: number, start, first, count, next, end, target };
       blocks.push({ ...known, taken: -1, follower: -1, successors: [] });
@@ -256,10 +262,16 @@ export class RegionFinder {
     };
     const backs = parts.map(() => -1);
     for (const block of [...blocks]) {
+      if (block.end === 'crosses') continue;
       const part = parts[block.part]!;
       const last = instructions[block.first + block.count - 1]!;
       const edge = part.edges.get(last.offset);
-      if (block.end === 'falls') block.follower = numberOf(part, block.next);
+      if (block.end === 'falls') {
+        const behind = block.next < pageSize ? undefined : part.edges.get(block.next);
+        const to = behind === undefined ? -1 : numberOf(behind.part, behind.offset);
+        if (to >= 0) block.follower = add(block, 'over', block.next, to);
+        else block.follower = numberOf(part, block.next);
+      }
       if (block.target >= 0) block.taken = numberOf(part, block.target);
       else if (edge !== undefined) {
         const to = numberOf(edge.part, edge.offset);

@@ -8,7 +8,7 @@ import type { FunctionRef } from '../../wasm/function.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import * as codepage from '../codepage.ts';
 import { type Core, handlerType, importCore } from '../core/core.ts';
-import type { Special } from '../decode/special.ts';
+import { crossing, type Special } from '../decode/special.ts';
 import type { HandlerEnvironment, Handlers } from '../interpret/handlers.ts';
 import { findChecks } from './checks.ts';
 import type { RegionSize } from './collect.ts';
@@ -99,8 +99,11 @@ export class Translator {
     this.#finder = new RegionFinder(
       memory,
       this.#templates,
-      (handler) => this.#formOf(handler),
-      (leader) => this.#sizeOf(leader),
+      {
+        formOf: (handler) => this.#formOf(handler),
+        isCrossing: (handler) => handler === handlers.special(crossing.name, crossing.build),
+        sizeOf: (leader) => this.#sizeOf(leader),
+      },
       this.counters,
     );
   }
