@@ -131,3 +131,28 @@ test('the shadow of STI outlives an instruction that was charged for and must be
   t.false(m.vcpu.takesEvents);
   t.true(m.vcpu.elapsed >= 301);
 });
+
+test('a new vCPU knows nothing of any page, nor of the one at address 0, whose number is what memory holds at first', (t) => {
+  const read = new TestMachine('real');
+  read.touch();
+  read.put(0, 2, 0x1234);
+  // MOV AX, [0]
+  read.program(0xa1, 0, 0, ...END);
+  t.is(read.run(10), ended);
+  t.is(Number(read.vcpu.gpr(0)), 0x1234);
+
+  const written = new TestMachine('real');
+  written.touch();
+  // MOV [0], AX
+  written.program(0xa3, 0, 0, ...END);
+  written.vcpu.setGpr(0, 0x1234n);
+  t.is(written.run(10), ended);
+  t.is(written.get(0, 2), 0x1234);
+
+  const executed = new TestMachine('real');
+  executed.touch();
+  executed.write(0, [NOP, ...END]);
+  // JMP 0:0
+  executed.program(0xea, 0, 0, 0, 0);
+  t.is(executed.run(10), ended);
+});

@@ -55,14 +55,13 @@ export class Vcpu implements Stateful {
     this.reset();
   }
 
-  /** Makes every entry of the TLB one that holds nothing and is in no list: flushes only go through the list. */
+  /** Makes the entries hold nothing that zeros would be a tag for. All are in no list: flushes only go through the list. */
   #emptyTlb(): void {
     const { i32 } = this.engine.memory;
-    const start = this.base + layout.stateSize;
-    i32.fill(-1, start >> 2, (start + tlb.size) >> 2);
-    for (let entry = start; entry < start + tlb.size; entry += 1 << tlb.entryShift)
-      i32[(entry + tlb.code) >> 2] = 0;
-    this.set32(layout.tlbUsed, 0);
+    for (let set = 0; set < tlb.setCount; set++) {
+      const entry = this.base + tlb.setOffset(set, layout.stateSize);
+      i32.fill(-1, entry >> 2, (entry + tlb.addend) >> 2);
+    }
   }
 
   /** Tells the vCPU the number by which code calls its host (`Engine.register`). */

@@ -351,7 +351,8 @@ export class CodeCache {
     i32[(crossing + codepage.link) >> 2] = head;
     const crossings = this.#crossings.get(next);
     if (crossings === undefined) this.#crossings.set(next, [{ record: crossing, page }]);
-    else if (!crossings.some((known) => known.record === crossing)) crossings.push({ record: crossing, page });
+    else if (!crossings.some((known) => known.record === crossing))
+      crossings.push({ record: crossing, page });
     return record;
   }
 

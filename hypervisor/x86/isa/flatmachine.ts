@@ -80,11 +80,11 @@ export class FlatMachine {
     vcpu.stateChanged();
   }
 
-  /** The first 32 MiB at their own addresses and, for addresses that share entries of the TLB, at the 32 MiB behind them; in pages of 2 MiB. */
+  /** The first 32 MiB at their own addresses and, for addresses that share entries of the TLB, again and again behind them, up to 1 GiB; in pages of 2 MiB. */
   #identityMap(vcpu: Vcpu): void {
     this.write(pageTables, words(BigInt(pageTables + 0x1000) | present));
     this.write(pageTables + 0x1000, words(BigInt(pageTables + 0x2000) | present));
-    const large = Array.from({ length: 32 }, (_, i) => BigInt((i % 16) << 21) | present | 0x80n);
+    const large = Array.from({ length: 512 }, (_, i) => BigInt((i % 16) << 21) | present | 0x80n);
     this.write(pageTables + 0x2000, words(...large));
     vcpu.set64(layout.cr3, BigInt(pageTables));
   }

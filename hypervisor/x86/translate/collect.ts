@@ -102,12 +102,7 @@ export class Collector {
   #pageAt!: PageAt;
   #options!: TranslationOptions;
 
-  constructor(
-    views: RecordViews,
-    templates: Templates,
-    meanings: Meanings,
-    counters: TranslatorCounters,
-  ) {
+  constructor(views: RecordViews, templates: Templates, meanings: Meanings, counters: TranslatorCounters) {
     this.#views = views;
     this.#templates = templates;
     this.#meanings = meanings;

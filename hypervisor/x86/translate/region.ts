@@ -105,12 +105,7 @@ export class RegionFinder {
   readonly #counters: TranslatorCounters;
   readonly #collector: Collector;
 
-  constructor(
-    views: RecordViews,
-    templates: Templates,
-    meanings: Meanings,
-    counters: TranslatorCounters,
-  ) {
+  constructor(views: RecordViews, templates: Templates, meanings: Meanings, counters: TranslatorCounters) {
     this.#views = views;
     this.#templates = templates;
     this.#meanings = meanings;
