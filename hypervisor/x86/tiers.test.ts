@@ -86,6 +86,13 @@ test.serial('tangles across two pages', (t) => {
   );
 });
 
+test.serial('tangles through which the end of a page goes', (t) => {
+  compare(
+    t,
+    Array.from({ length: 400 }, (_, seed) => tangle(seed, 'page end')),
+  );
+});
+
 test.serial('tangles that work on frames of the stack', (t) => {
   compare(
     t,

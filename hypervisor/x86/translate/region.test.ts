@@ -94,6 +94,51 @@ test('a first region goes on where jumps to other pages lead', (t) => {
   t.false(engine.translator.isTranslated(other, 0));
 });
 
+/**
+ * A loop with an instruction that reaches into the next page: ADD EAX, 3, of which the 3 is there. In between, that becomes `changed`, a
+ * page with other content.
+ */
+function crossing(translate: typeof options | false, changed?: number): FlatMachine {
+  const machine = new FlatMachine(translate);
+  machine.reset(true);
+  const { vcpu } = machine;
+  // MOV ECX, n; L: ADD EAX, 3; DEC ECX; JNZ L; HLT
+  const code = bytes('b9 88 13 00 00 83 c0 03 ff c9 0f 85 f5 ff ff ff f4');
+  machine.write(functionAt - 7, code);
+  vcpu.setGpr(0, 0n);
+  vcpu.set64(layout.rip, BigInt(functionAt - 7));
+  for (let turn = 0; turn < 150; turn++) {
+    if (turn === 100 && changed !== undefined) machine.write(functionAt, [changed]);
+    const exit = vcpu.run(0, 1 + (turn % 99));
+    if (exit !== exits.budget) throw new Error(`stopped with exit ${exit}`);
+  }
+  return machine;
+}
+
+test('an instruction that reaches into the next page is translated, and control goes on there', (t) => {
+  const machine = crossing({ ...options, busyAfter: never });
+  const interpreted = crossing(false);
+  t.is(machine.vcpu.gpr(0), interpreted.vcpu.gpr(0));
+  t.is(machine.vcpu.get64(layout.rip), interpreted.vcpu.get64(layout.rip));
+  t.is(machine.vcpu.retired, interpreted.vcpu.retired);
+  const { translator } = machine.engine;
+  t.true(translator.isTranslated(machine.codePage(codeAt), 0xffe));
+  // The interpreter executes what is left of each budget.
+  t.true(machine.vcpu.translatedInstructions > 0.9 * Number(machine.vcpu.retired));
+  // Its region has code of the next page, with that instruction's constants.
+  machine.engine.code.onCorrected(machine.codePage(functionAt));
+  t.false(translator.isTranslated(machine.codePage(codeAt), 0xffe));
+});
+
+test('where another page follows, what reaches into it is another instruction', (t) => {
+  for (const changed of [5, 0x83]) {
+    const machine = crossing({ ...options, busyAfter: never }, changed);
+    const interpreted = crossing(false, changed);
+    t.is(machine.vcpu.gpr(0), interpreted.vcpu.gpr(0));
+    t.is(machine.vcpu.get64(layout.rip), interpreted.vcpu.get64(layout.rip));
+  }
+});
+
 test('a first region leaves code that others have to them, however much it may copy', (t) => {
   const machine = new FlatMachine({
     ...options,

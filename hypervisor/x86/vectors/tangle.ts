@@ -189,12 +189,13 @@ interface Jump {
 }
 
 /** See {@link tangle}. */
-type Places = 'one page' | 'two pages' | 'frames' | 'pointers';
+type Places = 'one page' | 'two pages' | 'page end' | 'frames' | 'pointers';
 
 /** What blocks are made of. */
 const bodies: Record<Places, (random: Random) => number[]> = {
   'one page': plain,
   'two pages': plain,
+  'page end': plain,
   frames: frame,
   pointers: pointed,
 };
@@ -267,7 +268,8 @@ function code(random: Random, places: Places, second?: number): Uint8Array {
 
 /**
  * A machine state with random code, as vectors have it.
- * @param places whether the code is in one place, or half of it is in the next page; then it calls and returns more often. `frames`
+ * @param places whether the code is in one place, or half of it is in the next page; then it calls and returns more often. `page end` is code
+ * in one place through which the end of a page goes. `frames`
  * is code in one place that works on the stack, where its two pages meet, and on pages that may be written to or not. `pointers` is code
  * that moves pointers about.
  */
@@ -275,7 +277,8 @@ export function tangle(seed: number, places: Places = 'one page'): VectorState {
   const random = seededRandom(seed);
   const before = baseImage(seed, 'plain');
   const view = new DataView(before.buffer);
-  const at = region('code').linear + 0x200 + random.below(0xd00);
+  const place = places === 'page end' ? 0xe00 + random.below(0x200) : 0x200 + random.below(0xd00);
+  const at = region('code').linear + place;
   const toNextPage = 0x1000 - (at & 0xfff);
   const second = places !== 'two pages' ? undefined : Math.max(toNextPage, 0x300) + random.below(0x80);
   view.setBigUint64(imageOffset.rip, BigInt(at), true);
