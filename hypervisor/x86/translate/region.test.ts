@@ -2,7 +2,7 @@
 import test from 'ava';
 import type { VcpuHost } from '../engine.ts';
 import * as exits from '../exits.ts';
-import { codeAt, FlatMachine } from '../isa/flatmachine.ts';
+import { codeAt, dataAt, FlatMachine } from '../isa/flatmachine.ts';
 import * as layout from '../layout.ts';
 import { usualTranslation } from './options.ts';
 
@@ -94,49 +94,81 @@ test('a first region goes on where jumps to other pages lead', (t) => {
   t.false(engine.translator.isTranslated(other, 0));
 });
 
+/** Ways to come to an instruction that reaches into the next page: by a jump to it, or by the one before alone. */
+const arrivals = { jump: 'eb 02', straight: '90 90' };
+
 /**
- * A loop with an instruction that reaches into the next page: ADD EAX, 3, of which the 3 is there. In between, that becomes `changed`, a
- * page with other content.
+ * A loop with such an instruction: ADD EAX, 3, of which the 3 is in the next page. Before some turns of 1 to 99 instructions that byte
+ * changes, so that it is a page with other content.
  */
-function crossing(translate: typeof options | false, changed?: number): FlatMachine {
+function crossing(
+  translate: typeof options | false,
+  arrival: keyof typeof arrivals,
+  changes: Readonly<Record<number, number>> = {},
+): FlatMachine {
   const machine = new FlatMachine(translate);
   machine.reset(true);
   const { vcpu } = machine;
-  // MOV ECX, n; L: ADD EAX, 3; DEC ECX; JNZ L; HLT
-  const code = bytes('b9 88 13 00 00 83 c0 03 ff c9 0f 85 f5 ff ff ff f4');
-  machine.write(functionAt - 7, code);
-  vcpu.setGpr(0, 0n);
-  vcpu.set64(layout.rip, BigInt(functionAt - 7));
+  // B: MOV ECX, 3; JMP M or NOPs; L: INC EDX; M: ADD EAX, 3; DEC ECX; JNZ L; JMP B
+  const code = `b9 03 00 00 00 ${arrivals[arrival]} ff c2 83 c0 03 ff c9 75 f7 eb ee`;
+  machine.write(functionAt - 11, bytes(code));
+  for (const register of [0, 2]) vcpu.setGpr(register, 0n);
+  vcpu.set64(layout.rip, BigInt(functionAt - 11));
   for (let turn = 0; turn < 150; turn++) {
-    if (turn === 100 && changed !== undefined) machine.write(functionAt, [changed]);
+    const changed = changes[turn];
+    if (changed !== undefined) machine.write(functionAt, [changed]);
     const exit = vcpu.run(0, 1 + (turn % 99));
     if (exit !== exits.budget) throw new Error(`stopped with exit ${exit}`);
   }
   return machine;
 }
 
+/** What the loop has done. */
+function done({ vcpu }: FlatMachine) {
+  return [vcpu.gpr(0), vcpu.gpr(1), vcpu.gpr(2), vcpu.get64(layout.rip), vcpu.retired];
+}
+
+const firstOnly = { ...options, busyAfter: never };
+
 test('an instruction that reaches into the next page is translated, and control goes on there', (t) => {
-  const machine = crossing({ ...options, busyAfter: never });
-  const interpreted = crossing(false);
-  t.is(machine.vcpu.gpr(0), interpreted.vcpu.gpr(0));
-  t.is(machine.vcpu.get64(layout.rip), interpreted.vcpu.get64(layout.rip));
-  t.is(machine.vcpu.retired, interpreted.vcpu.retired);
-  const { translator } = machine.engine;
-  t.true(translator.isTranslated(machine.codePage(codeAt), 0xffe));
+  const machine = crossing(firstOnly, 'straight');
+  t.deepEqual(done(machine), done(crossing(false, 'straight')));
+  const { engine } = machine;
   // The interpreter executes what is left of each budget.
   t.true(machine.vcpu.translatedInstructions > 0.9 * Number(machine.vcpu.retired));
   // Its region has code of the next page, with that instruction's constants.
-  machine.engine.code.onCorrected(machine.codePage(functionAt));
-  t.false(translator.isTranslated(machine.codePage(codeAt), 0xffe));
+  const page = machine.codePage(codeAt);
+  t.true(engine.translator.isTranslated(page, 0xffc));
+  engine.code.onCorrected(machine.codePage(functionAt));
+  t.false(engine.translator.isTranslated(page, 0xffc));
 });
 
 test('where another page follows, what reaches into it is another instruction', (t) => {
-  for (const changed of [5, 0x83]) {
-    const machine = crossing({ ...options, busyAfter: never }, changed);
-    const interpreted = crossing(false, changed);
-    t.is(machine.vcpu.gpr(0), interpreted.vcpu.gpr(0));
-    t.is(machine.vcpu.get64(layout.rip), interpreted.vcpu.get64(layout.rip));
+  for (const arrival of ['jump', 'straight'] as const) {
+    for (const changed of [5, 0x83]) {
+      const changes = { 100: changed };
+      t.deepEqual(done(crossing(firstOnly, arrival, changes)), done(crossing(false, arrival, changes)));
+    }
   }
+});
+
+test('of the pages that have followed, it is the present one whose instruction is translated', (t) => {
+  const changes = { 2: 5, 4: 3 };
+  const machine = crossing({ ...firstOnly, hotAfter: 50 }, 'straight', changes);
+  t.deepEqual(done(machine), done(crossing(false, 'straight', changes)));
+  t.true(machine.vcpu.translatedInstructions > 1000);
+});
+
+test('an access of an instruction that reaches into the next page is in no group', (t) => {
+  const machine = new FlatMachine(firstOnly);
+  machine.reset(true);
+  // L: MOV EAX, [RBX + 0]; MOV EDX, [RBX + 8]; JMP L: the two lie in two pages
+  machine.write(functionAt - 2, bytes('8b 43 00 8b 53 08 eb f8'));
+  machine.vcpu.setGpr(3, BigInt(dataAt + 0xffc));
+  machine.vcpu.set64(layout.rip, BigInt(functionAt - 2));
+  for (let turn = 0; turn < 150; turn++) t.is(machine.vcpu.run(0, 100), exits.budget);
+  t.is(machine.engine.counters.translator.givenUp, 0);
+  t.true(machine.vcpu.translatedInstructions > 10_000);
 });
 
 test('a first region leaves code that others have to them, however much it may copy', (t) => {
