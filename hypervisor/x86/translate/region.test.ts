@@ -94,27 +94,34 @@ test('a first region goes on where jumps to other pages lead', (t) => {
   t.false(engine.translator.isTranslated(other, 0));
 });
 
-/** Ways to come to an instruction that reaches into the next page: by a jump to it, or by the one before alone. */
-const arrivals = { jump: 'eb 02', straight: '90 90' };
-
 /**
- * A loop with such an instruction: ADD EAX, 3, of which the 3 is in the next page. Before some turns of 1 to 99 instructions that byte
- * changes, so that it is a page with other content.
+ * Loops with an instruction that reaches into the next page: M: ADD EAX, 3, of which the 3 is there. Control comes to it from the
+ * instruction before alone, by a jump to the middle of the loop as well, or by one from elsewhere, as RSI says.
  */
+const loops = {
+  // B: MOV ECX, 3; NOP; NOP; L: INC EDX; M; DEC ECX; JNZ L; JMP B
+  straight: 'b9 03 00 00 00 90 90 ff c2 83 c0 03 ff c9 75 f7 eb ee',
+  // The same with JMP M instead of NOPs
+  jump: 'b9 03 00 00 00 eb 02 ff c2 83 c0 03 ff c9 75 f7 eb ee',
+  // B: INC ECX; TEST CL, 1; JZ M; INC EDX; M; JMP RSI
+  elsewhere: 'ff c1 f6 c1 01 74 02 ff c2 83 c0 03 ff e6',
+};
+
+/** Executes such a loop. Before some turns of 1 to 99 instructions the byte in the next page changes: it is a page with other content. */
 function crossing(
   translate: typeof options | false,
-  arrival: keyof typeof arrivals,
+  kind: keyof typeof loops,
   changes: Readonly<Record<number, number>> = {},
 ): FlatMachine {
   const machine = new FlatMachine(translate);
   machine.reset(true);
   const { vcpu } = machine;
-  // B: MOV ECX, 3; JMP M or NOPs; L: INC EDX; M: ADD EAX, 3; DEC ECX; JNZ L; JMP B
-  const code = `b9 03 00 00 00 ${arrivals[arrival]} ff c2 83 c0 03 ff c9 75 f7 eb ee`;
-  machine.write(functionAt - 11, bytes(code));
-  for (const register of [0, 2]) vcpu.setGpr(register, 0n);
-  vcpu.set64(layout.rip, BigInt(functionAt - 11));
+  const start = functionAt - 11;
+  machine.write(start, bytes(loops[kind]));
+  for (const register of [0, 1, 2]) vcpu.setGpr(register, 0n);
+  vcpu.set64(layout.rip, BigInt(start));
   for (let turn = 0; turn < 150; turn++) {
+    vcpu.setGpr(6, BigInt(turn > 50 && turn % 2 === 0 ? functionAt - 2 : start));
     const changed = changes[turn];
     if (changed !== undefined) machine.write(functionAt, [changed]);
     const exit = vcpu.run(0, 1 + (turn % 99));
@@ -144,16 +151,16 @@ test('an instruction that reaches into the next page is translated, and control 
 });
 
 test('where another page follows, what reaches into it is another instruction', (t) => {
-  for (const arrival of ['jump', 'straight'] as const) {
+  for (const kind of ['straight', 'jump', 'elsewhere'] as const) {
     for (const changed of [5, 0x83]) {
       const changes = { 100: changed };
-      t.deepEqual(done(crossing(firstOnly, arrival, changes)), done(crossing(false, arrival, changes)));
+      t.deepEqual(done(crossing(firstOnly, kind, changes)), done(crossing(false, kind, changes)));
     }
   }
 });
 
 test('of the pages that have followed, it is the present one whose instruction is translated', (t) => {
-  const changes = { 2: 5, 4: 3 };
+  const changes = { 6: 5, 9: 3 };
   const machine = crossing({ ...firstOnly, hotAfter: 50 }, 'straight', changes);
   t.deepEqual(done(machine), done(crossing(false, 'straight', changes)));
   t.true(machine.vcpu.translatedInstructions > 1000);
