@@ -198,7 +198,7 @@ export class CodeCache {
       if (entry === 0) continue;
       const record = entry > 0 ? i32[(entry + codepage.link) >> 2]! : -entry;
       if (this.#handlers.formOf(i32[record >> 2]!) === undefined) {
-        if (this.#isCrossing(record) && this.#forgetAlternatives(record, page)) wrong = true;
+        if (this.#isCrossing(record) && this.#reconsider(record, page)) wrong = true;
         continue;
       }
       const link = i32[(record + codepage.link) >> 2]!;
@@ -209,7 +209,7 @@ export class CodeCache {
       if (i32[record >> 2] !== handler) wrong = true;
     }
     for (const crossing of this.#crossings.get(page) ?? [])
-      if (this.#forgetAlternatives(crossing.record, crossing.page)) wrong = true;
+      if (this.#reconsider(crossing.record, crossing.page)) wrong = true;
     this.#handlers.make();
     if (!wrong) return;
     for (let offset = 0; offset < pageSize; offset++) {
@@ -243,10 +243,10 @@ export class CodeCache {
   }
 
   /**
-   * Has what reaches into the next page decoded anew when it is executed. True when it will have other constants then than were taken for
-   * granted.
+   * Looks whether what reaches into the next page has other constants, by what is known now, than were taken for granted: then it is decoded
+   * anew when it is executed. What has the same form has the same constants.
    */
-  #forgetAlternatives(crossing: number, page: number): boolean {
+  #reconsider(crossing: number, page: number): boolean {
     const { i32, u16 } = this.#memory;
     const offset = u16[(crossing + codepage.offset) >> 1]!;
     const decoder = this.#decoder;
@@ -261,7 +261,7 @@ export class CodeCache {
       }
       head = i32[(head + codepage.link) >> 2]!;
     }
-    i32[(crossing + codepage.link) >> 2] = 0;
+    if (wrong) i32[(crossing + codepage.link) >> 2] = 0;
     return wrong;
   }
 

@@ -74,12 +74,12 @@ class Executer {
     );
   }
 
-  /** The word of the instruction that begins at an offset of the first page, as it is executed. Both pages were visited. */
-  word(offset: number): number {
+  /** The record of the instruction that begins at an offset of the first page, as it is executed; 0 when it cannot be decoded. Both pages were visited. */
+  record(offset: number): number {
     const [page, next] = this.#pages as [number, number];
-    const { i32, u8, u64 } = memory;
+    const { i32 } = memory;
     const leader = engine.code.decode(page, offset);
-    if (leader === 0) return Number.NaN;
+    if (leader === 0) return 0;
     const crossing = i32[(leader + codepage.link) >> 2]!;
     let record = 0;
     for (
@@ -89,8 +89,15 @@ class Executer {
     ) {
       if (i32[(head + codepage.alternativePage) >> 2] === next) record = head + codepage.recordSize;
     }
+    return record || engine.code.decodeCrossing(crossing, page, next, this.kernel.slide ?? 0);
+  }
+
+  /** The word of that instruction. */
+  word(offset: number): number {
+    const { i32, u8, u64 } = memory;
+    const record = this.record(offset);
+    if (record === 0) return Number.NaN;
     const { slide = 0 } = this.kernel;
-    if (record === 0) record = engine.code.decodeCrossing(crossing, page, next, slide);
     const { row, slides } = engine.handlers.formOf(i32[record >> 2]!)!;
     if (row.operands[1]?.kind === 'I') {
       const immediate = BigInt.asIntN(64, u64[(record + codepage.immediate) / 8]!);
@@ -158,4 +165,29 @@ test('an instruction between pages that were decoded for guests at different pla
       t.true(engine.counters.code.pages - pages <= most, `${engine.counters.code.pages - pages} pages`);
     }
   }
+});
+
+test('a page is told to have been decoded wrong when an instruction is that reaches from one page into the next', (t) => {
+  const { code, handlers } = engine;
+  let wrong = 0;
+  for (const instruction of instructions) {
+    for (const inFirst of [1, 2, 3]) {
+      engine.resetCode();
+      const [first, second] = [0, 3].map((n) => new Executer(n, instruction, inFirst, n * unit));
+      first!.kernel.slide = 0;
+      for (const which of [0, 1] as const) first!.visit(which);
+      const at = pageSize - inFirst - instruction.bytes.length;
+      const how = () => handlers.formOf(memory.i32[first!.record(at) >> 2]!)!.slides;
+      const before = how();
+      const told: number[] = [];
+      code.onCorrected = (page) => told.push(page);
+      for (const which of [0, 1] as const) second!.visit(which);
+      code.onCorrected = () => {};
+      const after = how();
+      const differs = before.displacement !== after.displacement || before.immediate !== after.immediate;
+      t.is(told.length > 0, differs, `${instruction.bytes}, ${inFirst} bytes in the first page`);
+      if (differs) wrong++;
+    }
+  }
+  t.true(wrong > 0);
 });
