@@ -13,7 +13,7 @@ import { STORAGE_PROFILES, type StorageProfileName } from './clock/storage.ts';
 import { Ksmd } from './ksm/ksmd.ts';
 import type { Scanner } from './ksm/scanner.ts';
 import type { AddressSpace } from './memory/addressspace.ts';
-import { HostMemory, pageSize, roomBeside } from './memory/hostmemory.ts';
+import { HostMemory, pageSize } from './memory/hostmemory.ts';
 import { HostPages, type MemoryEvent, type OomPolicy } from './memory/hostpages.ts';
 import type { MergeMemory } from './memory/merge.ts';
 import { hashPage } from './memory/pagehash.ts';
@@ -75,10 +75,11 @@ export interface HostTask {
   run(now: number, budget: number): number;
 }
 
-/** Room for vCPU state, memory maps and decoded code, in bytes. It is reserved, and used as needed. A host of the largest size leaves so much. */
+/** Room for vCPU state, memory maps and decoded code, in bytes, at least. It is reserved, and used as needed. */
 const leastArena = 1 << 30;
-/** The most that there is beside smaller hosts: addresses in it are used as signed numbers. */
-const mostArena = 2 ** 31;
+/** The arena is larger where it and the frames end here: V8 calculates with addresses above as with floating-point numbers. */
+const smallAddresses = 2 ** 31;
+const arenaUnit = 65536;
 /** Of it, the stores of decoded code of all threads. */
 const codeBytes = 512 << 20;
 /** Length of a round in virtual ns: guests run so long by themselves, then what lies between them is done. */
@@ -127,7 +128,7 @@ export class Host implements Stateful {
     this.costs = costModel;
     this.#onGuestEnd = options.onGuestEnd ?? (() => {});
     this.#scheduler = new Scheduler(options.cpus ?? manyCpus, round);
-    const arenaBytes = Math.max(leastArena, Math.min(mostArena, roomBeside(memory)));
+    const arenaBytes = Math.max(leastArena, smallAddresses - Math.ceil(memory / arenaUnit) * arenaUnit);
     this.memory = new HostMemory(memory, arenaBytes);
     const hash = hashPage(this.memory);
     this.pages = new HostPages(

@@ -10,11 +10,6 @@ const wasmPageSize = 65536;
 /** A memory with 32-bit addresses ends here. */
 const addressLimit = 2 ** 32;
 
-/** Bytes that a memory has beside `frameBytes` of the simulated host, in whole pages of WebAssembly's. */
-export function roomBeside(frameBytes: number): number {
-  return addressLimit - Math.ceil(frameBytes / wasmPageSize) * wasmPageSize;
-}
-
 /** A part of a memory that is there already, which another thread of the process gives out. */
 export interface MemoryPart {
   readonly memory: WebAssembly.Memory;
