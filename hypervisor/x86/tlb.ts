@@ -2,8 +2,8 @@
  * The software TLB: guest-linear page → host address, by kind of access.
  *
  * A set has 32,768 entries of 32 bytes, found by bits 12 … 26 of the linear address. Each entry has a tag for
- * reading, writing and executing: the linear address of the page, or −1. (Memory comes as zeros, the tag of page 0 alone: its entries
- * are made −1 at the start, so that the others cost no memory until they are filled.) One comparison of a tag with the page of
+ * reading, writing and executing: the linear address of the page, or −1. (Memory comes as zeros, the tag of page 0 alone: its entries, and
+ * those of the last page, from which an access may reach into it, are made −1 at the start, so that the others cost no memory until they are filled.) One comparison of a tag with the page of
  * the access's last byte rejects a miss, a missing permission, an access across a page end, and every page that
  * needs attention (device registers, shared or code-bearing frames on writes): those never have the tag.
  *

@@ -55,12 +55,15 @@ export class Vcpu implements Stateful {
     this.reset();
   }
 
-  /** Makes the entries hold nothing that zeros would be a tag for. All are in no list: flushes only go through the list. */
+  /**
+   * Makes the entries hold nothing that zeros would be a tag for: that of page 0, and of the last page, from which an access may reach
+   * into page 0. All are in no list: flushes only go through the list.
+   */
   #emptyTlb(): void {
     const { i32 } = this.engine.memory;
     for (let set = 0; set < tlb.setCount; set++) {
-      const entry = this.base + tlb.setOffset(set, layout.stateSize);
-      i32.fill(-1, entry >> 2, (entry + tlb.addend) >> 2);
+      const first = this.base + tlb.setOffset(set, layout.stateSize);
+      for (const entry of [first, first + tlb.entryMask]) i32.fill(-1, entry >> 2, (entry + tlb.addend) >> 2);
     }
   }
 

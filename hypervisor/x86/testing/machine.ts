@@ -91,7 +91,7 @@ export interface Halt {
  * another machine with the same code then executes the translation.
  */
 const codeBytes = 64 << 20;
-const memory = new HostMemory(256 << 20, codeBytes + (256 << 20));
+const memory = new HostMemory(256 << 20, codeBytes + (1 << 30));
 export const engine = new Engine(memory, hashPage(memory), codeBytes, {
   ...usualTranslation,
   hotAfter: 1,
