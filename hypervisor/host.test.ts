@@ -3,6 +3,7 @@ import test from 'ava';
 import { Host, type HostTask, round } from './host.ts';
 import { LinuxScanner } from './ksm/linux/scanner.ts';
 import { StateReader, StateWriter } from './state/state.ts';
+import { processorsRoom } from './x86/processors.ts';
 
 /** A host that merges the pages of two guests, which are switched off and have what was put there. */
 function mergingHost() {
@@ -127,4 +128,15 @@ test('guests that are removed leave nothing behind, however many come and go', (
   t.deepEqual(host.pages.classes, before);
   host.pages.check();
   host.run(host.time + 10 * round);
+});
+
+test('the room beside the frames is for all vCPUs, as far as addresses reach, and keeps addresses below 2 GiB where it can', (t) => {
+  const [MiB, GiB] = [2 ** 20, 2 ** 30];
+  const room = (memory: number, vcpus?: number) =>
+    new Host({ memory, translate: false, vcpus }).memory.framesStart;
+  t.is(room(320 * MiB), 2 * GiB - 320 * MiB);
+  t.is(room(2 * GiB, 8), GiB);
+  t.true(room(GiB, 200) > 512 * MiB + processorsRoom(200));
+  t.is(room(2 * GiB, 1000), 2 * GiB);
+  t.is(room(3 * GiB, 1000), GiB);
 });

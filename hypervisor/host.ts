@@ -13,7 +13,7 @@ import { STORAGE_PROFILES, type StorageProfileName } from './clock/storage.ts';
 import { Ksmd } from './ksm/ksmd.ts';
 import type { Scanner } from './ksm/scanner.ts';
 import type { AddressSpace } from './memory/addressspace.ts';
-import { HostMemory, pageSize } from './memory/hostmemory.ts';
+import { addressLimit, HostMemory, pageSize } from './memory/hostmemory.ts';
 import { HostPages, type MemoryEvent, type OomPolicy } from './memory/hostpages.ts';
 import type { MergeMemory } from './memory/merge.ts';
 import { hashPage } from './memory/pagehash.ts';
@@ -26,6 +26,7 @@ import { GuestThreads, type HousedGuest } from './threads/guestthreads.ts';
 import type { HostedGuest, HostedOptions, HostedPort } from './threads/hostedguest.ts';
 import { EthernetSwitch } from './virtio/net/switch.ts';
 import { Engine } from './x86/engine.ts';
+import { processorsRoom } from './x86/processors.ts';
 import type { TranslationOptions } from './x86/translate/options.ts';
 
 /** The host's swap. */
@@ -46,6 +47,8 @@ export interface HostOptions {
   readonly memory: number;
   /** How hot code is translated; when it is not, all is interpreted, with the same results. */
   readonly translate: false | TranslationOptions;
+  /** vCPUs of all guests that there will be, as far as known: there is room for some fifty in any case. */
+  readonly vcpus?: number;
   /** Physical CPUs, which guests and the host's threads share; enough for all when not given. */
   readonly cpus?: number;
   /** Threads that guests run on, this one included; 1 when not given. No figure depends on it. */
@@ -77,11 +80,23 @@ export interface HostTask {
 
 /** Room for vCPU state, memory maps and decoded code, in bytes, at least. It is reserved, and used as needed. */
 const leastArena = 1 << 30;
-/** The arena is larger where it and the frames end here: V8 calculates with addresses above as with floating-point numbers. */
-const smallAddresses = 2 ** 31;
-const arenaUnit = 65536;
 /** Of it, the stores of decoded code of all threads. */
 const codeBytes = 512 << 20;
+/** Of it, what is neither that nor a vCPU's: mostly the guests' memory maps. */
+const mapBytes = 256 << 20;
+/** The arena ends here at the latest, and is larger where it and the frames do. With frames above, a second guest's boot took a fifth longer. */
+const smallAddresses = 2 ** 31;
+/** The arena is a multiple of this: a page of WebAssembly's. */
+const arenaUnit = 65536;
+
+/** Size of the arena of a host of `memory` bytes with so many vCPUs: as many as there is room for, if there is none for all. */
+function arenaBytesFor(memory: number, vcpus: number): number {
+  const frames = Math.ceil(memory / arenaUnit) * arenaUnit;
+  const needed = Math.ceil((codeBytes + mapBytes + processorsRoom(vcpus)) / arenaUnit) * arenaUnit;
+  const possible = Math.min(needed, smallAddresses, addressLimit - frames);
+  return Math.max(leastArena, smallAddresses - frames, possible);
+}
+
 /** Length of a round in virtual ns: guests run so long by themselves, then what lies between them is done. */
 export const round = 100_000;
 /** Virtual ns that a frame takes between guests. No less than a round, so that it arrives exactly when it should. */
@@ -128,7 +143,7 @@ export class Host implements Stateful {
     this.costs = costModel;
     this.#onGuestEnd = options.onGuestEnd ?? (() => {});
     this.#scheduler = new Scheduler(options.cpus ?? manyCpus, round);
-    const arenaBytes = Math.max(leastArena, smallAddresses - Math.ceil(memory / arenaUnit) * arenaUnit);
+    const arenaBytes = arenaBytesFor(memory, options.vcpus ?? 0);
     this.memory = new HostMemory(memory, arenaBytes);
     const hash = hashPage(this.memory);
     this.pages = new HostPages(

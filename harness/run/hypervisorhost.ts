@@ -39,6 +39,7 @@ export async function makeHost(setup: HostSetup, means: Means = {}): Promise<Run
   const names = new Map<number, string>();
   const options = {
     memory,
+    vcpus: setup.guests.reduce((sum, { plan }) => sum + plan.group.cpus, 0),
     cpus,
     // A thread without a guest would have nothing to do.
     workers: Math.min(setup.workers, setup.guests.length),

@@ -8,7 +8,7 @@
 export const pageSize = 4096;
 const wasmPageSize = 65536;
 /** A memory with 32-bit addresses ends here. */
-const addressLimit = 2 ** 32;
+export const addressLimit = 2 ** 32;
 
 /** A part of a memory that is there already, which another thread of the process gives out. */
 export interface MemoryPart {
