@@ -132,7 +132,7 @@ test('guests that are removed leave nothing behind, however many come and go', (
 
 test('the room beside the frames is for all vCPUs, as far as addresses reach, and keeps addresses below 2 GiB where it can', (t) => {
   const [MiB, GiB] = [2 ** 20, 2 ** 30];
-  const room = (memory: number, vcpus?: number) =>
+  const room = (memory: number, vcpus = 0) =>
     new Host({ memory, translate: false, vcpus }).memory.framesStart;
   t.is(room(320 * MiB), 2 * GiB - 320 * MiB);
   t.is(room(2 * GiB, 8), GiB);
